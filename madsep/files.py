@@ -1,0 +1,80 @@
+"""Files written whole or not at all, JSON, and digests."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from madsep.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it when the block ends well and is removed when it does not.
+
+    Raises InputError when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise (write_error(path, error) or error) from None
+
+
+def write_error(path: Path | str, error: BaseException) -> InputError | None:
+    """Return the plain line for a write that the disk or the permissions forbid; None for any other error."""
+    number = getattr(error, "errno", None)
+    # libsndfile and safetensors report a full disk in words only
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return InputError(f"{path}: the disk is full; nothing was written. Free some space and run the same command again.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"{path}: no permission to write there; choose another folder or change its permissions.")
+    return None
+
+
+def write_json(path: Path | str, value: Any, allow_nan: bool = False) -> None:
+    """Write `value` as indented JSON; `allow_nan` writes bare NaN as museval does."""
+    text = json.dumps(value, indent=2, allow_nan=allow_nan, ensure_ascii=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON, bare NaN included. Raises InputError when the file is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not valid JSON ({error}).") from None
+
+
+def sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

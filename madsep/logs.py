@@ -1,0 +1,47 @@
+"""Logging for jobs and commands: plain lines, and plain ends for what a user can mend."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from madsep.errors import InputError
+
+log = logging.getLogger("madsep")
+
+
+@contextlib.contextmanager
+def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
+    """Log to stderr and, where `path` is given, to that file; end an InputError as one line and exit status 1.
+
+    Any other exception is a defect: its traceback goes to the log, or to stderr where there is none.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"{prefix}%(levelname)s: %(message)s"))
+        log.addHandler(handler)
+    logging.captureWarnings(True)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except InputError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        if path:
+            logging.FileHandler.handle(handlers[1], _defect())  # traceback into the job's own log
+            log.error("unexpected failure; the traceback is in %s", path)
+            sys.exit(2)
+        raise
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def _defect() -> logging.LogRecord:
+    return log.makeRecord(log.name, logging.CRITICAL, "", 0, "unexpected failure", (), sys.exc_info())
