@@ -46,11 +46,15 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     return None
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path | str, value: Any, allow_nan: bool = False) -> None:
     """Write `value` as indented JSON; `allow_nan` writes bare NaN as museval does."""
-    text = json.dumps(value, indent=2, allow_nan=allow_nan, ensure_ascii=False)
-    with atomic(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, allow_nan=allow_nan, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:

@@ -1,0 +1,43 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/separate.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/submission.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    table,
+
+
+rule all:
+    input:
+        "results/table.txt",
+        expand("submission/{name}", name=SUBMISSIONS),
+        expand(
+            "results/{system}/report/{figure}",
+            system=SYSTEMS,
+            figure=["medians.html", "boxplots.svg"],
+        ),
+        expand("results/{system}/report/losses.svg", system=TRAINED),
+
+
+onsuccess:
+    print_result()
+
+
+onerror:
+    print_faults(log)

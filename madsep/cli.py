@@ -1,0 +1,94 @@
+"""The command line: what a person types, each verb one call into the package."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from madsep.errors import InputError
+from madsep.logs import job_log
+
+app = typer.Typer(
+    help="From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `snakemake --cores all --config musdb_root=DIR`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; it must not exist or be empty.")],
+    train: Annotated[int, typer.Option(help="Number of training songs.")] = 8,
+    test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
+    seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+) -> None:
+    """Make a synthetic MUSDB: sung, drummed and played songs as a tree of wavs."""
+    from madsep.synth import make_dataset
+
+    make_dataset(folder, train, test, seconds, seed)
+
+
+@app.command()
+def doctor(
+    musdb_root: Annotated[Path | None, typer.Option(help="Folder of MUSDB18 to examine as well.")] = None,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than MUSDB18's 100 + 50.")] = False,
+) -> None:
+    """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
+    from madsep.doctor import examine, report
+
+    findings = examine(musdb_root, allow_partial)
+    typer.echo(report(findings))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def separate(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
+    songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/{vocals,accompaniment}.wav.")],
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+) -> None:
+    """Separate your own songs into vocals and accompaniment, at their own rate, channel count and length."""
+    from madsep.stages.separate import separate_songs
+
+    separate_songs(checkpoint, songs, output, device, threads)
+
+
+@app.command()
+def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
+    """Print SiSEC's table as CSV: the median over tracks of the median over frames."""
+    from madsep.scores import read_scores
+    from madsep.stages.aggregate import sisec_medians
+
+    typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
+
+
+@app.command()
+def check(submission: Annotated[Path, typer.Argument(help="Folder of a submission, such as submission/MDL1.")]) -> None:
+    """Check a submission, more strictly than the campaign does; list every fault, one line each."""
+    from madsep.submission_check import check_submission
+
+    faults = check_submission(submission)
+    if faults:
+        raise InputError("\n".join([f"{submission}: {len(faults)} faults", *faults]))
+    typer.echo(f"{submission}: valid")
+
+
+@app.command()
+def systems() -> None:
+    """List the recipes: name, submission's short name, what it is."""
+    from madsep.systems import load_recipe, recipe_names
+
+    for name in recipe_names():
+        recipe = load_recipe(name, {})
+        typer.echo(f"{name:<12} {recipe.short_name:<5} {recipe.description.title}")
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends as a plain line and exit status 1."""
+    with job_log(prefix="madsep: "):
+        app()

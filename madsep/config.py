@@ -1,0 +1,52 @@
+"""The run's config against its schema: every fault at once, misspelt keys with the nearest right one."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from madsep.errors import InputError
+from madsep.settings import nearest
+
+
+def check_config(config: Mapping[str, Any], schema: Path) -> None:
+    """Raise InputError with one line for each fault of `config` under the JSON schema (YAML) in `schema`."""
+    validator = Draft202012Validator(yaml.safe_load(schema.read_text(encoding="utf-8")))
+    lines = [line for error in validator.iter_errors(config) for line in _lines(error)]
+    if lines:
+        raise InputError("\n".join(lines))
+
+
+def describe_keys(schema: Path, defaults: Path) -> str:
+    """Return a Markdown table of all keys: name, default, meaning; from the schema and the config file that ships."""
+    keys = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    values = yaml.safe_load(defaults.read_text(encoding="utf-8"))
+    rows = [f"| `{path}` | `{value}` | {text} |" for path, value, text in _rows(keys, values, "")]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    schema: Any = error.schema
+    instance: Any = error.instance
+    if error.validator == "additionalProperties":
+        known = schema["properties"]
+        for key in sorted(set(instance) - set(known)):
+            path = f"{where}.{key}".lstrip(".")
+            yield f"config: unknown key '{path}'{nearest(key, known)} (known: {', '.join(known)})"
+    elif error.validator == "required":
+        missing = next(key for key in schema["required"] if key not in instance)
+        yield f"config: key '{f'{where}.{missing}'.lstrip('.')}' is missing."
+    else:
+        yield f"config: '{where}': {error.message}."
+
+
+def _rows(schema: Mapping[str, Any], values: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
+    for key, entry in schema["properties"].items():
+        if "properties" in entry:
+            yield from _rows(entry, values[key], f"{prefix}{key}.")
+        else:
+            shown = yaml.safe_dump(values[key], default_flow_style=True).removesuffix("...\n").strip()
+            yield f"{prefix}{key}", shown, entry["description"]

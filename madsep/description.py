@@ -1,0 +1,99 @@
+"""description.md of a submission, after the campaign's template; the method's text is generated from the settings that ran."""
+
+from collections.abc import Mapping
+
+from madsep.systems import Recipe
+
+TARGETS = {
+    "irm_background": "X V / (V + B), for the magnitudes X, V and B of mixture, voice and background (mixture minus voice)",
+    "irm_mixture_x2": "2 X V / (V + X), for the magnitudes X and V of mixture and voice",
+}
+
+
+def describe(recipe: Recipe, authors: Mapping[str, str | None]) -> str:
+    """Return the text of description.md for `recipe`; `authors` gives authors, affiliations and contact, or None for each."""
+    text = recipe.description
+    names = authors["authors"] or f"Reproduction with madsep of the system by {text.original_authors}"
+    paragraphs = "\n\n".join((_front_end(recipe), _network(recipe), _training(recipe), _separation(recipe)))
+    references = "\n\n".join(f"{number} {reference}" for number, reference in enumerate(text.references, start=1))
+    return f"""# {recipe.short_name} <!-- Your submission short name in <=4 characters -->
+{names} <!-- Authors -->
+
+{authors["affiliations"] or "Affiliations not given"} <!-- Affiliations -->
+
+Contact: {authors["contact"] or "not given"} <!-- one corresponding mail address -->
+
+## Additional Info
+
+* __is_blind:__ {_yes(text.is_blind)}  <!-- if you used supervised learning, answer no -->
+* __additional_training_data:__ {_yes(text.additional_training_data)}  <!-- if you used more data than musdb -->
+
+## Supplemental Material
+
+* __Code:__ {text.code}
+* __Demos:__ {text.demos}
+
+## Method
+
+{text.title}.
+
+{paragraphs}
+
+## References
+
+{references}
+"""
+
+
+def _front_end(recipe: Recipe) -> str:
+    front_end = recipe.front_end
+    return (
+        f"Front end: magnitude of the short-time Fourier transform at {front_end.sample_rate_hz} Hz, symmetric Hamming window of "
+        f"{front_end.window_length} samples divided by sqrt({front_end.fft_length}), zero-padded to {front_end.fft_length}, hop "
+        f"{front_end.hop_length}; {front_end.n_bins} bins. Sequences of {recipe.segments.n_frames} frames, of which "
+        f"{recipe.segments.n_context} at either end are context."
+    )
+
+
+def _network(recipe: Recipe) -> str:
+    settings = "; ".join(f"{key} {value}" for key, value in recipe.network.model_dump(mode="json").items())
+    return f"Network: {recipe.trained_family.method} Settings: {settings}."
+
+
+def _training(recipe: Recipe) -> str:
+    training, target = recipe.training, recipe.target
+    loss = "; ".join(f"{key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
+    tracks = (
+        "all training tracks, without selection"
+        if not training.validation
+        else f"the training tracks but those held out for validation; the {training.selection} epoch is kept"
+    )
+    plateau = (
+        "constant"
+        if training.plateau is None
+        else f"multiplied by {training.plateau.factor} on a plateau of {training.plateau.patience} epochs"
+    )
+    return (
+        f"Training: target {TARGETS[target.definition]}, clipped at {target.clip}; input clipped at {target.input_clip}. Generalised "
+        f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {training.learning_rate}, {plateau}; batches of "
+        f"{training.batch_size} sequences, gradient norm clipped at {training.gradient_norm_clip}, {training.n_epochs} epochs, seed "
+        f"{training.seed}; {tracks}. Mono mean of both channels; no augmentation, normalisation or dropout."
+    )
+
+
+def _separation(recipe: Recipe) -> str:
+    separation = recipe.separation
+    phase = (
+        "phase of the mixture"
+        if separation.griffin_lim_iterations == 0
+        else f"{separation.griffin_lim_iterations} iterations of Griffin and Lim's algorithm from the phase of the mixture"
+    )
+    latent = (
+        "" if separation.latent_threshold == 0 else f" Entries of H_dec with magnitude up to {separation.latent_threshold} are set to zero."
+    )
+    framing = "every frame is estimated" if separation.framing == "full" else "the last incomplete batch of sequences is left silent"
+    return f"Separation: each channel alone, {phase}; {framing}.{latent} Accompaniment: mixture minus vocals in the time domain."
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

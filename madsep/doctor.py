@@ -1,0 +1,181 @@
+"""Look at the machine and at the data before anything long is started: what is wrong, and how to mend it."""
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import soundfile as sf
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from madsep.audio import check_wav_size
+from madsep.errors import InputError
+from madsep.ffmpeg import check_mp4_size, ffmpeg_version, probe
+from madsep.provenance import list_gpus
+from madsep.tracks import DATASET_PAGE, ERRATA, SAMPLE_RATE_HZ, STEMS, SUBSETS, Track, find_tracks
+
+PACKAGE = "madsep"
+DISK_NEED_GB = 25  # full MUSDB18: prepared arrays, estimates and scores of one system
+MEMORY_NEED_GB = 7  # museval takes 15 MB for each second of two stereo targets; the longest test track has 430 s
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is as needed, what was found, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(musdb_root: Path | None, allow_partial: bool) -> list[Finding]:
+    """Examine the machine and, where `musdb_root` is given, the data under it. Reads headers only; raises nothing."""
+    full = musdb_root is not None and not allow_partial
+    findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full)]
+    return findings if musdb_root is None else findings + _data(musdb_root, allow_partial)
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """Return the findings as a table for a terminal."""
+    table = Table()
+    for heading in ("", "looked at", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        mark = Text("ok", "green") if finding.ok else Text("wrong", "bold red")
+        table.add_row(mark, *(Text(cell) for cell in (finding.name, finding.detail, finding.remedy)))
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    try:
+        needed = importlib.metadata.metadata(PACKAGE)["Requires-Python"]
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("Python", True, found)
+    ok = SpecifierSet(needed).contains(found, prereleases=True)
+    return Finding("Python", ok, f"{found}, needed {needed}", "" if ok else f"install Python {needed}")
+
+
+def _packages() -> Finding:
+    try:
+        lines = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("packages", False, f"{PACKAGE} is not installed, so no versions to compare", "pip install -e .")
+    needed = [Requirement(line) for line in lines]
+    needed = [package for package in needed if package.marker is None or package.marker.evaluate({"extra": ""})]
+    faults = [fault for package in needed if (fault := _package_fault(package))]
+    if not faults:
+        return Finding("packages", True, f"{len(needed)} as required")
+    return Finding("packages", False, "\n".join(faults), "install them again: pip install -e .")
+
+
+def _package_fault(needed: Requirement) -> str:
+    try:
+        found = importlib.metadata.version(needed.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{needed.name} is missing"
+    return "" if needed.specifier.contains(found, prereleases=True) else f"{needed} needed, found {found}"
+
+
+def _ffmpeg() -> list[Finding]:
+    remedy = "apt-get install ffmpeg (Debian, Ubuntu) or brew install ffmpeg (macOS)"
+    missing = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
+    detail = "found" if missing else f"version {ffmpeg_version()}"
+    return [
+        Finding(name, False, "not on the PATH", remedy) if name in missing else Finding(name, True, detail)
+        for name in ("ffmpeg", "ffprobe")
+    ]
+
+
+def _gpu() -> Finding:
+    names = [line.split(" (UUID")[0] for line in list_gpus()]
+    return Finding("GPU", True, "\n".join(names) or "none: training runs on the CPU")
+
+
+def _memory(full: bool) -> Finding:
+    return _amount("memory", psutil.virtual_memory().total, MEMORY_NEED_GB, full, "use a machine with more memory")
+
+
+def _disk(full: bool) -> Finding:
+    free_bytes = shutil.disk_usage(Path.cwd()).free
+    return _amount("free disk space here", free_bytes, DISK_NEED_GB, full, "free some space or work in another folder")
+
+
+def _amount(name: str, found_bytes: int, need_gb: int, full: bool, remedy: str) -> Finding:
+    """Compare with what the full MUSDB18 needs; with less data, or none, any amount will do."""
+    ok = not full or found_bytes >= need_gb * 1e9
+    detail = f"{found_bytes / 1e9:.0f} GB; the full MUSDB18 needs {need_gb} GB"
+    return Finding(name, ok, detail, "" if ok else remedy)
+
+
+def _data(root: Path, allow_partial: bool) -> list[Finding]:
+    findings = []
+    try:
+        tracks = find_tracks(root, allow_partial)
+    except InputError as error:
+        findings.append(Finding("data", False, str(error), f"see {DATASET_PAGE}"))
+        try:
+            tracks = find_tracks(root, allow_partial=True)
+        except InputError:
+            return findings
+    counts = {subset: sum(track.subset == subset for track in tracks) for subset in SUBSETS}
+    layout = {"stems": "stem files", "wav": "wav folders"}[tracks[0].layout]
+    findings.append(Finding("tracks", True, f"{counts['train']} training and {counts['test']} test tracks, {layout}"))
+    if tracks[0].layout == "stems" and (shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None):
+        return [*findings, Finding("audio", False, "not examined: stem files need ffmpeg", "install ffmpeg")]
+    with ThreadPoolExecutor() as pool:
+        faults = [fault for fault in pool.map(_track_fault, tracks) if fault]
+    if faults:
+        findings.append(Finding("audio", False, "\n".join(faults), "copy or download these tracks again"))
+    else:
+        findings.append(Finding("audio", True, f"all stereo at {SAMPLE_RATE_HZ} Hz, stems equally long"))
+    errata = [f"{track.name}: {ERRATA[track.name]}" for track in tracks if track.name in ERRATA]
+    return [*findings, Finding("known errata", True, "\n".join(errata))] if errata else findings
+
+
+def _track_fault(track: Track) -> str:
+    """Return what the headers of one track say against it, or nothing."""
+    try:
+        headers = _stem_headers(track) if track.layout == "stems" else _wav_headers(track)
+    except InputError as error:
+        return str(error)
+    if len(headers) != len(STEMS):
+        return f"{track.path}: {len(headers)} audio streams, expected {len(STEMS)}"
+    faults = []
+    for stem, (sample_rate_hz, n_channels, duration_s) in zip(STEMS, headers, strict=True):
+        if sample_rate_hz != SAMPLE_RATE_HZ:
+            faults.append(f"{stem} at {sample_rate_hz} Hz, expected {SAMPLE_RATE_HZ} Hz")
+        if n_channels != 2:
+            faults.append(f"{stem} has {n_channels} channels, expected 2")
+        if duration_s != headers[0][2]:
+            faults.append(f"{stem} lasts {duration_s} s, expected {headers[0][2]} s as the mixture")
+    return f"{track.path}: {'; '.join(faults)}" if faults else ""
+
+
+def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
+    check_mp4_size(track.path)
+    return [(stream.sample_rate_hz, stream.n_channels, stream.duration_s) for stream in probe(track.path)]
+
+
+def _wav_headers(track: Track) -> list[tuple[int, int, float | None]]:
+    headers: list[tuple[int, int, float | None]] = []
+    for path in (Path(track.path) / f"{stem}.wav" for stem in STEMS):
+        check_wav_size(path)
+        try:
+            info = sf.info(path)
+        except sf.LibsndfileError as error:
+            raise InputError(f"{path}: cannot be read as audio ({error.error_string})") from None
+        headers.append((info.samplerate, info.channels, info.frames / info.samplerate))
+    return headers

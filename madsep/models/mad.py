@@ -1,0 +1,199 @@
+"""The Masker-and-Denoiser (MaD): Mimilakis et al., ICASSP 2018, and the variants that its published code contains."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from madsep.losses import generalised_kl
+from madsep.settings import Count, Settings, Weight
+
+BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
+
+
+class RecurrentInference(Settings):
+    """Apply the decoder to its own output until it changes little (ICASSP 2018, Algorithm 1)."""
+
+    max_iterations: Count
+    tolerance: Weight = Field(description="mean squared change of H_dec at which it stops")
+    stop: Literal["sequence", "batch"] = Field(
+        description="mean over each sequence, so that results do not depend on the batch; or over the batch, as published"
+    )
+
+
+class MadSettings(Settings):
+    """Sizes and variants of the network."""
+
+    n_encoder_bins: Count = Field(description="lowest bins that the encoder reads (F)")
+    n_denoiser_hidden: Count = Field(description="units in the denoiser's hidden layer")
+    encoder_residual: Literal["output", "recurrent"] = Field(
+        description="output: added to the GRU's output (Eq. 3); recurrent: fed back into its state, as the ICASSP code does"
+    )
+    realign_backward: bool = Field(description="bring the backward half back into time order; all published code does not")
+    decoder_residual: Literal["none", "enc_recurrent", "mix_output"] = Field(
+        description="enc_recurrent: decoder's input added to its state; mix_output: mixture bins added to its output"
+    )
+    decoder_width: Annotated[int, Field(ge=1, le=2)] = Field(description="in units of F: 2 (Eq. 5) or 1")
+    recurrent_inference: RecurrentInference | None
+
+
+class Gate(Settings):
+    """The masker's divergence counts only while both divergences are at least this large (ICASSP 2018, Eq. 10)."""
+
+    masker: Weight
+    denoiser: Weight
+
+
+class MadLossSettings(Settings):
+    """Weights of the objective (ICASSP 2018, Eq. 9, and the submissions' additions)."""
+
+    gate: Gate | None = Field(description="null: the masker's divergence always counts")
+    latent_l1: Weight = Field(description="weight of the entrywise L1 norm of H_dec, for batches of 16")
+    mask_l1: Weight = Field(description="weight of the entrywise L1 norm of W_mask")
+    mask_diagonal_l1: Weight = Field(description="weight of the L1 norm of W_mask's diagonal")
+    mask_diagonal_detached: bool = Field(description="true: that term is added to the value but gives no gradient, as in the code")
+    decoder_l2: Weight = Field(description="weight of the squared L2 norm of the denoiser's W_dec")
+
+
+class MadOutput(NamedTuple):
+    """Everything the network computes, in order; B sequences, T - 2L frames, N bins, F encoder bins."""
+
+    h_enc: Tensor  # (B, T - 2L, 2F)
+    h_dec: Tensor  # (B, T - 2L, decoder width)
+    mask: Tensor  # (B, T - 2L, N)
+    masked: Tensor  # (B, T - 2L, N)
+    denoised: Tensor  # (B, T - 2L, N), the estimated magnitude
+
+
+class MadLoss(NamedTuple):
+    """The objective and the parts that a history records; scalars."""
+
+    total: Tensor
+    kl_denoised: Tensor
+    kl_masked: Tensor
+    latent: Tensor
+
+
+class Mad(nn.Module):
+    """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), both skip-filtering the mixture."""
+
+    def __init__(self, settings: MadSettings, n_bins: int, n_context: int) -> None:
+        super().__init__()
+        self.settings, self.n_bins, self.n_context = settings, n_bins, n_context
+        n_low = settings.n_encoder_bins
+        n_latent = settings.decoder_width * n_low
+        self.enc_forward = nn.GRU(n_low, n_low, batch_first=True)
+        self.enc_backward = nn.GRU(n_low, n_low, batch_first=True)
+        self.dec = nn.GRU(2 * n_low, n_latent, batch_first=True)
+        self.mask = nn.Linear(n_latent, n_bins)
+        self.denoiser_enc = nn.Linear(n_bins, settings.n_denoiser_hidden)
+        self.denoiser_dec = nn.Linear(settings.n_denoiser_hidden, n_bins)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Hidden-to-hidden orthogonal (the gates' stack as one matrix), other matrices Glorot normal, biases zero (ICASSP 2018, III)."""
+        for name, parameter in self.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(parameter)
+            elif "weight_hh" in name:
+                nn.init.orthogonal_(parameter, generator=generator)
+            else:
+                nn.init.xavier_normal_(parameter, generator=generator)
+
+    def forward(self, mixture: Tensor, latent_threshold: float = 0.0) -> MadOutput:
+        """Estimate the voice's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
+
+        Entries of H_dec with magnitude up to `latent_threshold` are set to 0 before the mask (the MDLT submission, at test only).
+        """
+        context = slice(self.n_context, mixture.shape[1] - self.n_context)
+        low = mixture[:, :, : self.settings.n_encoder_bins]
+        h_enc = self._encode(low)[:, context]
+        h_dec = self._infer(h_enc, mixture[:, context])
+        if latent_threshold > 0:
+            h_dec = torch.where(h_dec.abs() > latent_threshold, h_dec, 0.0)
+        mask = torch.relu(self.mask(h_dec))
+        masked = mask * mixture[:, context]
+        hidden = torch.relu(self.denoiser_enc(masked))
+        denoised = torch.relu(self.denoiser_dec(hidden)) * masked
+        return MadOutput(h_enc, h_dec, mask, masked, denoised)
+
+    def _encode(self, low: Tensor) -> Tensor:
+        """(B, T, F) -> (B, T, 2F); Eq. 3. Step t of the backward half has read frames T-1 ... T-1-t unless it is re-aligned."""
+        flipped = low.flip(1)
+        if self.settings.encoder_residual == "output":
+            forward, backward = self.enc_forward(low)[0] + low, self.enc_backward(flipped)[0] + flipped
+        else:
+            forward, backward = (
+                recurrent_residual(self.enc_forward, low),
+                recurrent_residual(self.enc_backward, flipped),
+            )
+        if self.settings.realign_backward:
+            backward = backward.flip(1)
+        return torch.cat((forward, backward), -1)
+
+    def _decode(self, state: Tensor, mixture: Tensor) -> Tensor:
+        """One application of the decoder GRU from a zero state."""
+        if self.settings.decoder_residual == "enc_recurrent":
+            return recurrent_residual(self.dec, state)
+        decoded: Tensor = self.dec(state)[0]
+        if self.settings.decoder_residual == "mix_output":
+            decoded = decoded + mixture[..., : decoded.shape[-1]]
+        return decoded
+
+    def _infer(self, h_enc: Tensor, mixture: Tensor) -> Tensor:
+        """H_dec from H_enc; a single pass, or recurrent inference (Algorithm 1): at least 2, at most max_iterations + 1 passes."""
+        state = self._decode(h_enc, mixture)
+        inference = self.settings.recurrent_inference
+        if inference is None:
+            return state
+        dims = (0, 1, 2) if inference.stop == "batch" else (1, 2)
+        running = torch.ones((state.shape[0] if inference.stop == "sequence" else 1, 1, 1), dtype=torch.bool, device=state.device)
+        for _ in range(inference.max_iterations):
+            refined = self._decode(state, mixture)
+            change = (state - refined).square().mean(dims, keepdim=True)
+            state = torch.where(running, refined, state)
+            running = running & (change >= inference.tolerance)
+            if not running.any():
+                break
+        return state
+
+
+def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
+    """Run a GRU whose input is added to its state within the recurrence, h_t = GRU(x_t, h_{t-1}) + x_t: (B, T, F) -> (B, T, F)."""
+    weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
+    projected = functional.linear(inputs, weight_ih, bias_ih)
+    state = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
+    states = []
+    for frame in range(inputs.shape[1]):
+        reset_x, update_x, new_x = projected[:, frame].chunk(3, -1)
+        reset_h, update_h, new_h = functional.linear(state, weight_hh, bias_hh).chunk(3, -1)
+        update = torch.sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        state = new + update * (state - new) + inputs[:, frame]
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def mad_loss(network: Mad, output: MadOutput, target: Tensor, settings: MadLossSettings) -> MadLoss:
+    """Return the objective for a batch; `target` (B, T - 2L, N) (ICASSP 2018, Eq. 9-10; SiSEC 2018, MDL1).
+
+    The norm of H_dec is the sum over the batch, rescaled by 16 / B so that its weight keeps its meaning at other batch sizes.
+    """
+    kl_denoised = generalised_kl(target, output.denoised)
+    kl_masked = generalised_kl(target, output.masked)
+    masker = kl_masked
+    if settings.gate is not None:
+        gate_open = (kl_masked >= settings.gate.masker) & (kl_denoised >= settings.gate.denoiser)
+        masker = kl_masked * gate_open
+    latent = output.h_dec.abs().sum() * (BATCH_OF_PENALTY / target.shape[0])
+    total = kl_denoised + masker + settings.latent_l1 * latent
+    w_mask = network.mask.weight
+    if settings.mask_l1 > 0:
+        total = total + settings.mask_l1 * w_mask.abs().sum()
+    if settings.mask_diagonal_l1 > 0:
+        diagonal = w_mask.detach() if settings.mask_diagonal_detached else w_mask
+        total = total + settings.mask_diagonal_l1 * diagonal.diagonal().abs().sum()
+    if settings.decoder_l2 > 0:
+        total = total + settings.decoder_l2 * network.denoiser_dec.weight.square().sum()
+    return MadLoss(total, kl_denoised, kl_masked, latent)

@@ -1,0 +1,31 @@
+"""Prepared tracks: reading what the prepare stage wrote."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madsep.errors import InputError
+from madsep.files import read_json
+
+
+def read_prepared(manifests: Sequence[Path], subset: str, slugs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Entries of prepared tracks (of those in `slugs`, or of all) in the order of the manifests, with `file` as a path beside its manifest.
+
+    Raises InputError when a track is not of `subset`, or its file is missing.
+    """
+    entries = [entry | {"file": Path(manifest).parent / entry["file"]} for manifest in manifests for entry in read_json(manifest)["tracks"]]
+    entries = [entry for entry in entries if slugs is None or entry["slug"] in slugs]
+    for entry in entries:
+        if entry["subset"] != subset:
+            raise InputError(f"{entry['name']}: is a {entry['subset']} track; expected {subset} tracks only. Test tracks never train.")
+        if not entry["file"].is_file():
+            raise InputError(f"{entry['file']}: is missing; remove the manifests beside it and run again to prepare the data anew.")
+    return entries
+
+
+def signal(entry: dict[str, Any], name: str) -> np.ndarray:
+    """Memory-mapped signal `name` of a prepared track, float32 (n_channels, n_samples)."""
+    array: np.ndarray = np.load(entry["file"], mmap_mode="r")
+    return array[entry["signals"].index(name)]

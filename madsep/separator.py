@@ -1,0 +1,130 @@
+"""From a mixture's samples to the voice's, block by block: memory does not grow with the length."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from madsep.checkpoint import Checkpoint
+from madsep.segments import Plan, full_plan, legacy_plan, read_padded
+from madsep.stft import Stft
+
+Audio = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A checkpoint on a device; front end, network and separation all come from the checkpoint."""
+
+    checkpoint: Checkpoint
+    device: torch.device
+
+    def voice(self, mixture: Audio) -> Iterator[Audio]:
+        """Yield the voice of `mixture` (n_channels, n_samples), each channel estimated alone, as consecutive blocks (n_channels, n).
+
+        The blocks' lengths add up to n_samples. `mixture` may be memory-mapped; it is read once, block by block.
+        """
+        blocks = _Blocks(self.checkpoint, self.device, mixture)
+        for first in range(0, blocks.plan.n_segments, blocks.settings.batch_size):
+            yield from blocks.advance(first, min(first + blocks.settings.batch_size, blocks.plan.n_segments))
+        yield from blocks.finish()
+
+
+class _Blocks:
+    """One mixture on its way: what is estimated so far, and the overlapping samples that wait for the next block."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, mixture: Audio) -> None:
+        recipe = checkpoint.recipe
+        self.checkpoint, self.mixture, self.settings = checkpoint, mixture, recipe.separation
+        self.stft = Stft(recipe.front_end, device)
+        self.n_samples = mixture.shape[-1]
+        self.n_frames = self.stft.n_frames(self.n_samples)
+        self.plan, self.audible = self._plan()
+        self.refreshes = max(self.settings.griffin_lim_iterations - 1, 0)
+        reach = (self.stft.length - 1) // self.stft.hop  # frames that one inverse and forward transform let a frame see
+        self.margin = math.ceil(self.refreshes * reach / self.plan.step)
+        self.given = 0  # samples yielded
+        self.waiting = torch.zeros(len(mixture), 0, device=device)  # sums from sample `self.given` on
+
+    def _plan(self) -> tuple[Plan, range]:
+        """The segments, and the samples at which the voice is not silent by construction."""
+        recipe, hop = self.checkpoint.recipe, self.stft.hop
+        if self.settings.framing == "full":
+            return full_plan(recipe.segments, self.n_frames), range(self.n_samples)
+        plan = legacy_plan(recipe.segments, self.n_samples, hop, recipe.training.batch_size)
+        end = self.stft.first_sample(plan.end_estimated - 1) + self.stft.length - self.stft.padding
+        return plan, range(plan.first_estimated * hop, max(end, 0) if plan.n_segments else 0)
+
+    def advance(self, first: int, end: int) -> Iterator[Audio]:
+        """Estimate segments [first, end) and yield the samples that no later segment changes."""
+        low, high = max(first - self.margin, 0), min(end + self.margin, self.plan.n_segments)
+        bins = self._estimate(low, high)
+        start, stop = (first - low) * self.plan.step, (end - low) * self.plan.step
+        first_frame = self.plan.first_estimated + first * self.plan.step
+        self._add(self.stft.first_sample(first_frame), self.stft.overlap_add(bins[:, start:stop]))
+        next_frame = first_frame + (end - first) * self.plan.step
+        yield from self._give(min(self.stft.first_sample(next_frame), self.n_samples))
+
+    def finish(self) -> Iterator[Audio]:
+        """Yield all samples that are left."""
+        yield from self._give(self.n_samples)
+
+    def _estimate(self, first: int, end: int) -> Tensor:
+        """Complex voice bins (n_channels, (end - first) * step, n_bins) of segments [first, end); zero outside the signal's frames."""
+        plan = self.plan
+        first_read = plan.first_read + first * plan.step
+        n_read = (end - first - 1) * plan.step + plan.n_read
+        span = read_padded(self.mixture, self.stft.first_sample(first_read), self.stft.n_span(n_read))
+        bins = self.stft.analyse(torch.from_numpy(span).to(self.stft.window.device))
+        magnitudes = torch.stack([self._network(channel.abs()) for channel in bins])
+        bins = bins[:, plan.n_context : plan.n_context + magnitudes.shape[1]]
+        first_estimated = first_read + plan.n_context
+        outside = torch.arange(first_estimated, first_estimated + bins.shape[1], device=bins.device) >= self.n_frames
+        magnitudes[:, outside] = 0
+        voice = torch.polar(magnitudes, bins.angle())
+        return self._refine(voice, magnitudes, first_estimated)
+
+    def _network(self, magnitudes: Tensor) -> Tensor:
+        """One channel's mixture magnitudes (n_read, N) -> the voice's (n_segments * step, N), in batches."""
+        sequences = magnitudes.unfold(0, self.plan.n_read, self.plan.step).transpose(1, 2)
+        field = self.checkpoint.recipe.trained_family.estimate
+        estimates = []
+        with torch.no_grad():
+            for batch in sequences.split(self.settings.batch_size):
+                output = self.checkpoint.network(batch, self.settings.latent_threshold)
+                estimates.append(getattr(output, field).flatten(0, 1))
+        return torch.cat(estimates)
+
+    def _refine(self, voice: Tensor, magnitudes: Tensor, first_frame: int) -> Tensor:
+        """Refresh the phase by Griffin and Lim's iteration; frames within the margin of a block's ends are not exact."""
+        for _ in range(self.refreshes):
+            span = self.stft.overlap_add(voice)
+            energy = self.stft.window_energy(self.stft.first_sample(first_frame), span.shape[-1], self.n_frames)
+            consistent = self.stft.analyse(span / energy.clamp_min(torch.finfo(energy.dtype).tiny))
+            voice = torch.polar(magnitudes, consistent.angle())
+        return voice
+
+    def _add(self, first_sample: int, span: Tensor) -> None:
+        """Add overlap-added samples that begin at `first_sample` of the signal to those that wait."""
+        skipped = max(self.given - first_sample, 0)
+        start, span = max(first_sample - self.given, 0), span[:, skipped:]
+        missing = start + span.shape[1] - self.waiting.shape[1]
+        if missing > 0:
+            self.waiting = torch.nn.functional.pad(self.waiting, (0, missing))
+        self.waiting[:, start : start + span.shape[1]] += span
+
+    def _give(self, end: int) -> Iterator[Audio]:
+        """Yield the samples up to `end`, divided by the windows' energy; silent outside the audible range."""
+        n_samples = end - self.given
+        if n_samples <= 0:
+            return
+        block = torch.nn.functional.pad(self.waiting, (0, max(n_samples - self.waiting.shape[1], 0)))[:, :n_samples]
+        block = block / self.stft.window_energy(self.given, n_samples, self.n_frames)
+        samples = torch.arange(self.given, end, device=block.device)
+        block = torch.where((samples >= self.audible.start) & (samples < self.audible.stop), block, 0.0)
+        self.given, self.waiting = end, self.waiting[:, n_samples:]
+        yield block.cpu().numpy()

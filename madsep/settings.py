@@ -1,0 +1,132 @@
+"""What a recipe may say, as closed, frozen, typed settings; an unknown key is an error that names the nearest right one.
+
+A setting has no default in code unless leaving it out is meaningful: recipes say everything, so that a result can be read from its recipe.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from madsep.errors import InputError
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, closed, strict about ranges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Check `values` and return them as settings; raises InputError that names `where`, the key and what was expected."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError("\n".join(f"{where}: {_fault(cls, fault)}" for fault in error.errors()[:5])) from None
+
+
+class FrontEnd(Settings):
+    """Short-time Fourier transform: symmetric Hamming window divided by sqrt(fft_length), zero-padded to fft_length (ICASSP 2018, II.i)."""
+
+    sample_rate_hz: Count = Field(description="Hz; audio at another rate is resampled there and back")
+    window_length: Count = Field(description="samples")
+    fft_length: Count = Field(description="samples")
+    hop_length: Count = Field(description="samples")
+
+    @property
+    def n_bins(self) -> int:
+        """Number of non-negative frequencies."""
+        return self.fft_length // 2 + 1
+
+
+class Segments(Settings):
+    """Sequences that the network sees: n_frames in, n_frames - 2 n_context out."""
+
+    n_frames: Count = Field(description="frames in a sequence (T)")
+    n_context: Annotated[int, Field(ge=0)] = Field(description="frames of context at either side, not estimated (L)")
+
+    @property
+    def step(self) -> int:
+        """Frames that one segment estimates."""
+        return self.n_frames - 2 * self.n_context
+
+
+class Target(Settings):
+    """What the network is trained to give, from the magnitudes of mixture X, voice V and background B."""
+
+    definition: Literal["irm_background", "irm_mixture_x2"] = Field(description="X V / (V + B), or 2 X V / (V + X)")
+    clip: Weight = Field(description="upper bound of the target magnitude")
+    input_clip: Weight = Field(description="upper bound of the mixture magnitude, in training only")
+
+
+class Plateau(Settings):
+    """Multiply the learning rate by `factor` when the training loss has not fallen for `patience` epochs."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=0)] = Field(description="epochs")
+    first_epoch: Annotated[int, Field(ge=0)] = Field(description="epochs before this one are not looked at")
+
+
+class Training(Settings):
+    """Optimisation by Adam."""
+
+    n_epochs: Count
+    batch_size: Count = Field(description="sequences")
+    learning_rate: Annotated[float, Field(gt=0)]
+    gradient_norm_clip: Annotated[float, Field(gt=0)] = Field(description="L2 norm over all parameters jointly")
+    edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
+    plateau: Plateau | None = Field(description="null: constant learning rate")
+    validation: bool = Field(description="hold out musdb's 14 validation tracks; false: train on all tracks")
+    selection: Literal["last", "best"] = Field(description="epoch kept: the last, or the best on the validation tracks")
+    seed: int
+
+
+class Separation(Settings):
+    """From a checkpoint to audio; nothing here needs training again."""
+
+    framing: Literal["full", "legacy"] = Field(description="full: every frame; legacy: whole batches only, as the published code")
+    griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
+    latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
+    batch_size: Count = Field(description="sequences at a time; bounds the memory")
+
+
+class Description(Settings):
+    """What description.md says beside the method, which is generated from the settings."""
+
+    title: str
+    original_authors: str
+    is_blind: bool
+    additional_training_data: bool
+    code: str
+    demos: str
+    references: tuple[str, ...]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint `; did you mean X?`, or nothing where no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _fault(cls: type[Settings], fault: Any) -> str:
+    *folder, key = fault["loc"] or ("",)
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys(cls, folder)
+        return f"unknown key '{path}'{nearest(str(key), known)} (known: {', '.join(known)})"
+    if fault["type"] == "missing":
+        return f"key '{path}' is missing"
+    return f"'{path}' is {fault['input']!r}: {fault['msg'][0].lower() + fault['msg'][1:]}"
+
+
+def _keys(cls: type[BaseModel], folder: list[Any]) -> list[str]:
+    """The keys that a (nested) settings class knows."""
+    for name in folder:
+        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        cls = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), cls)
+    return list(cls.model_fields)

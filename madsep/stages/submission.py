@@ -1,0 +1,140 @@
+"""Write a submission to the Signal Separation Evaluation Campaign: description, scores by true name, provenance."""
+
+import datetime
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from madsep.checkpoint import read_tensors
+from madsep.description import describe
+from madsep.errors import InputError
+from madsep.files import digest, read_json, sha256, write_error, write_text
+from madsep.prepared import read_prepared
+from madsep.provenance import git_commit, hardware, versions
+from madsep.submission_check import check_submission
+from madsep.systems import parse_recipe
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a submission is made from."""
+
+    checkpoint: Path
+    prepared: Sequence[Path]  # manifests
+    estimates: Sequence[Path]  # manifests
+    scores: Path  # folder of <slug>.json
+    benchmarks: Path  # folder of Snakemake's benchmark files
+
+
+def write_submission(sources: Sources, authors: Mapping[str, str | None], folder: Path) -> None:
+    """Write `folder`/{description.md, provenance.yaml, test/<true name>.json}, check it, and only then put it in place.
+
+    Raises InputError that lists every fault when the check finds any; `folder` is then left as it was.
+    """
+    metadata = read_tensors(sources.checkpoint)[1]
+    recipe = parse_recipe(metadata["recipe"], str(sources.checkpoint))
+    test = _test_tracks(sources.prepared)
+    with _new_folder(folder) as new:
+        (new / "test").mkdir()
+        for entry in test:
+            shutil.copyfile(sources.scores / f"{entry['slug']}.json", new / "test" / f"{entry['name']}.json")
+        write_text(new / "description.md", describe(recipe, authors))
+        provenance = _provenance(sources, metadata, test, new)
+        write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
+        faults = check_submission(new)
+        if faults:
+            raise InputError("\n".join([f"{folder}: not written, {len(faults)} faults:", *faults]))
+
+
+class _new_folder:
+    """A folder beside `folder`, with its name, that replaces it when the block ends well and vanishes when it does not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Path:
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder.parent))
+        except OSError as error:
+            raise (write_error(self.folder, error) or error) from None
+        new = self.scratch / self.folder.name
+        new.mkdir()
+        return new
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                if self.folder.exists():
+                    shutil.rmtree(self.folder)
+                (self.scratch / self.folder.name).rename(self.folder)
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        if error is not None and (plain := write_error(self.folder, error)):
+            raise plain from None
+
+
+def _test_tracks(prepared: Sequence[Path]) -> list[dict[str, Any]]:
+    manifests = [path for path in prepared if read_json(path)["tracks"][0]["subset"] == "test"]
+    return read_prepared(manifests, "test")
+
+
+def _provenance(sources: Sources, metadata: Mapping[str, Any], test: Sequence[Mapping[str, Any]], new: Path) -> dict[str, Any]:
+    """Everything needed to say where the numbers come from, as plain values."""
+    tracks = [entry for path in sources.prepared for entry in read_json(path)["tracks"]]
+    estimates = {track["name"]: track["files"] for path in sources.estimates for track in read_json(path)["tracks"]}
+    return {
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "madsep_commit": git_commit(Path(__file__).parent),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seed": metadata["recipe"]["training"]["seed"],
+        "settings": metadata["recipe"],
+        "settings_sha256": digest(metadata["recipe"]),
+        "training": metadata["provenance"],
+        "checkpoint_sha256": sha256(sources.checkpoint),
+        "data": {
+            "layouts": sorted({entry["layout"] for entry in tracks}),
+            "ffmpeg": next((entry["ffmpeg"] for entry in tracks if entry["ffmpeg"]), None),
+            "train_tracks": [entry["name"] for entry in tracks if entry["subset"] == "train"],
+            "test_tracks": sorted(entry["name"] for entry in test),
+            "durations_s": {entry["name"]: entry["n_samples"] / entry["sample_rate_hz"] for entry in test},
+            "n_samples": {entry["name"]: entry["n_samples"] for entry in tracks},
+            "sources_sha256": {entry["name"]: entry["source_sha256"] for entry in tracks},
+            "notes": {entry["name"]: entry["notes"] for entry in tracks if entry["notes"]},
+        },
+        "estimates_sha256": {name: {target: file["sha256"] for target, file in files.items()} for name, files in estimates.items()},
+        "clipped_samples": {name: {target: file["n_clipped"] for target, file in files.items()} for name, files in estimates.items()},
+        "scores_sha256": {path.stem: sha256(path) for path in sorted((new / "test").iterdir())},
+        "times": _times(sources.benchmarks, metadata["recipe"]),
+    }
+
+
+def _times(benchmarks: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files."""
+    system = recipe["name"]
+    trained = recipe["weights_from"] or system
+    patterns = {
+        "prepare": "prepare/*.tsv",
+        "train": f"train/{trained}.tsv",
+        "separate": f"separate/{system}/*.tsv",
+        "score": f"score/{system}/*.tsv",
+    }
+    times = {}
+    for stage, pattern in patterns.items():
+        rows = [pd.read_csv(path, sep="\t", na_values="-") for path in sorted(benchmarks.glob(pattern))]
+        if rows:
+            table = pd.concat(rows)
+            times[stage] = {"n_jobs": len(rows), "seconds": round(float(table["s"].sum()), 1), "peak_memory_mb": _peak(table)}
+    return times
+
+
+def _peak(table: pd.DataFrame) -> float | None:
+    peak = table["max_rss"].max()
+    return None if pd.isna(peak) else round(float(peak), 1)

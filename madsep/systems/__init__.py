@@ -1,0 +1,113 @@
+"""Systems are data: one YAML recipe each, in this folder; a recipe may build on another and the config may override single keys."""
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from madsep.errors import InputError
+from madsep.models import FAMILIES, Family
+from madsep.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
+
+TRAINED_BY = ("family", "front_end", "segments", "network", "target", "loss", "training")
+
+
+class Recipe(Settings):
+    """A system: everything that decides its weights and its estimates, and what its description says."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
+    weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
+    family: str = Field(description="model family of the registry")
+    front_end: FrontEnd
+    segments: Segments
+    network: Settings
+    target: Target
+    loss: Settings
+    training: Training
+    separation: Separation
+    description: Description
+
+    @property
+    def trained_family(self) -> Family:
+        """The registry's entry for this recipe."""
+        return FAMILIES[self.family]
+
+    def training_half(self) -> dict[str, Any]:
+        """Plain values of all that decides the weights."""
+        return self.model_dump(mode="json", include=set(TRAINED_BY), serialize_as_any=True)
+
+    def separation_half(self) -> dict[str, Any]:
+        """Plain values of all that decides the estimates, given the weights."""
+        return self.separation.model_dump(mode="json")
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes, sorted."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in resources.files(__name__).iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
+    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over those it builds on.
+
+    Raises InputError for an unknown recipe, family or key, or a value out of its range.
+    """
+    for other in overrides:
+        _check_name(other, "overrides")
+    values = _merged(name, overrides, ())
+    if (source := values.get("weights_from")) is not None:
+        changed = set(overrides.get(name) or {}) & set(TRAINED_BY)
+        if changed:
+            raise InputError(
+                f"overrides.{name}: '{sorted(changed)[0]}' decides the weights, which {name} takes from {source}; override {source}."
+            )
+        trained = _merged(source, overrides, ())
+        values |= {section: trained[section] for section in TRAINED_BY}
+    return parse_recipe(values, f"recipe {name}")
+
+
+def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """Check plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    values = dict(values)
+    family = FAMILIES.get(values.get("family", ""))
+    if family is None:
+        raise InputError(
+            f"{where}: unknown model family {values.get('family')!r}{nearest(str(values.get('family')), FAMILIES)} ({', '.join(FAMILIES)})"
+        )
+    sections = (("network", family.network_settings), ("loss", family.loss_settings))
+    parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
+    recipe = Recipe.parse(values | parsed, where)
+    if recipe.segments.step < 1:
+        raise InputError(
+            f"{where}: segments.n_frames is {recipe.segments.n_frames}; expected more than 2 * n_context = {2 * recipe.segments.n_context}."
+        )
+    if recipe.training.selection == "best" and not recipe.training.validation:
+        raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
+    return recipe
+
+
+def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe's plain values on top of those of its base; overrides apply to the recipe that they name and to what builds on it."""
+    _check_name(name, above[-1] if above else "systems")
+    if name in above:
+        raise InputError(f"recipe {name}: builds on itself ({' -> '.join((*above, name))}).")
+    values = yaml.safe_load((resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8"))
+    base = values.pop("base", None)
+    below = _merged(base, overrides, (*above, name)) if base else {}
+    return _laid_over(_laid_over(below, values), overrides.get(name) or {})
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
+        both[key] = _laid_over(both[key], value) if nested else value
+    return both
+
+
+def _check_name(name: str, where: str) -> None:
+    known = recipe_names()
+    if name not in known:
+        raise InputError(f"{where}: there is no recipe '{name}'{nearest(name, known)} (known: {', '.join(known)})")

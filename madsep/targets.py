@@ -1,0 +1,21 @@
+"""Training targets from magnitudes."""
+
+import torch
+from torch import Tensor
+
+from madsep.settings import Target
+
+EPSILON = torch.finfo(torch.float64).eps
+
+
+def training_target(mixture: Tensor, voice: Tensor, background: Tensor, settings: Target) -> Tensor:
+    """Return the target magnitude of the voice, same shape as the inputs (any), bounded by `settings.clip`.
+
+    `irm_background`: X V / (V + B), the ideal ratio mask applied to the mixture. `irm_mixture_x2`: 2 X V / (V + X), what the code of
+    the ICASSP 2018 article computes; it tends to 2 V where the voice is weak. Both give V where the background is silent.
+    """
+    if settings.definition == "irm_background":
+        target = mixture * voice / (voice + background + EPSILON)
+    else:
+        target = 2 * mixture * voice / (voice + mixture + EPSILON)
+    return target.clamp(max=settings.clip)

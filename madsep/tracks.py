@@ -1,0 +1,231 @@
+"""MUSDB18 on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
+
+import contextlib
+import importlib.util
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import soundfile as sf
+import yaml
+
+from madsep.errors import InputError
+from madsep.ffmpeg import require_ffmpeg
+from madsep.files import write_error
+
+SUBSETS = ("train", "test")
+STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in the order of a stem file's streams
+STEM_SUFFIX = ".stem.mp4"
+SAMPLE_RATE_HZ = 44_100
+N_TRAIN = 100
+DATASET_PAGE = "https://sigsep.github.io/datasets/musdb.html"
+
+# Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music comes to
+# 165 kB/s, so the length estimated from a file's size can be a third too long; it plans jobs and is never a length.
+STEM_BYTES_PER_S = 122_000
+
+# Errata list of the data set's page and its issue tracker (github.com/sigsep/website)
+ERRATA = {
+    "Al James - Schoolboy Facination": "vocals are mixed into the stem 'other'",
+    "BKS - Bulldozer": "a cowbell is mixed into the stem 'other' (1:12)",
+    "Chris Durban - Celebrate": "other instruments bleed into the vocals",
+    "Detsky Sad - Walkie Talkie": "the stem 'other' is mixed into the drums",
+    "Enda Reilly - Cur An Long Ag Seol": "speech at the start of the stem 'other'",
+    "Hop Along - Sister Cities": "other instruments bleed into the vocals",
+    "Leaf - Wicked": "an electric guitar is mixed into the drums (2:20, 3:02)",
+    "PR - Oh No": "the sum of the sources is not the mixture in the left channel",
+}
+UNSUMMED = frozenset({"PR - Oh No"})  # the errata for which the mixture may differ from the sum of the stems
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track on disk. `duration_s` is exact for wavs and an estimate from the size for stem files."""
+
+    slug: str
+    name: str
+    subset: str
+    layout: str
+    path: str
+    duration_s: float
+
+
+def find_tracks(root: Path | str, allow_partial: bool) -> list[Track]:
+    """Return the training tracks, then the test tracks, of the MUSDB18 under `root`, each subset sorted by name.
+
+    `root`, or the one folder in it that does, holds train/ and test/; these hold stem files or folders of wavs.
+    Without `allow_partial` they are the 100 and the 50 tracks of MUSDB18. Only names, sizes and wav headers are read.
+    Raises InputError when anything else is found, and always when a test track lies among the training tracks.
+    """
+    dataset = _dataset_folder(Path(root).expanduser())
+    found = {subset: _track_paths(dataset / subset) for subset in SUBSETS}
+    if len({_layout(path) for paths in found.values() for path in paths}) > 1:
+        raise InputError(f"{dataset}: stem files and wav folders are mixed; keep only one layout in train/ and test/.")
+    for subset, paths in found.items():
+        if not paths:
+            expected = f"expected *{STEM_SUFFIX} files or folders with {', '.join(STEMS)} as .wav"
+            raise InputError(f"{dataset / subset}: holds no tracks; {expected}.")
+    names = {subset: {_name(path) for path in paths} for subset, paths in found.items()}
+    _check_names(dataset, names["train"], names["test"], allow_partial)
+    _check_stems(path for paths in found.values() for path in paths)
+    return [
+        Track(f"{subset}{number:03d}", _name(path), subset, _layout(path), str(path), _duration_s(path))
+        for subset, paths in found.items()
+        for number, path in enumerate(sorted(paths, key=_name), start=1)
+    ]
+
+
+def test_names() -> list[str]:
+    """Return the names of MUSDB18's 50 test tracks, sorted."""
+    return json.loads((resources.files("madsep") / "data" / "musdb18_test.json").read_text(encoding="utf-8"))
+
+
+def validation_names() -> list[str]:
+    """Return the names of the 14 training tracks that musdb sets aside for validation, without importing musdb.
+
+    Raises InputError when musdb is not installed.
+    """
+    spec = importlib.util.find_spec("musdb")
+    if spec is None or spec.origin is None:
+        raise InputError("musdb is not installed, which names the validation tracks; run 'pip install musdb'.")
+    settings = yaml.safe_load((Path(spec.origin).parent / "configs" / "mus.yaml").read_text(encoding="utf-8"))
+    return settings["validation_tracks"]
+
+
+def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]:
+    """Group consecutive tracks of one subset while they last `max_duration_s` together; at least one in each."""
+    grouped: list[list[Track]] = []
+    for track in tracks:
+        last = grouped[-1] if grouped else []
+        duration_s = sum(member.duration_s for member in last) + track.duration_s
+        if last and last[0].subset == track.subset and duration_s <= max_duration_s:
+            last.append(track)
+        else:
+            grouped.append([track])
+    return grouped
+
+
+def batch_name(batch: Sequence[Track]) -> str:
+    """Return "test001" for a batch of one track and "test001-test007" for more."""
+    first, last = batch[0].slug, batch[-1].slug
+    return first if len(batch) == 1 else f"{first}-{last}"
+
+
+def fetch_sample(folder: Path | str) -> Path:
+    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless it is there; return `folder`.
+
+    Raises InputError when the download fails or `folder` holds something else; `folder` is complete or absent.
+    """
+    folder = Path(folder).expanduser()
+    if folder.is_dir() and any(folder.iterdir()):
+        find_tracks(folder, allow_partial=True)
+        return folder
+    require_ffmpeg()
+    import musdb
+
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with contextlib.redirect_stdout(sys.stderr):
+            musdb.DB(root=str(temporary), download=True)
+        find_tracks(temporary, allow_partial=True)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        by_hand = f"Download it by hand (see {DATASET_PAGE}), unpack it and set musdb_root to its folder."
+        failed = InputError(f"{folder}: the sample of MUSDB18 could not be downloaded ({error}). {by_hand}")
+        raise (write_error(folder, error) or failed) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except PermissionError:
+        raise InputError(f"{folder}: no permission to read it.") from None
+
+
+def _dataset_folder(root: Path) -> Path:
+    """Return `root`, or the one folder in it, that holds train/ or test/; both must be there."""
+    wanted = "give the folder that holds MUSDB18's train/ and test/ (musdb_root)"
+    if not root.exists():
+        raise InputError(f"{root}: no such folder; {wanted}.")
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file; {wanted}.")
+    inside = _visible(root)
+    if not inside:
+        raise InputError(f"{root}: is empty; {wanted}.")
+    candidates = [folder for folder in [root, *inside] if any((folder / subset).is_dir() for subset in SUBSETS)]
+    if not candidates:
+        raise InputError(f"{root}: no train/ and test/ in it, only {_listed(p.name for p in inside)}; {wanted}.")
+    if root not in candidates and len(candidates) > 1:
+        raise InputError(f"{root}: holds several data sets ({_listed(p.name for p in candidates)}); name one of them.")
+    dataset = candidates[0]
+    for subset in SUBSETS:
+        if not (dataset / subset).is_dir():
+            raise InputError(f"{dataset}: the folder {subset}/ is missing; {wanted}.")
+    return dataset
+
+
+def _track_paths(folder: Path) -> list[Path]:
+    """Return the stem files and the track folders of one subset."""
+    return [path for path in _visible(folder) if path.is_dir() or path.name.endswith(STEM_SUFFIX)]
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(STEM_SUFFIX)
+
+
+def _layout(path: Path) -> str:
+    return "stems" if path.name.endswith(STEM_SUFFIX) else "wav"
+
+
+def _check_names(dataset: Path, train: set[str], test: set[str], allow_partial: bool) -> None:
+    campaign = set(test_names())
+    leaked = train & (test | campaign)
+    if leaked:
+        raise InputError(f"{dataset / 'train'}: test tracks lie among the training tracks: {_listed(leaked)}. Move them.")
+    if allow_partial or (len(train) == N_TRAIN and test == campaign):
+        return
+    found = f"found {len(train)} training and {len(test)} test tracks, expected {N_TRAIN} and {len(campaign)}"
+    details = [
+        f"{kind} test tracks: {_listed(names)}" for kind, names in (("missing", campaign - test), ("unexpected", test - campaign)) if names
+    ]
+    remedy = "If this is meant, set allow_partial: true; otherwise complete the data set."
+    raise InputError(f"{'; '.join([f'{dataset}: {found}', *details])}.\n{remedy}")
+
+
+def _check_stems(paths: Iterable[Path]) -> None:
+    faults = []
+    for folder in (path for path in paths if path.is_dir()):
+        present = {path.name for path in folder.iterdir()}
+        faults += [str(folder / f"{stem}.wav") for stem in STEMS if f"{stem}.wav" not in present]
+    if faults:
+        raise InputError(f"missing stems: {_listed(faults)}. Every track folder holds {', '.join(STEMS)} as .wav.")
+
+
+def _duration_s(path: Path) -> float:
+    if not path.is_dir():
+        return path.stat().st_size / STEM_BYTES_PER_S
+    mixture = path / "mixture.wav"
+    try:
+        return sf.info(mixture).duration
+    except sf.LibsndfileError as error:
+        raise InputError(f"{mixture}: cannot be read as audio ({error.error_string}); copy it again.") from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return the first five names in order, then how many more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return ", ".join(f"'{name}'" for name in ordered[:5]) + more

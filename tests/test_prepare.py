@@ -1,0 +1,280 @@
+"""Prepared arrays against the files they come from, and every faulty track refused."""
+
+import errno
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import musdb
+import numpy as np
+import pytest
+import soundfile as sf
+
+from madsep.errors import InputError
+from madsep.stages.prepare import prepare
+from madsep.tracks import STEMS, Track
+
+RATE_HZ = 44_100
+N_SAMPLES = RATE_HZ // 2
+TEST_SIGNALS = ["mixture", "vocals", "accompaniment"]
+
+
+def make_stems(seed: int = 0) -> dict[str, np.ndarray]:
+    """Return five int16 stems of shape (2, n_samples); the mixture is the sum of the others."""
+    generator = np.random.default_rng(seed)
+    sources = {name: generator.integers(-8000, 8000, (2, N_SAMPLES)).astype(np.int16) for name in STEMS[1:]}
+    return {"mixture": sum(sources.values()), **sources}
+
+
+def write_track(root: Path, stems: dict[str, np.ndarray], name: str = "A - B", slug: str = "test001") -> Track:
+    folder = root / name
+    folder.mkdir(parents=True)
+    for stem, samples in stems.items():
+        sf.write(folder / f"{stem}.wav", samples.T, RATE_HZ, subtype="PCM_16")
+    return Track(slug, name, slug.rstrip("0123456789"), "wav", str(folder), 0.5)
+
+
+def prepare_one(track: Track, tmp_path: Path, signals: list[str] = TEST_SIGNALS, mono: bool = False) -> dict:
+    prepare([track], signals, mono, tmp_path / "out", tmp_path / "manifest.json")
+    (entry,) = json.loads((tmp_path / "manifest.json").read_text())["tracks"]
+    return entry
+
+
+def refuse(tracks: list[Track], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare(tracks, TEST_SIGNALS, False, tmp_path / "out", tmp_path / "manifest.json")
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.fixture
+def stem_track(shared: Path, tmp_path: Path) -> Track:
+    """A copy of the real stem file, as a test track."""
+    path = tmp_path / "test" / "Music Delta - 80s Rock.stem.mp4"
+    path.parent.mkdir()
+    shutil.copyfile(shared / "data/musdb_sample/train" / path.name, path)
+    return Track("test001", "Music Delta - 80s Rock", "test", "stems", str(path), 6.8)
+
+
+def test_stereo_wavs_are_kept_exactly(tmp_path: Path) -> None:
+    stems = make_stems()
+    track = write_track(tmp_path, stems, "Angels & Co. (feat. X) - I'm Alright")
+    entry = prepare_one(track, tmp_path)
+    array = np.load(tmp_path / "out" / "test001.npy", mmap_mode="r")
+    assert array.dtype == np.float32
+    assert array.shape == (3, 2, N_SAMPLES)
+    accompaniment = stems["drums"].astype(int) + stems["bass"] + stems["other"]
+    for found, expected in zip(array, [stems["mixture"], stems["vocals"], accompaniment], strict=True):
+        np.testing.assert_array_equal(found * 32768, expected)
+    wavs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(track.path).iterdir()}
+    assert entry == {
+        "slug": "test001",
+        "name": "Angels & Co. (feat. X) - I'm Alright",
+        "subset": "test",
+        "layout": "wav",
+        "path": track.path,
+        "file": "test001.npy",
+        "sha256": hashlib.sha256((tmp_path / "out" / "test001.npy").read_bytes()).hexdigest(),
+        "signals": TEST_SIGNALS,
+        "n_channels": 2,
+        "n_samples": N_SAMPLES,
+        "sample_rate_hz": RATE_HZ,
+        "source_sha256": wavs,
+        "ffmpeg": None,
+        "mixture_residual_db": None,
+        "notes": [],
+    }
+
+
+def test_mono_is_the_mean_of_left_and_right(tmp_path: Path) -> None:
+    stems = make_stems()
+    entry = prepare_one(write_track(tmp_path, stems, slug="train001"), tmp_path, ["mixture", "vocals"], mono=True)
+    array = np.load(tmp_path / "out" / "train001.npy")
+    assert array.shape == (2, 1, N_SAMPLES)
+    assert entry["n_channels"] == 1
+    for found, stem in zip(array, ["mixture", "vocals"], strict=True):
+        np.testing.assert_array_equal(found[0] * 65536, stems[stem].astype(int).sum(axis=0))
+
+
+def test_every_stem_can_be_had(tmp_path: Path) -> None:
+    stems = make_stems()
+    prepare_one(write_track(tmp_path, stems), tmp_path, list(STEMS))
+    array = np.load(tmp_path / "out" / "test001.npy")
+    np.testing.assert_array_equal(array * 32768, np.stack([stems[stem] for stem in STEMS]))
+
+
+def test_unknown_signals_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="guitar"):
+        prepare_one(write_track(tmp_path, make_stems()), tmp_path, ["mixture", "guitar"])
+
+
+def test_wavs_are_prepared_without_musdb(tmp_path: Path) -> None:
+    track = write_track(tmp_path, make_stems())
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(["musdb", "stempeg", "museval"]))
+from pathlib import Path
+from madsep.stages.prepare import prepare
+from madsep.tracks import Track
+prepare([{track!r}], ["vocals"], False, Path("out"), Path("manifest.json"))
+"""
+    root = str(Path(__file__).parents[1])
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": root}  # no ffmpeg either
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "manifest.json").exists()
+
+
+def test_stem_file_is_musdbs_own_decoding(stem_track: Track, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    entry = prepare_one(stem_track, tmp_path)
+    array = np.load(tmp_path / "out" / "test001.npy")
+    (truth,) = musdb.DB(root=str(tmp_path), subsets="test").tracks
+    targets = [truth.audio, truth.targets["vocals"].audio, truth.targets["accompaniment"].audio]
+    np.testing.assert_array_equal(array, [target.T for target in targets])
+    residual = truth.audio - truth.targets["linear_mixture"].audio
+    residual_db = 10 * np.log10(np.sum(residual**2) / np.sum(truth.audio**2))
+    assert entry["mixture_residual_db"] == pytest.approx(residual_db, abs=0.006)
+    assert entry["notes"] == []
+    assert entry["n_samples"] == len(truth.audio)
+    assert entry["ffmpeg"]
+    assert list(entry["source_sha256"]) == ["Music Delta - 80s Rock.stem.mp4"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("n_kept", [0, 10_000, 600_000, 1_100_000, 1_121_358])
+def test_truncated_stem_file(stem_track: Track, tmp_path: Path, n_kept: int, capfd: pytest.CaptureFixture) -> None:
+    path = Path(stem_track.path)
+    path.write_bytes(path.read_bytes()[:n_kept])
+    message = "truncated" if n_kept else "cannot be read by ffprobe"
+    refuse([stem_track], rf"80s Rock\.stem\.mp4: .*{message}", tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_stem_file_with_its_full_size(stem_track: Track, tmp_path: Path) -> None:
+    path = Path(stem_track.path)
+    content = path.read_bytes()
+    path.write_bytes(content[:600_000] + bytes(len(content) - 600_000))
+    refuse([stem_track], r"80s Rock\.stem\.mp4: the file is truncated or damaged: 'mixture' decodes to", tmp_path)
+
+
+def make_stem_file(tmp_path: Path, durations_s: list[float], rate_hz: int = RATE_HZ, n_channels: int = 2) -> Track:
+    path = tmp_path / "A.stem.mp4"
+    layout = {1: "mono", 2: "stereo"}[n_channels]
+    noises = [f"anoisesrc=r={rate_hz}:d={duration_s}:a=0.1,aformat=cl={layout}" for duration_s in durations_s]
+    inputs = [argument for noise in noises for argument in ("-f", "lavfi", "-i", noise)]
+    maps = [argument for index in range(len(durations_s)) for argument in ("-map", str(index))]
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, *maps, "-c:a", "aac", path], check=True)
+    return Track("test001", "A", "test", "stems", str(path), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"durations_s": [0.5] * 4}, r"expected 5 audio streams .*, found 4"),
+        ({"durations_s": [0.5, 0.5, 0.4, 0.5, 0.5]}, "the stem 'bass' has .* all stems of a track"),
+        ({"durations_s": [0.5] * 5, "rate_hz": 48_000}, "expected a sample rate of 44100 Hz, found 48000 Hz"),
+        ({"durations_s": [0.5] * 5, "n_channels": 1}, r"expected stereo \(2 channels\), found 1"),
+        ({"durations_s": [0.5] * 5}, r"differs from the sum of its stems by \d+\.\d dB .* not its stems"),
+    ],
+)
+def test_faulty_stem_files(tmp_path: Path, arguments: dict, message: str) -> None:
+    refuse([make_stem_file(tmp_path, **arguments)], rf"A\.stem\.mp4: .*{message}", tmp_path)
+
+
+def test_stem_files_need_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = make_stem_file(tmp_path, [0.5] * 5)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refuse([track], "ffmpeg and ffprobe not found", tmp_path)
+
+
+def test_all_faulty_tracks_are_reported_at_once(tmp_path: Path) -> None:
+    tracks = [write_track(tmp_path, make_stems(n), f"Track {n}", f"test{n:03d}") for n in range(1, 8)]
+    folders = [Path(track.path) for track in tracks]
+    mono, short, rate, cut, bad, gone, _ = folders
+    sf.write(mono / "bass.wav", np.zeros(N_SAMPLES), RATE_HZ)
+    sf.write(short / "drums.wav", np.zeros((N_SAMPLES - 1, 2)), RATE_HZ)
+    sf.write(rate / "other.wav", np.zeros((N_SAMPLES, 2)), 48_000)
+    (cut / "vocals.wav").write_bytes((cut / "vocals.wav").read_bytes()[:-4000])
+    sf.write(bad / "vocals.wav", np.full((N_SAMPLES, 2), np.nan), RATE_HZ, subtype="FLOAT")
+    (gone / "bass.wav").unlink()
+    with pytest.raises(InputError) as caught:
+        prepare(tracks, TEST_SIGNALS, False, tmp_path / "out", tmp_path / "manifest.json")
+    lines = str(caught.value).splitlines()
+    expected = [
+        f"{mono}/bass.wav: expected stereo (2 channels), found 1.",
+        f"{short}/drums.wav: the stem 'drums' has {N_SAMPLES - 1} samples, expected {N_SAMPLES} as in the mixture;",
+        f"{rate}/other.wav: expected a sample rate of 44100 Hz, found 48000 Hz.",
+        f"{cut}/vocals.wav: the file is truncated: ",
+        f"{bad}/vocals.wav: holds NaN or infinite samples, the first at 0.000 s;",
+        f"{gone}/bass.wav: no such file.",
+    ]
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def add_noise(stems: dict[str, np.ndarray], level_db: float) -> dict[str, np.ndarray]:
+    """Return the stems with noise of that level, relative to the mixture, added to the mixture."""
+    scale = np.sqrt(np.mean(stems["mixture"].astype(float) ** 2)) * 10 ** (level_db / 20)
+    noise = np.random.default_rng(9).standard_normal(stems["mixture"].shape) * scale
+    return stems | {"mixture": np.rint(stems["mixture"] + noise).clip(-32768, 32767).astype(np.int16)}
+
+
+def test_a_mixture_that_is_not_quite_the_sum_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "madsep"):
+        close = prepare_one(write_track(tmp_path, add_noise(make_stems(), -50), "Close"), tmp_path)
+        assert not caplog.records
+        apart = prepare_one(write_track(tmp_path, add_noise(make_stems(), -30), "Apart"), tmp_path)
+    assert close["mixture_residual_db"] == pytest.approx(-50, abs=0.1)
+    assert close["notes"] == []
+    assert apart["mixture_residual_db"] == pytest.approx(-30, abs=0.1)
+    assert apart["notes"] == ["the mixture differs from the sum of its stems by -30.0 dB of its energy"]
+    assert [record.getMessage() for record in caplog.records] == [f"Apart (test001): {apart['notes'][0]}"]
+
+
+def test_a_mixture_of_other_stems_is_refused(tmp_path: Path) -> None:
+    stems = make_stems() | {"vocals": make_stems(seed=1)["vocals"]}
+    refuse([write_track(tmp_path, stems)], r"A - B: the mixture differs .* at most -10 dB is allowed", tmp_path)
+
+
+def test_the_known_erratum_of_the_sum_is_only_noted(tmp_path: Path) -> None:
+    stems = make_stems()
+    stems["mixture"][0] = stems["vocals"][0]
+    entry = prepare_one(write_track(tmp_path, stems, "PR - Oh No"), tmp_path)
+    assert entry["notes"][0].startswith("known erratum: the sum of the sources is not the mixture")
+    assert entry["notes"][1].startswith("the mixture differs from the sum")
+    bleeding = write_track(tmp_path, stems, "Detsky Sad - Walkie Talkie")
+    refuse_path = tmp_path / "second"
+    refuse([bleeding], "the mixture differs", refuse_path)
+
+
+@pytest.mark.parametrize("silent", ["vocals", "accompaniment"])
+@pytest.mark.parametrize("slug", ["train001", "test001"])
+def test_a_silent_reference_of_a_test_track_is_noted(tmp_path: Path, silent: str, slug: str) -> None:
+    stems = make_stems()
+    if silent == "vocals":
+        stems["vocals"][1] = -stems["vocals"][0]  # its channels cancel: silent to the scoring
+    else:
+        stems |= dict.fromkeys(["drums", "bass", "other"], np.zeros((2, N_SAMPLES), np.int16))
+    stems["mixture"] = sum(stems[name] for name in STEMS[1:])
+    entry = prepare_one(write_track(tmp_path, stems, slug=slug), tmp_path)
+    note = f"the {silent} are silent throughout, so this track cannot be scored"
+    assert entry["notes"] == ([note] if slug == "test001" else [])
+
+
+def test_a_silent_mixture_is_refused(tmp_path: Path) -> None:
+    stems = dict.fromkeys(STEMS, np.zeros((2, N_SAMPLES), np.int16))
+    refuse([write_track(tmp_path, stems)], "the mixture is silent", tmp_path)
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    track = write_track(tmp_path, make_stems())
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    refuse([track], r"test001\.npy: the disk is full", tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,141 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from madsep.errors import InputError
+from madsep.scores import ordered, read_scores
+
+
+def document(**targets: list[float]) -> dict[str, Any]:
+    """museval's layout with every metric of frame i equal to the i-th score."""
+    return {
+        "targets": [
+            {
+                "name": name,
+                "frames": [
+                    {"time": i, "duration": 1, "metrics": dict.fromkeys(("SDR", "SIR", "SAR", "ISR"), score)}
+                    for i, score in enumerate(scores)
+                ],
+            }
+            for name, scores in targets.items()
+        ]
+    }
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_one_row_per_frame_and_metric(tmp_path: Path) -> None:
+    write(tmp_path, "Triviul feat. The Fiend - Widow", document(vocals=[1.5, math.nan], bass=[2.0, 3.0]))
+    scores = read_scores(tmp_path)
+    assert list(scores.columns) == ["track", "target", "metric", "time", "duration", "score"]
+    assert len(scores) == 2 * 2 * 4
+    assert set(scores["track"]) == {"Triviul feat. The Fiend - Widow"}
+    sdr = scores[(scores["target"] == "vocals") & (scores["metric"] == "SDR")]
+    assert list(sdr["time"]) == [0, 1] and list(sdr["duration"]) == [1, 1]
+    assert sdr["score"].iloc[0] == 1.5 and math.isnan(sdr["score"].iloc[1])
+
+
+def test_infinite_scores_count_as_nan(tmp_path: Path) -> None:
+    write(tmp_path, "a", document(vocals=[math.inf, -math.inf, 1.0]))
+    assert list(read_scores(tmp_path)["score"].isna()) == [True] * 8 + [False] * 4
+
+
+def test_metrics_are_not_mixed_up(tmp_path: Path) -> None:
+    content = document(vocals=[0.0])
+    content["targets"][0]["frames"][0]["metrics"] = {"SAR": 1, "ISR": 2, "SIR": 3, "SDR": 4}
+    write(tmp_path, "a", content)
+    scores = read_scores(tmp_path)
+    assert dict(zip(scores["metric"], scores["score"], strict=True)) == {"SAR": 1, "ISR": 2, "SIR": 3, "SDR": 4}
+
+
+def test_folder_and_its_test_folder_agree(tmp_path: Path) -> None:
+    write(tmp_path / "test", "b", document(vocals=[1.0]))
+    write(tmp_path / "test", "a", document(vocals=[2.0]))
+    write(tmp_path / "test" / "deeper", "c", document(vocals=[3.0]))
+    write(tmp_path / "train", "d", document(vocals=[4.0]))
+    scores = read_scores(tmp_path)
+    assert list(scores["track"].unique()) == ["a", "b"]
+    assert scores.equals(read_scores(tmp_path / "test"))
+
+
+def test_same_frames_as_museval(shared: Path) -> None:
+    aggregate = pytest.importorskip("museval.aggregate")
+    folder = shared / "data/sisec18/submissions/MDL1"
+    store = aggregate.EvalStore()
+    store.add_eval_dir(str(folder))
+    key = ["track", "target", "metric", "time"]
+    theirs = store.df.set_index(key)["score"].astype(float).sort_index()
+    ours = read_scores(folder).set_index(key)["score"].sort_index()
+    assert len(ours) == 12435 * 2 * 4
+    assert ours.equals(theirs)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "no list `targets`"),
+        ("{}", "no list `targets`"),
+        ({"targets": []}, "no list `targets`"),
+        ({"targets": [{"frames": []}]}, "has no name"),
+        ({"targets": [{"name": "vocals"}]}, "target vocals has no frames"),
+        ({"targets": [{"name": "vocals", "frames": []}]}, "target vocals has no frames"),
+        ({"targets": [{"name": "vocals", "frames": [{"time": 0}]}]}, "frame 0 of target vocals has no `metrics`"),
+        ({"targets": document(vocals=[1.0])["targets"] * 2}, "target vocals is there twice"),
+    ],
+)
+def test_files_of_another_layout_are_named(tmp_path: Path, content: Any, words: str) -> None:
+    path = write(tmp_path, "a", content)
+    with pytest.raises(InputError, match=words) as error:
+        read_scores(tmp_path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["4.0", None, True, [1]])
+def test_scores_that_are_no_numbers_are_refused(tmp_path: Path, value: Any) -> None:
+    content = document(vocals=[1.0, 2.0])
+    content["targets"][0]["frames"][1]["metrics"]["SIR"] = value
+    write(tmp_path, "a", content)
+    with pytest.raises(InputError, match=r"SIR in frame 1 of target vocals is .*, not a number"):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["SDR", "SAR", "time", "duration"])
+def test_missing_values_are_refused(tmp_path: Path, key: str) -> None:
+    content = document(vocals=[1.0])
+    frame = content["targets"][0]["frames"][0]
+    del (frame["metrics"] if key in frame["metrics"] else frame)[key]
+    write(tmp_path, "a", content)
+    with pytest.raises(InputError, match=f"frame 0 of target vocals has no {key}"):
+        read_scores(tmp_path)
+
+
+def test_missing_empty_and_ambiguous_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        read_scores(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no JSON file"):
+        read_scores(tmp_path)
+    write(tmp_path, "a", document(vocals=[1.0]))
+    write(tmp_path / "test", "a", document(vocals=[1.0]))
+    with pytest.raises(InputError, match="not clear which"):
+        read_scores(tmp_path)
+
+
+def test_order_of_targets_and_metrics(tmp_path: Path) -> None:
+    targets = ["zither", "other", "bass", "drums", "choir", "accompaniment", "vocals"]
+    write(tmp_path, "a", document(**{name: [1.0] for name in targets}))
+    write(tmp_path, "b", document(**{name: [2.0] for name in targets}))
+    table = ordered(read_scores(tmp_path))
+    assert list(table["track"]) == ["a", "b"] * 28
+    table = table[table["track"] == "b"]
+    wanted = ["vocals", "accompaniment", "drums", "bass", "other", "choir", "zither"]
+    assert list(table["target"]) == [name for name in wanted for _ in range(4)]
+    assert list(table["metric"]) == ["SDR", "SIR", "ISR", "SAR"] * 7

@@ -1,0 +1,111 @@
+"""Separation block by block: with a network whose output is known, and against whole-signal transforms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import Identity, tiny_checkpoint
+
+from madsep.separator import Separator
+from madsep.stft import Stft
+
+CPU = torch.device("cpu")
+
+
+def noise(n_channels: int, n_samples: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((n_channels, n_samples)).astype(np.float32) * 0.1
+
+
+def voice(checkpoint, mixture: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(Separator(checkpoint, CPU).voice(mixture)), axis=1)
+
+
+def identity(**separation: object):
+    checkpoint = tiny_checkpoint(separation=separation)
+    return replace(checkpoint, network=Identity(checkpoint.recipe.segments.n_context))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 9000), st.integers(1, 3), st.integers(1, 7))
+def test_identity_network_gives_back_the_mixture_at_every_length(n_samples: int, n_channels: int, batch_size: int) -> None:
+    mixture = noise(n_channels, n_samples)
+    estimate = voice(identity(batch_size=batch_size), mixture)
+    assert estimate.shape == mixture.shape
+    np.testing.assert_allclose(estimate, mixture, atol=2e-6)
+
+
+@pytest.mark.parametrize("iterations", [0, 4])
+def test_result_does_not_depend_on_the_batch_size(iterations: int) -> None:
+    mixture = noise(2, 20_000)
+    results = [
+        voice(tiny_checkpoint(separation={"batch_size": size, "griffin_lim_iterations": iterations}), mixture) for size in (1, 3, 100)
+    ]
+    np.testing.assert_allclose(results[0], results[2], atol=2e-6)
+    np.testing.assert_allclose(results[1], results[2], atol=2e-6)
+
+
+def test_each_channel_is_estimated_alone() -> None:
+    mixture, checkpoint = noise(3, 5000), tiny_checkpoint()
+    alone = np.concatenate([voice(checkpoint, mixture[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(voice(checkpoint, mixture), alone, atol=1e-7)
+
+
+def test_griffin_lim_is_the_published_loop_on_the_whole_signal() -> None:
+    """Inverse and forward transform alternate; the signal returned is the last pass's inverse, after iterations - 1 refreshes."""
+    mixture, checkpoint = noise(1, 6000), tiny_checkpoint(separation={"griffin_lim_iterations": 5})
+    recipe = checkpoint.recipe
+    stft = Stft(recipe.front_end)
+    padded = np.pad(mixture, ((0, 0), (4000, 4000)))
+    bins = stft.transform(torch.from_numpy(mixture))
+    n_frames = bins.shape[1]
+    plain = torch.from_numpy(voice(tiny_checkpoint(separation={"griffin_lim_iterations": 0}), mixture))
+    assert padded.shape[1] == 14_000
+    magnitudes = network_magnitudes(checkpoint, mixture)[:n_frames]
+    torch.testing.assert_close(stft.inverse(torch.polar(magnitudes, bins[0].angle()), 6000)[None], plain, atol=2e-6, rtol=0)
+    phase = bins[0].angle()
+    for _ in range(4):
+        span = stft.overlap_add(torch.polar(magnitudes, phase))
+        energy = stft.window_energy(-stft.padding, span.shape[-1], n_frames)
+        phase = stft.analyse(span / energy).angle()
+    expected = stft.inverse(torch.polar(magnitudes, phase), 6000)
+    np.testing.assert_allclose(voice(checkpoint, mixture)[0], expected, atol=2e-5)
+
+
+def network_magnitudes(checkpoint, mixture: np.ndarray) -> torch.Tensor:
+    """Frame by frame estimates of the first channel, one sequence at a time, from one transform of the silence-padded signal."""
+    recipe = checkpoint.recipe
+    stft, context, step = Stft(recipe.front_end), recipe.segments.n_context, recipe.segments.step
+    n_silent = 50 * stft.hop
+    frames = stft.transform(torch.from_numpy(np.pad(mixture[0], (n_silent, n_silent)))).abs()
+    first = 50 - context
+    estimates = []
+    with torch.no_grad():
+        for start in range(first, first + stft.n_frames(mixture.shape[1]), step):
+            estimates.append(checkpoint.network(frames[None, start : start + recipe.segments.n_frames]).denoised[0])
+    return torch.cat(estimates)
+
+
+def test_legacy_framing_is_silent_where_the_published_code_estimates_nothing() -> None:
+    mixture = noise(1, 30_000)
+    recipe = tiny_checkpoint().recipe
+    hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
+    n_segments = (30_000 // hop + 6) // step // recipe.training.batch_size * recipe.training.batch_size
+    estimate = voice(identity(framing="legacy"), mixture)[0]
+    start, last_frame = context * hop, context + n_segments * step - 1
+    end = last_frame * hop - 3 * hop + 257 - 3 * hop
+    assert n_segments == 36 and 0 < start < end < 30_000
+    assert not estimate[:start].any() and not estimate[end:].any()
+    np.testing.assert_allclose(estimate[start + 257 : end - 257], mixture[0, start + 257 : end - 257], atol=2e-6)
+
+
+def test_legacy_framing_of_a_short_signal_is_silence() -> None:
+    assert not voice(identity(framing="legacy"), noise(2, 500)).any()
+
+
+def test_an_impulse_stays_where_it_is() -> None:
+    mixture = np.zeros((1, 4000), np.float32)
+    mixture[0, 1234] = 1
+    assert np.argmax(np.abs(voice(tiny_checkpoint(), mixture))) == 1234

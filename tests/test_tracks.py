@@ -1,0 +1,261 @@
+"""Finding MUSDB18 on disk: layouts, names and what is refused."""
+
+import shutil
+import time
+import urllib.error
+import zipfile
+from pathlib import Path
+
+import musdb
+import numpy as np
+import pytest
+import soundfile as sf
+
+from madsep import tracks
+from madsep.errors import InputError
+from madsep.tracks import STEMS, Track, find_tracks
+
+TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
+
+
+def add_wavs(folder: Path, n_samples: int = 100) -> None:
+    folder.mkdir(parents=True)
+    first = folder / "mixture.wav"
+    sf.write(first, np.zeros((n_samples, 2)), 44_100, subtype="PCM_16")
+    for stem in STEMS[1:]:
+        shutil.copy(first, folder / f"{stem}.wav")
+
+
+def make_wav_tree(root: Path, train: list[str], test: list[str]) -> Path:
+    for subset, names in (("train", train), ("test", test)):
+        (root / subset).mkdir(parents=True)
+        for name in names:
+            add_wavs(root / subset / name)
+    return root
+
+
+def make_stem_tree(root: Path, train: list[str], test: list[str]) -> Path:
+    for subset, names in (("train", train), ("test", test)):
+        (root / subset).mkdir(parents=True)
+        for name in names:
+            (root / subset / f"{name}.stem.mp4").write_bytes(bytes(1220))
+    return root
+
+
+@pytest.fixture(scope="module")
+def full_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_wav_tree(tmp_path_factory.mktemp("full") / "musdb18hq", TRAIN_NAMES, tracks.test_names())
+
+
+def refuse(root: Path, message: str, allow_partial: bool = True) -> None:
+    with pytest.raises(InputError, match=message):
+        find_tracks(root, allow_partial)
+
+
+def test_test_names_are_the_campaigns(shared: Path) -> None:
+    published = (shared / "data/sisec18/mus18_test_tracks.json").read_text()
+    names = tracks.test_names()
+    assert len(names) == 50
+    assert names == sorted(names)
+    assert all(f'"{name}"' in published for name in names)
+
+
+def test_validation_names_are_musdbs() -> None:
+    setup = Path(musdb.__file__).parent / "configs" / "mus.yaml"
+    names = tracks.validation_names()
+    assert len(set(names)) == 14
+    assert all(f"- '{name}'" in setup.read_text() for name in names)
+
+
+def test_validation_names_need_musdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="musdb is not installed"):
+        tracks.validation_names()
+
+
+def test_full_wav_tree(full_tree: Path) -> None:
+    start = time.perf_counter()
+    found = find_tracks(full_tree, allow_partial=False)
+    assert time.perf_counter() - start < 1
+    assert [track.slug for track in found] == [f"train{n:03d}" for n in range(1, 101)] + [f"test{n:03d}" for n in range(1, 51)]
+    assert [track.name for track in found[100:]] == tracks.test_names()
+    assert found[0] == Track("train001", "Artist 000 - Song", "train", "wav", str(full_tree / "train" / "Artist 000 - Song"), 100 / 44_100)
+
+
+def test_full_stem_tree_nested_one_folder_deeper(tmp_path: Path) -> None:
+    make_stem_tree(tmp_path / "MUSDB18" / "MUSDB18", TRAIN_NAMES, tracks.test_names())
+    (tmp_path / "MUSDB18" / "README.txt").touch()
+    (tmp_path / "MUSDB18" / "MUSDB18" / "train" / "._Artist 000 - Song.stem.mp4").touch()
+    found = find_tracks(str(tmp_path / "MUSDB18"), allow_partial=False)
+    assert [track.subset for track in found] == ["train"] * 100 + ["test"] * 50
+    assert found[-1].name == "Zeno - Signs"
+    assert found[-1].path == str(tmp_path / "MUSDB18/MUSDB18/test/Zeno - Signs.stem.mp4")
+    assert {(track.layout, track.duration_s) for track in found} == {("stems", 0.01)}
+
+
+def test_names_are_sorted_without_the_suffix(tmp_path: Path) -> None:
+    root = make_stem_tree(tmp_path, ["A", "A - B", "A!"], ["Triviul feat. The Fiend - Widow"])
+    assert [track.name for track in find_tracks(root, True)] == ["A", "A - B", "A!", "Triviul feat. The Fiend - Widow"]
+
+
+def test_stem_duration_is_right_within_a_third_or_so(shared: Path, tmp_path: Path) -> None:
+    for subset in ("train", "test"):
+        shutil.copytree(shared / "data/musdb_sample/train", tmp_path / subset)
+    real = next((tmp_path / "test").iterdir())
+    real.rename(real.with_name("Other - Song.stem.mp4"))
+    assert [track.duration_s for track in find_tracks(tmp_path, True)] == pytest.approx([6.8, 6.8], rel=0.4)
+
+
+def test_wrong_roots(tmp_path: Path) -> None:
+    refuse(tmp_path / "gone", r"gone: no such folder; give the folder that holds MUSDB18's train/ and test/")
+    (tmp_path / "file").touch()
+    refuse(tmp_path / "file", "file: is a file")
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path / "empty", "empty: is empty")
+    refuse(tmp_path, r"no train/ and test/ in it, only 'empty', 'file';")
+
+
+def test_missing_subset_folder(tmp_path: Path) -> None:
+    make_wav_tree(tmp_path, ["A"], ["B"])
+    shutil.rmtree(tmp_path / "test")
+    refuse(tmp_path, "the folder test/ is missing")
+
+
+def test_no_tracks(tmp_path: Path) -> None:
+    refuse(make_wav_tree(tmp_path, ["A"], []), r"test: holds no tracks; expected \*\.stem\.mp4 files or folders")
+
+
+def test_several_data_sets(tmp_path: Path) -> None:
+    make_wav_tree(tmp_path / "MUSDB18", ["A"], ["B"])
+    make_wav_tree(tmp_path / "MUSDB18-HQ", ["A"], ["B"])
+    refuse(tmp_path, r"holds several data sets \('MUSDB18', 'MUSDB18-HQ'\)")
+
+
+@pytest.mark.parametrize("name", ["A", "C"])
+def test_mixed_layouts(tmp_path: Path, name: str) -> None:
+    root = make_wav_tree(tmp_path, ["A"], ["B"])
+    (root / "train" / f"{name}.stem.mp4").touch()
+    refuse(root, "stem files and wav folders are mixed")
+
+
+def test_every_missing_stem_is_named_up_to_five(tmp_path: Path) -> None:
+    root = make_wav_tree(tmp_path, ["A", "It's (B) & C."], ["T"])
+    (root / "train" / "A" / "bass.wav").unlink()
+    (root / "test" / "T" / "mixture.wav").unlink()
+    refuse(root, r"missing stems: '.*test/T/mixture\.wav', '.*train/A/bass\.wav'\. Every")
+    for stem in STEMS:
+        (root / "train" / "It's (B) & C." / f"{stem}.wav").unlink()
+    refuse(root, r"It's \(B\) & C\./drums\.wav'.* and 2 more\. Every")
+
+
+def test_unreadable_mixture(tmp_path: Path) -> None:
+    root = make_wav_tree(tmp_path, ["A"], ["B"])
+    (root / "train" / "A" / "mixture.wav").write_text("text")
+    refuse(root, r"train/A/mixture\.wav: cannot be read as audio")
+
+
+def test_partial_sets_must_be_allowed(tmp_path: Path) -> None:
+    root = make_wav_tree(tmp_path, ["A"], ["B", "Zeno - Signs"])
+    expected = r"found 1 training and 2 test tracks, expected 100 and 50"
+    missing = r"missing test tracks: 'AM Contra - Heart Peripheral', .* and 44 more; unexpected test tracks: 'B'\."
+    refuse(root, f"{expected}; {missing}\n.*allow_partial: true", allow_partial=False)
+    assert len(find_tracks(root, allow_partial=True)) == 3
+
+
+def test_one_training_track_missing(full_tree: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(full_tree, root)
+    shutil.rmtree(root / "train" / TRAIN_NAMES[7])
+    refuse(root, r"found 99 training and 50 test tracks, expected 100 and 50\.\n", allow_partial=False)
+
+
+@pytest.mark.parametrize("leaked", ["B", "Zeno - Signs"])
+@pytest.mark.parametrize("allow_partial", [True, False])
+def test_test_tracks_are_refused_in_training(tmp_path: Path, leaked: str, allow_partial: bool) -> None:
+    root = make_wav_tree(tmp_path, ["A", leaked], ["B"])
+    refuse(root, f"test tracks lie among the training tracks: '{leaked}'", allow_partial)
+
+
+def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_wav_tree(tmp_path / "data", ["A"], ["B"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(find_tracks("~/data", True)) == 2
+    assert tracks.fetch_sample(Path("~/data")) == tmp_path / "data"
+
+
+def make_track(slug: str, duration_s: float) -> Track:
+    return Track(slug, slug, slug.rstrip("0123456789"), "wav", slug, duration_s)
+
+
+def test_batches_by_hand() -> None:
+    durations = {"train001": 3, "train002": 3, "train003": 5, "train004": 9, "test001": 1, "test002": 4, "test003": 1}
+    found = tracks.batches([make_track(slug, duration_s) for slug, duration_s in durations.items()], 6)
+    assert [[track.slug for track in batch] for batch in found] == [
+        ["train001", "train002"],
+        ["train003"],
+        ["train004"],
+        ["test001", "test002", "test003"],
+    ]
+    assert [tracks.batch_name(batch) for batch in found] == [
+        "train001-train002",
+        "train003",
+        "train004",
+        "test001-test003",
+    ]
+    assert tracks.batches([], 6) == []
+
+
+def test_errata_tracks_of_the_test_set_have_the_campaigns_names() -> None:
+    assert set(tracks.ERRATA) >= tracks.UNSUMMED
+    in_test = {"Al James - Schoolboy Facination", "BKS - Bulldozer", "Detsky Sad - Walkie Talkie", "PR - Oh No"}
+    assert set(tracks.ERRATA) & set(tracks.test_names()) == in_test | {"Enda Reilly - Cur An Long Ag Seol"}
+
+
+class FakeDB:
+    """In place of musdb.DB: writes a sample, or half of one and then the error of the day."""
+
+    error: Exception | None = None
+
+    def __init__(self, root: str, download: bool) -> None:
+        assert download
+        print("Downloading")
+        make_stem_tree(Path(root), ["A", "B"], ["C"])
+        if self.error:
+            shutil.rmtree(Path(root) / "test")
+            raise self.error
+
+
+def test_fetch_sample_downloads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(musdb, "DB", FakeDB)
+    folder = tmp_path / "new" / "sample"
+    assert tracks.fetch_sample(folder) == folder
+    assert capsys.readouterr().out == ""
+    assert len(find_tracks(folder, allow_partial=True)) == 3
+    assert [path.name for path in folder.parent.iterdir()] == ["sample"]
+    monkeypatch.setattr(musdb, "DB", None)
+    assert tracks.fetch_sample(folder) == folder
+
+
+@pytest.mark.parametrize("error", [urllib.error.URLError("no route"), TimeoutError("slow"), zipfile.BadZipFile("cut")])
+def test_fetch_sample_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(musdb, "DB", FakeDB)
+    monkeypatch.setattr(FakeDB, "error", error)
+    with pytest.raises(InputError, match=r"could not be downloaded .*by hand \(see https://sigsep"):
+        tracks.fetch_sample(tmp_path / "sample")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_connection(*args: object) -> None:
+        raise urllib.error.URLError("network is unreachable")
+
+    monkeypatch.setattr(musdb, "urlopen", refuse_connection)
+    with pytest.raises(InputError, match="network is unreachable"):
+        tracks.fetch_sample(tmp_path / "sample")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_sample_refuses_a_half_extracted_folder(tmp_path: Path) -> None:
+    make_stem_tree(tmp_path, ["A"], [])
+    with pytest.raises(InputError, match="test: holds no tracks"):
+        tracks.fetch_sample(tmp_path)

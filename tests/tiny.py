@@ -1,0 +1,48 @@
+"""A recipe small enough for tests, and networks whose output is known."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from madsep.checkpoint import Checkpoint, build_network
+from madsep.systems import Recipe, load_recipe
+
+SIZES = {
+    "front_end": {"window_length": 257, "fft_length": 512, "hop_length": 96},
+    "segments": {"n_frames": 12, "n_context": 2},
+    "network": {"n_encoder_bins": 20, "n_denoiser_hidden": 16},
+    "training": {"n_epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
+    "separation": {"batch_size": 4},
+}
+
+
+def tiny_recipe(name: str = "MDL1", **sections: Mapping[str, Any]) -> Recipe:
+    """Recipe `name` at tiny sizes, with single keys of sections changed."""
+    overrides = {key: {**SIZES.get(key, {}), **sections.get(key, {})} for key in SIZES.keys() | sections.keys()}
+    return load_recipe(name, {"MDL1": overrides})
+
+
+def tiny_checkpoint(seed: int = 1, **sections: Mapping[str, Any]) -> Checkpoint:
+    """An initialised, untrained network with its recipe."""
+    recipe = tiny_recipe(**sections)
+    network = build_network(recipe)
+    network.initialise(torch.Generator().manual_seed(seed))
+    return Checkpoint(recipe, network.eval(), {})
+
+
+class Estimate(NamedTuple):
+    """The only output field that separation reads."""
+
+    denoised: torch.Tensor
+
+
+class Identity(torch.nn.Module):
+    """A network that estimates the mixture itself."""
+
+    def __init__(self, n_context: int) -> None:
+        super().__init__()
+        self.n_context = n_context
+
+    def forward(self, mixture: torch.Tensor, latent_threshold: float) -> Estimate:
+        return Estimate(mixture[:, self.n_context : mixture.shape[1] - self.n_context])

@@ -1,0 +1,100 @@
+"""Settings, tracks and recipes that all rules share; the only place that looks at config as a whole."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from madsep.config import check_config
+from madsep.errors import InputError
+from madsep.provenance import list_gpus
+from madsep.systems import load_recipe
+from madsep.tracks import batch_name, batches, fetch_sample, find_tracks, validation_names
+
+BASELINE = "MIX"  # the unprocessed mixture, scored as every target
+
+
+def find_data():
+    """The tracks under musdb_root, by slug."""
+    root = config["musdb_root"]
+    if root is None:
+        raise InputError(
+            "musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/musdb18, "
+            "or set it in config.yaml. 'make demo' runs without MUSDB18, on synthetic songs."
+        )
+    if config["dataset"] == "sample":
+        fetch_sample(root)
+    partial = config["allow_partial"] or config["dataset"] == "sample"
+    return {track.slug: track for track in find_tracks(root, partial)}
+
+
+try:
+    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    RECIPES = {name: load_recipe(name, config["overrides"]) for name in config["systems"]}
+    SUBMISSIONS = {recipe.short_name: name for name, recipe in RECIPES.items()}
+    if len(SUBMISSIONS) < len(RECIPES):
+        raise InputError("systems: two of the recipes have the same short_name; each submission needs its own.")
+    TRACKS = find_data()
+    VALIDATION = config["validation_tracks"] or validation_names()
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+SYSTEMS = list(RECIPES)
+TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
+GPUS = len(list_gpus())
+GPU_JOB = 0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
+if GPUS and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", GPUS)  # no more GPU jobs at once than there are GPUs
+
+
+def batch_names(stage, subset):
+    """Names of the jobs of a stage: each one track, or several short ones that follow each other."""
+    members = [track for track in TRACKS.values() if track.subset == subset]
+    return [batch_name(batch) for batch in batches(members, config["job_s"][stage])]
+
+
+def tracks_of(batch):
+    """Tracks of a job, from its name: `test003`, or `test001-test007`."""
+    slugs = list(TRACKS)
+    first, last = batch.split("-")[0], batch.split("-")[-1]
+    return [TRACKS[slug] for slug in slugs[slugs.index(first) : slugs.index(last) + 1]]
+
+
+def prepared(subset):
+    """Manifests of all prepared tracks of a subset."""
+    return expand("results/prepared/{batch}.json", batch=batch_names("prepare", subset))
+
+
+def prepared_for(batch):
+    """Manifests of the prepare jobs that a job's tracks come from."""
+    slugs = {track.slug for track in tracks_of(batch)}
+    names = batch_names("prepare", tracks_of(batch)[0].subset)
+    return [f"results/prepared/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
+
+
+def trained_by(system):
+    """The system whose training gives the weights of `system`."""
+    return RECIPES[system].weights_from or system
+
+
+def print_result():
+    """End a run with the table of medians and the submissions' paths."""
+    print(Path("results/table.txt").read_text() if Path("results/table.txt").exists() else "")
+    for name in SUBMISSIONS:
+        print(f"submission: {Path('submission', name).resolve()}")
+
+
+def print_faults(master_logs):
+    """End a failed run with the plain lines of the jobs that failed."""
+    logs = [path for master in master_logs for path in re.findall(r"^ +log: (\S+)", Path(master).read_text(), re.MULTILINE)]
+    for path in dict.fromkeys(logs):
+        if Path(path).exists():
+            faults = [line for line in Path(path).read_text().splitlines() if line.startswith("ERROR")]
+            print("\n".join(faults), file=sys.stderr)
+
+
+wildcard_constraints:
+    batch=r"(train|test)\d{3}(-(train|test)\d{3})?",
+    system="|".join([*map(re.escape, {*RECIPES, *map(trained_by, RECIPES)}), BASELINE]),
+    name="|".join(SUBMISSIONS),

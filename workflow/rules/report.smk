@@ -1,0 +1,51 @@
+rule losses:
+    input:
+        history="results/{system}/training/history.csv",
+    output:
+        report(
+            "results/{system}/report/losses.svg",
+            caption="../report/losses.rst",
+            category="{system}",
+            labels={"figure": "training loss"},
+        ),
+    log:
+        "results/logs/losses/{system}.log",
+    script:
+        "../scripts/losses.py"
+
+
+rule figures:
+    input:
+        medians=["results/{system}/medians.csv", f"results/{BASELINE}/medians.csv"],
+        tracks=["results/{system}/track_medians.csv", f"results/{BASELINE}/track_medians.csv"],
+        summary="results/{system}/summary.csv",
+    output:
+        boxplots=report(
+            "results/{system}/report/boxplots.svg",
+            caption="../report/boxplots.rst",
+            category="{system}",
+            labels={"figure": "medians of each track"},
+        ),
+        medians=report(
+            "results/{system}/report/medians.html",
+            caption="../report/medians.rst",
+            category="{system}",
+            labels={"figure": "medians"},
+        ),
+    log:
+        "results/logs/figures/{system}.log",
+    script:
+        "../scripts/figures.py"
+
+
+rule table:
+    input:
+        expand("results/{system}/medians.csv", system=[BASELINE, *SYSTEMS]),
+    output:
+        "results/table.txt",
+    log:
+        "results/logs/table.log",
+    params:
+        systems=SYSTEMS,
+    script:
+        "../scripts/table.py"

@@ -1,0 +1,23 @@
+rule submission:
+    input:
+        checkpoint=lambda wildcards: f"results/{SUBMISSIONS[wildcards.name]}/checkpoint.safetensors",
+        prepared=[*prepared("train"), *prepared("test")],
+        estimates=lambda wildcards: expand(
+            "results/{system}/estimates/{batch}.json",
+            system=SUBMISSIONS[wildcards.name],
+            batch=batch_names("separate", "test"),
+        ),
+        scores=lambda wildcards: expand(
+            "results/{system}/scores/{batch}.csv",
+            system=SUBMISSIONS[wildcards.name],
+            batch=batch_names("score", "test"),
+        ),
+    output:
+        directory("submission/{name}"),
+    log:
+        "results/logs/submission/{name}.log",
+    params:
+        authors=config["submission"],
+        system=lambda wildcards: SUBMISSIONS[wildcards.name],
+    script:
+        "../scripts/submission.py"

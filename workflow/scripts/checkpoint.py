@@ -1,0 +1,12 @@
+"""Adapter: join trained weights with a recipe's way to separate."""
+
+from pathlib import Path
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.checkpoint import write_checkpoint
+    from madsep.systems import parse_recipe
+
+    recipe = parse_recipe(snakemake.params.recipe, f"recipe {snakemake.wildcards.system}")
+    write_checkpoint(Path(snakemake.input.weights), recipe, Path(snakemake.output.checkpoint))

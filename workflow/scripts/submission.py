@@ -1,0 +1,13 @@
+"""Adapter: write one submission and check it."""
+
+from pathlib import Path
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.stages.submission import Sources, write_submission
+
+    folder = Path("results") / snakemake.params.system
+    prepared, estimates = (list(map(Path, files)) for files in (snakemake.input.prepared, snakemake.input.estimates))
+    sources = Sources(Path(snakemake.input.checkpoint), prepared, estimates, folder / "scores/test", Path("results/benchmarks"))
+    write_submission(sources, snakemake.params.authors, Path(snakemake.output[0]))

@@ -1,0 +1,15 @@
+"""Adapter: the table of medians that ends a run."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.files import write_text
+    from madsep.stages.aggregate import format_table
+
+    baseline, *medians = map(pd.read_csv, snakemake.input)
+    tables = [f"{system}\n{format_table(table, baseline)}" for system, table in zip(snakemake.params.systems, medians)]
+    write_text(snakemake.output[0], "\n\n".join(tables) + "\n")

@@ -1,0 +1,14 @@
+"""Adapter: train one system."""
+
+from pathlib import Path
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.stages.train import Options, train
+    from madsep.systems import load_recipe
+
+    config = snakemake.config
+    options = Options(config["device"], snakemake.threads, config["save_every_s"], snakemake.params.validation_names)
+    recipe = load_recipe(snakemake.wildcards.system, config["overrides"])
+    train(recipe, list(map(Path, snakemake.input.prepared)), Path(snakemake.output.weights).parent, options)
