@@ -26,7 +26,7 @@ localrules:
 rule all:
     input:
         "results/table.txt",
-        expand("submission/{name}", name=SUBMISSIONS),
+        expand("submission/{name}/provenance.yaml", name=SUBMISSIONS),
         expand(
             "results/{system}/report/{figure}",
             system=SYSTEMS,

@@ -14,7 +14,7 @@ from madsep.settings import nearest
 def check_config(config: Mapping[str, Any], schema: Path) -> None:
     """Raise InputError with one line for each fault of `config` under the JSON schema (YAML) in `schema`."""
     validator = Draft202012Validator(yaml.safe_load(schema.read_text(encoding="utf-8")))
-    lines = [line for error in validator.iter_errors(config) for line in _lines(error)]
+    lines = dict.fromkeys(line for error in validator.iter_errors(config) for line in _lines(error))
     if lines:
         raise InputError("\n".join(lines))
 
@@ -33,12 +33,13 @@ def _lines(error: ValidationError) -> Iterator[str]:
     instance: Any = error.instance
     if error.validator == "additionalProperties":
         known = schema["properties"]
-        for key in sorted(set(instance) - set(known)):
+        for key in sorted(map(str, set(instance) - set(known))):
             path = f"{where}.{key}".lstrip(".")
             yield f"config: unknown key '{path}'{nearest(key, known)} (known: {', '.join(known)})"
     elif error.validator == "required":
-        missing = next(key for key in schema["required"] if key not in instance)
-        yield f"config: key '{f'{where}.{missing}'.lstrip('.')}' is missing."
+        for key in schema["required"]:
+            if key not in instance:
+                yield f"config: key '{f'{where}.{key}'.lstrip('.')}' is missing."
     else:
         yield f"config: '{where}': {error.message}."
 

@@ -13,7 +13,7 @@ log = logging.getLogger("madsep")
 
 @contextlib.contextmanager
 def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
-    """Log to stderr and, where `path` is given, to that file; end an InputError as one line and exit status 1.
+    """Log, warnings too, to stderr and, where `path` is given, to that file; end an InputError as one line and exit status 1.
 
     Any other exception is a defect: its traceback goes to the log, or to stderr where there is none.
     """
@@ -21,9 +21,11 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    loggers = (log, logging.getLogger("py.warnings"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"{prefix}%(levelname)s: %(message)s"))
-        log.addHandler(handler)
+        for logger in loggers:
+            logger.addHandler(handler)
     logging.captureWarnings(True)
     log.setLevel(logging.INFO)
     try:
@@ -38,8 +40,10 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
             sys.exit(2)
         raise
     finally:
+        logging.captureWarnings(False)
         for handler in handlers:
-            log.removeHandler(handler)
+            for logger in loggers:
+                logger.removeHandler(handler)
             handler.close()
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from madsep.synth import make_dataset
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -13,3 +15,11 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic MUSDB of 2 + 2 songs of 3 s; not to be changed."""
+    root = tmp_path_factory.mktemp("synthetic") / "musdb"
+    make_dataset(root, 2, 2, 3.0, seed=0)
+    return root

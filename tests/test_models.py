@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import ArrayLike
 from numpy.testing import assert_allclose
+from numpy.typing import ArrayLike
 
 from madsep.errors import InputError
 from madsep.losses import generalised_kl

@@ -83,6 +83,9 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         raise InputError(
             f"{where}: segments.n_frames is {recipe.segments.n_frames}; expected more than 2 * n_context = {2 * recipe.segments.n_context}."
         )
+    sizes = {key: getattr(recipe.front_end, key) for key in ("hop_length", "window_length", "fft_length")}
+    if list(sizes.values()) != sorted(sizes.values()):
+        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
     if recipe.training.selection == "best" and not recipe.training.validation:
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
     return recipe

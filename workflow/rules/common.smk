@@ -73,6 +73,19 @@ def prepared_for(batch):
     return [f"results/prepared/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
 
 
+def sources(wildcards):
+    """Files that a job's tracks are read from."""
+    paths = [Path(track.path) for track in tracks_of(wildcards.batch)]
+    return [str(file) for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*.wav")))]
+
+
+def estimates_of(wildcards):
+    """Manifests of the separation jobs that a scoring job's tracks come from; none for the unprocessed mixture."""
+    slugs = {track.slug for track in tracks_of(wildcards.batch)}
+    names = batch_names("separate", "test") if wildcards.system != BASELINE else []
+    return [f"results/{wildcards.system}/estimates/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
+
+
 def trained_by(system):
     """The system whose training gives the weights of `system`."""
     return RECIPES[system].weights_from or system

@@ -10,6 +10,8 @@ rule losses:
         ),
     log:
         "results/logs/losses/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
     script:
         "../scripts/losses.py"
 
@@ -34,6 +36,8 @@ rule figures:
         ),
     log:
         "results/logs/figures/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
     script:
         "../scripts/figures.py"
 
@@ -45,6 +49,8 @@ rule table:
         "results/table.txt",
     log:
         "results/logs/table.log",
+    conda:
+        "../envs/madsep.yaml"
     params:
         systems=SYSTEMS,
     script:

@@ -1,10 +1,3 @@
-def estimates_of(wildcards):
-    """Manifests of the separation jobs that a scoring job's tracks come from; none for the unprocessed mixture."""
-    slugs = {track.slug for track in tracks_of(wildcards.batch)}
-    names = batch_names("separate", "test") if wildcards.system != BASELINE else []
-    return [f"results/{wildcards.system}/estimates/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
-
-
 rule score:
     input:
         prepared=lambda wildcards: prepared_for(wildcards.batch),
@@ -15,12 +8,14 @@ rule score:
         "results/logs/score/{system}/{batch}.log",
     benchmark:
         "results/benchmarks/score/{system}/{batch}.tsv"
-    params:
-        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
+    conda:
+        "../envs/madsep.yaml"
     threads: config["threads"]["score"]
     resources:
         # museval keeps about 15 MB for each second of two stereo targets
         mem_mb=lambda wildcards, attempt: attempt * (500 + int(16 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+    params:
+        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
     script:
         "../scripts/score.py"
 
@@ -35,6 +30,8 @@ rule aggregate:
         whole_tracks="results/{system}/global.csv",
     log:
         "results/logs/aggregate/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
     params:
         names={slug: track.name for slug, track in TRACKS.items() if track.subset == "test"},
         bootstrap=config["bootstrap"],

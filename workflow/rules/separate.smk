@@ -8,11 +8,13 @@ rule separate:
         "results/logs/separate/{system}/{batch}.log",
     benchmark:
         "results/benchmarks/separate/{system}/{batch}.tsv"
-    params:
-        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
+    conda:
+        "../envs/madsep.yaml"
     threads: config["threads"]["separate"]
     resources:
         gpu=GPU_JOB,
         mem_mb=3000,
+    params:
+        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
     script:
         "../scripts/separate.py"

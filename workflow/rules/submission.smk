@@ -13,9 +13,11 @@ rule submission:
             batch=batch_names("score", "test"),
         ),
     output:
-        directory("submission/{name}"),
+        "submission/{name}/provenance.yaml",
     log:
         "results/logs/submission/{name}.log",
+    conda:
+        "../envs/madsep.yaml"
     params:
         authors=config["submission"],
         system=lambda wildcards: SUBMISSIONS[wildcards.name],

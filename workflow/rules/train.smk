@@ -8,13 +8,15 @@ rule train:
         "results/logs/train/{system}.log",
     benchmark:
         "results/benchmarks/train/{system}.tsv"
-    params:
-        recipe=lambda wildcards: load_recipe(wildcards.system, config["overrides"]).training_half(),
-        validation_names=lambda wildcards: VALIDATION,
+    conda:
+        "../envs/madsep.yaml"
     threads: config["threads"]["train"]
     resources:
         gpu=GPU_JOB,
         mem_mb=6000,
+    params:
+        recipe=lambda wildcards: load_recipe(wildcards.system, config["overrides"]).training_half(),
+        validation_names=lambda wildcards: VALIDATION,
     script:
         "../scripts/train.py"
 
@@ -26,6 +28,8 @@ rule checkpoint:
         checkpoint="results/{system}/checkpoint.safetensors",
     log:
         "results/logs/checkpoint/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
     params:
         recipe=lambda wildcards: RECIPES[wildcards.system].model_dump(mode="json", serialize_as_any=True),
     script:

@@ -10,4 +10,4 @@ with job_log(snakemake.log[0]):
     folder = Path("results") / snakemake.params.system
     prepared, estimates = (list(map(Path, files)) for files in (snakemake.input.prepared, snakemake.input.estimates))
     sources = Sources(Path(snakemake.input.checkpoint), prepared, estimates, folder / "scores/test", Path("results/benchmarks"))
-    write_submission(sources, snakemake.params.authors, Path(snakemake.output[0]))
+    write_submission(sources, snakemake.params.authors, Path(snakemake.output[0]).parent)

@@ -1,0 +1,50 @@
+# make demo: set up, then run the whole benchmark on synthetic songs.   make test: set up, then run the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_DATA := results/demo-musdb
+
+# install a Debian package, or with Homebrew, or say in one line what is missing
+install_system = if command -v brew >/dev/null; then brew install $(2); \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(1) >/dev/null; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
+	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
+
+.PHONY: demo test lint format setup ffmpeg readme clean
+
+demo: setup
+	[ -d $(DEMO_DATA) ] || $(BIN)/madsep synth $(DEMO_DATA) --train 12 --test 4 --seconds 20 --seed 1
+	$(BIN)/snakemake --cores all --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --configfile config.yaml workflow/configs/demo.yaml
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+readme: setup
+	$(BIN)/python docs/make_readme.py
+
+setup: ffmpeg .venv/installed
+
+ffmpeg:
+	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { $(call install_system,ffmpeg,ffmpeg); }
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "madsep needs Python 3.11 or newer, this is %d.%d; give another: make PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call install_system,python3-venv,python); }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake results/* submission/*

@@ -1,0 +1,80 @@
+"""Runs of the whole workflow as a user starts it, in a folder of their own and with a tiny recipe."""
+
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "front_end": {"window_length": 257, "fft_length": 512, "hop_length": 256},
+    "network": {"n_encoder_bins": 24, "n_denoiser_hidden": 24},
+    "segments": {"n_frames": 20, "n_context": 2},
+    "training": {"n_epochs": 1, "learning_rate": 1.0e-3},
+}
+NUMBERS = itertools.count()
+
+
+def tiny_config(musdb_root: Path, **changes: Any) -> dict[str, Any]:
+    """Settings of a run on the CPU; one thread a job, so that two jobs run side by side."""
+    return {
+        "musdb_root": str(musdb_root),
+        "allow_partial": True,
+        "device": "cpu",
+        "threads": {"train": 1, "separate": 1, "score": 1},
+        "bootstrap": {"n_resamples": 200, "seed": 1},
+        "overrides": {"MDL1": TINY},
+    } | changes
+
+
+def with_recipe(config: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` with single keys of the recipe's sections changed."""
+    recipe = config["overrides"]["MDL1"]
+    return {**config, "overrides": {"MDL1": recipe | {key: recipe.get(key, {}) | value for key, value in sections.items()}}}
+
+
+class Outcome:
+    """How a run ended and all that it printed."""
+
+    def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
+        self.status, self.text = completed.returncode, completed.stdout
+        self.lines = self.text.splitlines()
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """The table of jobs: rule -> count, without the target rule and the total; empty when nothing is to be done."""
+        assert self.status == 0, self.text
+        if "Nothing to be done" in self.text:
+            return {}
+        table = self.text.partition("Job stats:\n")[2].partition("\n\n")[0]
+        counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        assert counts.pop("total") == sum(counts.values())
+        counts.pop("all", None)
+        return counts
+
+
+def run(folder: Path, config: Mapping[str, Any], *arguments: str) -> Outcome:
+    """Run the workflow in `folder` with `config` laid over config.yaml; `arguments` go to Snakemake."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder.parent / f"{folder.name}-{next(NUMBERS)}.yaml"
+    settings.write_text(yaml.safe_dump(dict(config)))
+    files = ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", ROOT / "config.yaml", settings]
+    command = [sys.executable, "-m", "snakemake", *map(str, files), "--cores", "2", *arguments]
+    return Outcome(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"))
+
+
+def dry_runs(folder: Path, configs: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    """Dry runs in `folder`, two at a time; they lock nothing and change nothing."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda config: run(folder, config, "--dry-run", "--quiet", "rules"), configs))
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Temporary files below results/ and submission/."""
+    return [path for name in ("results", "submission") for path in (folder / name).rglob(".*")]

@@ -1,0 +1,125 @@
+"""The config that ships, its schema, and the faults of other configs."""
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from madsep.config import check_config, describe_keys
+from madsep.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+CONFIG = ROOT / "config.yaml"
+FREE = {"overrides"}  # its keys are recipes' names
+
+
+def config() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    return values
+
+
+def objects(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of the schema that lists its keys, with the dotted prefix of these."""
+    yield prefix, schema
+    for key, entry in schema["properties"].items():
+        if "properties" in entry:
+            yield from objects(entry, f"{prefix}{key}.")
+
+
+def keys_of(values: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in values.items():
+        found |= keys_of(value, f"{prefix}{key}.") if isinstance(value, dict) and key not in FREE else {prefix + key}
+    return found
+
+
+OBJECTS = dict(objects(yaml.safe_load(SCHEMA.read_text())))
+
+
+def test_the_config_that_ships_has_no_fault() -> None:
+    check_config(config(), SCHEMA)
+
+
+def test_config_and_schema_hold_the_same_keys() -> None:
+    keys = {prefix + key for prefix, entry in OBJECTS.items() for key, value in entry["properties"].items() if "properties" not in value}
+    assert keys == keys_of(config())
+
+
+def test_every_key_has_a_description_and_every_object_is_closed() -> None:
+    for entry in OBJECTS.values():
+        assert entry["additionalProperties"] is False
+        assert set(entry["required"]) == set(entry["properties"])
+        assert all(value["description"].strip() for value in entry["properties"].values())
+
+
+def test_every_key_of_the_config_is_in_the_table() -> None:
+    table = describe_keys(SCHEMA, CONFIG).splitlines()
+    assert table[:2] == ["| key | default | meaning |", "|---|---|---|"]
+    rows = {row.split("`")[1]: row for row in table[2:]}
+    assert set(rows) == keys_of(config()) and len(rows) == len(table) - 2
+    assert rows["threads.train"].startswith(f"| `threads.train` | `{config()['threads']['train']}` | ")
+    assert rows["musdb_root"].startswith("| `musdb_root` | `null` | ")
+    assert rows["systems"].startswith("| `systems` | `[MDL1]` | ")
+
+
+def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
+    changed = copy.deepcopy(config())
+    change(changed)
+    with pytest.raises(InputError) as error:
+        check_config(changed, SCHEMA)
+    return str(error.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda c: c.update(devise="cpu"), "config: unknown key 'devise'; did you mean 'device'? (known: musdb_root, "),
+        (
+            lambda c: c["threads"].update(trian=1),
+            "config: unknown key 'threads.trian'; did you mean 'train'? (known: train, separate, score)",
+        ),
+        (lambda c: c["job_s"].update(qqq=1), "config: unknown key 'job_s.qqq' (known: "),
+        (lambda c: c.update({1: 2}), "config: unknown key '1' (known: "),
+        (lambda c: c.pop("device"), "config: key 'device' is missing."),
+        (lambda c: c["threads"].pop("train"), "config: key 'threads.train' is missing."),
+        (lambda c: c.update(systems="MDL1"), "config: 'systems': 'MDL1' is not of type 'array'."),
+        (lambda c: c["threads"].update(train="two"), "config: 'threads.train': 'two' is not of type 'integer'."),
+        (lambda c: c["threads"].update(train=True), "config: 'threads.train': True is not of type 'integer'."),
+        (lambda c: c["threads"].update(train=0), "config: 'threads.train': 0 is less than the minimum of 1."),
+        (lambda c: c.update(threads=4), "config: 'threads': 4 is not of type 'object'."),
+        (lambda c: c.update(save_every_s=0), "config: 'save_every_s': 0 is less than or equal to the minimum of 0."),
+        (lambda c: c["bootstrap"].update(n_resamples=10), "config: 'bootstrap.n_resamples': 10 is less than the minimum of 100."),
+        (lambda c: c.update(device="gpu"), "config: 'device': 'gpu' is not one of ['auto', 'cpu', 'cuda']."),
+        (lambda c: c.update(dataset="musdb"), "config: 'dataset': 'musdb' is not one of "),
+        (lambda c: c.update(systems=[]), "config: 'systems': [] should be non-empty."),
+        (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems': ['MDL1', 'MDL1'] has non-unique elements."),
+        (lambda c: c.update(overrides={"MDL1": 3}), "config: 'overrides.MDL1': 3 is not of type 'object'."),
+        (lambda c: c.update(allow_partial="yes"), "config: 'allow_partial': 'yes' is not of type 'boolean'."),
+    ],
+)
+def test_a_fault_names_its_key(change: Callable[[dict[str, Any]], object], expected: str) -> None:
+    lines = faults(change)
+    assert len(lines) == 1 and lines[0].startswith(expected)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    def change(values: dict[str, Any]) -> None:
+        del values["device"], values["systems"], values["threads"]["score"]
+        values |= {"devise": "cpu", "save_every_s": "often"}
+        values["threads"]["train"] = 0
+
+    lines = faults(change)
+    for expected in (
+        "'device' is missing",
+        "'systems' is missing",
+        "'threads.score' is missing",
+        "'devise'",
+        "'save_every_s'",
+        "'threads.train'",
+    ):
+        assert sum(expected in line for line in lines) == 1, expected
+    assert len(lines) == 6

@@ -1,0 +1,97 @@
+"""Segments: what is read and estimated, against direct counting and the framing that the published code documents."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from madsep.segments import Plan, full_plan, legacy_plan, read_padded, training_plan
+from madsep.settings import Segments
+
+PUBLISHED = Segments(n_frames=60, n_context=10)
+ANY_SEGMENTS = st.tuples(st.integers(1, 12), st.integers(0, 6)).map(
+    lambda sizes: Segments(n_frames=sizes[0] + 2 * sizes[1], n_context=sizes[1])
+)
+
+
+def estimated(plan: Plan) -> list[int]:
+    """Frames that the plan's segments estimate, in order, segment by segment."""
+    firsts = [plan.first_read + number * plan.step for number in range(plan.n_segments)]
+    return [frame for first in firsts for frame in range(first + plan.n_context, first + plan.n_read - plan.n_context)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_SEGMENTS, st.integers(1, 500))
+def test_splitting_and_joining_gives_back_every_length(segments: Segments, n_frames: int) -> None:
+    frames = np.arange(1, n_frames + 1, dtype=np.float32)[None]
+    plan = full_plan(segments, n_frames)
+    reads = [read_padded(frames, plan.first_read + number * plan.step, plan.n_read) for number in range(plan.n_segments)]
+    joined = np.concatenate([read[:, plan.n_context : plan.n_read - plan.n_context] for read in reads], axis=1)
+    np.testing.assert_array_equal(joined[:, :n_frames], frames)
+    assert not joined[:, n_frames:].any() and joined.shape[1] - n_frames < segments.step
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY_SEGMENTS, st.integers(1, 500))
+def test_full_plan_estimates_each_frame_exactly_once(segments: Segments, n_frames: int) -> None:
+    plan = full_plan(segments, n_frames)
+    assert estimated(plan) == list(range(plan.end_estimated))
+    assert n_frames <= plan.end_estimated < n_frames + segments.step
+    assert plan.first_estimated == 0
+
+
+def test_1000_rows_of_the_published_code() -> None:
+    """25 sequences begin inside, 16 are in whole batches of 16: rows 10 to 649 are estimated; the full plan estimates all 1000."""
+    n_samples = 994 * 384  # the published transform has floor(n_samples / hop) + 6 rows
+    assert legacy_plan(PUBLISHED, n_samples, 384, 1).n_segments == 25
+    plan = legacy_plan(PUBLISHED, n_samples, 384, 16)
+    assert plan.n_segments == 16
+    assert estimated(plan) == list(range(10, 650))
+    assert (plan.first_estimated, plan.end_estimated) == (10, 650)
+    assert estimated(full_plan(PUBLISHED, 1000)) == list(range(1000))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 3_000_000), st.integers(1, 32))
+def test_legacy_plan_is_the_published_codes_count(n_samples: int, batch_size: int) -> None:
+    """Rows are padded to the next multiple of 40, to one more where they are one; sequences that read past that are left out."""
+    n_rows = (n_samples + 6 * 384) // 384
+    n_padded = n_rows + 40 - n_rows % 40
+    starts = [start for start in range(0, n_padded, 40) if start + 60 <= n_padded]
+    whole_batches = starts[: len(starts) - len(starts) % batch_size]
+    plan = legacy_plan(PUBLISHED, n_samples, 384, batch_size)
+    assert [plan.first_read + number * plan.step for number in range(plan.n_segments)] == whole_batches
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY_SEGMENTS, st.integers(1, 300), st.integers(0, 5))
+def test_training_plan_estimates_the_inner_frames_without_the_edges(segments: Segments, n_frames: int, n_dropped: int) -> None:
+    plan = training_plan(segments, n_frames, n_dropped)
+    frames = estimated(plan)
+    context = segments.n_context
+    assert plan.first_read == n_dropped  # the context in front is the track's own
+    wanted = range(n_dropped + context, n_frames - n_dropped - context)
+    assert frames == list(range(n_dropped + context, n_dropped + context + len(frames)))
+    assert set(wanted) <= set(frames)
+    assert len(frames) < max(len(wanted), 1) + segments.step  # no segment more than these need
+    assert plan.n_segments >= 1
+
+
+@pytest.mark.parametrize(("n_frames", "n_segments"), [(26, 1), (66, 1), (67, 2), (106, 2), (107, 3)])
+def test_training_plan_by_hand(n_frames: int, n_segments: int) -> None:
+    assert training_plan(PUBLISHED, n_frames, 3).n_segments == n_segments
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(-50, 50), st.integers(0, 60), st.integers(0, 30))
+def test_reading_is_slicing_of_the_padded_signal(first: int, n_samples: int, n_total: int) -> None:
+    signals = np.random.default_rng(0).standard_normal((2, 3, n_total)).astype(np.float32)
+    block = read_padded(signals, first, n_samples)
+    np.testing.assert_array_equal(block, np.pad(signals, ((0, 0), (0, 0), (50, 120)))[..., 50 + first : 50 + first + n_samples])
+    assert block.dtype == np.float32
+
+
+def test_reading_makes_a_new_array() -> None:
+    signals = np.ones((1, 10), np.float32)
+    read_padded(signals, 2, 5)[:] = 0
+    assert signals.all()

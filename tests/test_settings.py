@@ -1,0 +1,101 @@
+"""Settings: closed, frozen, ranges; messages that name the place, the key and what was expected."""
+
+import pydantic
+import pytest
+
+from madsep.errors import InputError
+from madsep.settings import FrontEnd, Plateau, Segments, Separation, Settings, Target, Training, nearest
+
+TRAINING = {
+    "n_epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "gradient_norm_clip": 0.5,
+    "edge_frames_dropped": 3,
+    "plateau": {"factor": 0.5, "patience": 2, "first_epoch": 10},
+    "validation": True,
+    "selection": "best",
+    "seed": 1,
+}
+SEPARATION = {"framing": "full", "griffin_lim_iterations": 0, "latent_threshold": 0.0, "batch_size": 16}
+TARGET = {"definition": "irm_background", "clip": 1.0, "input_clip": 1.0}
+
+
+def test_values_are_kept_and_typed() -> None:
+    training = Training.parse(TRAINING, "here")
+    assert training.model_dump() == TRAINING
+    assert isinstance(training.plateau, Plateau) and training.plateau.factor == 0.5
+    assert Training.parse(TRAINING | {"plateau": None}, "here").plateau is None
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Training.parse(TRAINING, "here").n_epochs = 4  # type: ignore[misc]
+
+
+def test_derived_counts() -> None:
+    assert FrontEnd(sample_rate_hz=44100, window_length=2049, fft_length=4096, hop_length=384).n_bins == 2049
+    assert Segments(n_frames=60, n_context=10).step == 40
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_epoch": 3}, "here: unknown key 'n_epoch'; did you mean 'n_epochs'? (known: n_epochs, batch_size, "),
+        ({"zzzzz": 3}, "here: unknown key 'zzzzz' (known: n_epochs, "),
+        (
+            {"plateau": {"patients": 1}},
+            "here: unknown key 'plateau.patients'; did you mean 'patience'? (known: factor, patience, first_epoch)",
+        ),
+        ({"n_epochs": 0}, "here: 'n_epochs' is 0: input should be greater than or equal to 1"),
+        ({"n_epochs": 2.5}, "here: 'n_epochs' is 2.5: input should be a valid integer"),
+        ({"selection": "lasst"}, "here: 'selection' is 'lasst': input should be 'last' or 'best'"),
+        ({"plateau": {"factor": 1.0, "patience": 1, "first_epoch": 0}}, "here: 'plateau.factor' is 1.0: input should be less than 1"),
+        ({"learning_rate": float("inf")}, "here: 'learning_rate' is inf: input should be a finite number"),
+        ({"learning_rate": "fast"}, "here: 'learning_rate' is 'fast': input should be a valid number"),
+    ],
+)
+def test_faults_say_where_what_and_what_was_expected(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Training.parse(TRAINING | changes, "here")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "key", "refused"),
+    [
+        (Training, TRAINING, "batch_size", 0),
+        (Training, TRAINING, "learning_rate", 0.0),
+        (Training, TRAINING, "gradient_norm_clip", 0.0),
+        (Training, TRAINING, "edge_frames_dropped", -1),
+        (Separation, SEPARATION, "griffin_lim_iterations", -1),
+        (Separation, SEPARATION, "latent_threshold", -0.1),
+        (Separation, SEPARATION, "framing", "half"),
+        (Separation, SEPARATION, "batch_size", 0),
+        (Target, TARGET, "clip", -1.0),
+        (Target, TARGET, "input_clip", float("nan")),
+        (Target, TARGET, "definition", "irm"),
+    ],
+)
+def test_values_out_of_range_are_refused(kind: type[Settings], values: dict[str, object], key: str, refused: object) -> None:
+    kind.parse(values, "here")
+    with pytest.raises(InputError, match=f"here: '{key}' is "):
+        kind.parse(values | {key: refused}, "here")
+
+
+@pytest.mark.parametrize("key", TRAINING)
+def test_every_key_must_be_said(key: str) -> None:
+    with pytest.raises(InputError, match=f"here: key '{key}' is missing"):
+        Training.parse({name: value for name, value in TRAINING.items() if name != key}, "here")
+
+
+def test_several_faults_are_told_at_once() -> None:
+    with pytest.raises(InputError) as error:
+        Training.parse(TRAINING | {"n_epochs": 0, "batch_size": 0, "seeds": 1}, "here")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3 and all(line.startswith("here: ") for line in lines)
+
+
+def test_nearest_hints_only_at_what_is_near() -> None:
+    assert nearest("trainign", ["training", "target"]) == "; did you mean 'training'?"
+    assert nearest("qqq", ["training", "target"]) == ""

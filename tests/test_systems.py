@@ -1,0 +1,256 @@
+"""Recipes: the papers' constants, building on one another, overrides, and what is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from madsep import systems
+from madsep.checkpoint import build_network
+from madsep.errors import InputError
+from madsep.systems import Recipe, load_recipe, parse_recipe, recipe_names
+
+NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = recipe.model_dump(mode="json", serialize_as_any=True)
+    return values
+
+
+def at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def nested(path: str, value: object) -> dict[str, Any]:
+    first, _, rest = path.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def test_the_recipes_that_ship_load() -> None:
+    assert recipe_names() == NAMES
+    recipes = [load_recipe(name, {}) for name in NAMES]
+    assert [recipe.name for recipe in recipes] == NAMES
+
+
+def test_each_recipe_has_a_short_name_of_its_own() -> None:
+    short_names = [load_recipe(name, {}).short_name for name in NAMES]
+    assert len(set(short_names)) == len(NAMES)
+    assert all(len(short_name) <= 4 for short_name in short_names)
+
+
+PUBLISHED = {
+    "front_end": {"sample_rate_hz": 44100, "window_length": 2049, "fft_length": 4096, "hop_length": 384},
+    "segments": {"n_frames": 60, "n_context": 10},
+    "network.n_encoder_bins": 744,
+    "network.n_denoiser_hidden": 1024,
+    "network.encoder_residual": "output",
+    "network.realign_backward": False,
+    "network.decoder_residual": "none",
+    "network.decoder_width": 2,
+    "loss.gate": {"masker": 1.5, "denoiser": 0.25},
+    "loss.decoder_l2": 1e-4,
+    "target.clip": 1.0,
+    "target.input_clip": 1.0,
+    "training.n_epochs": 100,
+    "training.batch_size": 16,
+    "training.learning_rate": 1e-4,
+    "training.gradient_norm_clip": 0.5,
+    "training.edge_frames_dropped": 3,
+    "training.plateau": None,
+}
+ICASSP = PUBLISHED | {
+    "target.definition": "irm_mixture_x2",
+    "loss.latent_l1": 0.0,
+    "loss.mask_diagonal_l1": 1e-2,
+    "separation.griffin_lim_iterations": 10,
+    "separation.latent_threshold": 0.0,
+}
+SISEC = PUBLISHED | {
+    "target.definition": "irm_background",
+    "network.recurrent_inference": None,
+    "loss.latent_l1": 2e-7,
+    "training.validation": False,
+    "training.selection": "last",
+    "separation.framing": "full",
+    "separation.griffin_lim_iterations": 0,
+}
+INFERENCE = "network.recurrent_inference"
+CONSTANTS = {
+    "MDL1": SISEC | {"short_name": "MDL1", "separation.latent_threshold": 0.0},
+    "MDLT": SISEC | {"short_name": "MDLT", "weights_from": "MDL1", "separation.latent_threshold": 0.2},
+    "GRU-NRI": ICASSP | {INFERENCE: None},
+    "GRU-RIS-s": ICASSP | {f"{INFERENCE}.max_iterations": 3, f"{INFERENCE}.tolerance": 1e-2},
+    "GRU-RIS-l": ICASSP | {f"{INFERENCE}.max_iterations": 10, f"{INFERENCE}.tolerance": 1e-3},
+    "MDL1-branch": {
+        "network.n_encoder_bins": 1025,
+        "network.n_denoiser_hidden": 2049,
+        "network.encoder_residual": "output",
+        "network.decoder_residual": "enc_recurrent",
+        "loss": {
+            "gate": None,
+            "latent_l1": 0.0,
+            "mask_l1": 1e-4,
+            "mask_diagonal_l1": 0.0,
+            "mask_diagonal_detached": True,
+            "decoder_l2": 0.0,
+        },
+        "target.definition": "irm_background",
+        "training.gradient_norm_clip": 1.5,
+        "training.plateau": {"factor": 0.8, "patience": 3, "first_epoch": 10},
+        "training.learning_rate": 1e-4,
+        "separation.griffin_lim_iterations": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_hold_the_published_constants(name: str) -> None:
+    values = plain(load_recipe(name, {}))
+    assert {path: at(values, path) for path in CONSTANTS[name]} == CONSTANTS[name]
+
+
+@pytest.mark.parametrize(("name", "count"), [("MDL1", 27_195_538), ("MDLT", 27_195_538), ("MDL1-branch", 50_450_499)])
+def test_parameter_counts(name: str, count: int) -> None:
+    with torch.device("meta"):
+        network = build_network(load_recipe(name, {}))
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+def test_mdlt_is_trained_as_mdl1_and_separates_otherwise() -> None:
+    mdl1, mdlt = load_recipe("MDL1", {}), load_recipe("MDLT", {})
+    assert mdlt.training_half() == mdl1.training_half()
+    assert plain(mdl1)["separation"] | {"latent_threshold": 0.2} == mdlt.separation_half()
+
+
+def test_the_training_half_leaves_out_what_needs_no_training() -> None:
+    half = load_recipe("MDL1", {}).training_half()
+    assert set(half) == {"family", "front_end", "segments", "network", "target", "loss", "training"}
+    assert half["network"]["n_encoder_bins"] == 744 and half["loss"]["latent_l1"] == 2e-7  # of the family's own settings
+    separation = {"MDL1": {"separation": {"griffin_lim_iterations": 5}, "description": {"title": "other"}, "short_name": "X"}}
+    assert load_recipe("MDL1", separation).training_half() == half
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("front_end.hop_length", 512),
+        ("segments.n_context", 5),
+        ("network.n_denoiser_hidden", 7),
+        ("network.recurrent_inference", {"max_iterations": 2, "tolerance": 0.5, "stop": "batch"}),
+        ("target.clip", 2.0),
+        ("loss.gate", None),
+        ("training.n_epochs", 3),
+    ],
+)
+def test_an_override_of_mdl1_reaches_mdlt(path: str, value: object) -> None:
+    overrides = {"MDL1": nested(path, value)}
+    changed = {name: plain(load_recipe(name, overrides)) for name in ("MDL1", "MDLT")}
+    for name, values in changed.items():
+        assert at(values, path) == value != at(plain(load_recipe(name, {})), path)
+    assert load_recipe("MDLT", overrides).training_half() == load_recipe("MDL1", overrides).training_half()
+
+
+def test_an_override_changes_nothing_else_and_nobody_else() -> None:
+    overrides = {"GRU-NRI": {"training": {"n_epochs": 3}}}
+    expected = plain(load_recipe("GRU-NRI", {}))
+    expected["training"]["n_epochs"] = 3
+    assert plain(load_recipe("GRU-NRI", overrides)) == expected
+    assert load_recipe("MDL1", overrides) == load_recipe("MDL1", {})
+    assert load_recipe("GRU-RIS-s", overrides).training.n_epochs == 3
+
+
+@pytest.mark.parametrize("section", ["family", "front_end", "segments", "network", "target", "loss", "training"])
+def test_what_decides_the_weights_of_mdlt_is_overridden_at_mdl1_only(section: str) -> None:
+    with pytest.raises(InputError, match=rf"overrides\.MDLT: '{section}' decides the weights.* from MDL1; override MDL1"):
+        load_recipe("MDLT", {"MDLT": {section: {}}})
+
+
+def test_separation_of_mdlt_may_be_overridden() -> None:
+    assert load_recipe("MDLT", {"MDLT": {"separation": {"latent_threshold": 0.3}}}).separation.latent_threshold == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("MDL2", {}, r"there is no recipe 'MDL2'; did you mean 'MDL"),
+        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: GRU-NRI, GRU-RIS-l"),
+        ("MDL1", {"MLD1": {}}, r"overrides: there is no recipe 'MLD1'; did you mean 'MDL1'"),
+        ("MDL1", {"MDL1": {"trainign": {}}}, r"recipe MDL1: unknown key 'trainign'; did you mean 'training'"),
+        ("MDL1", {"MDL1": {"training": {"epochs": 1}}}, r"unknown key 'training.epochs'; did you mean 'n_epochs'"),
+        (
+            "MDL1",
+            {"MDL1": {"network": {"encoder_bins": 1}}},
+            r"recipe MDL1: network: unknown key 'encoder_bins'; did you mean 'n_encoder_bins'",
+        ),
+        ("MDL1", {"MDL1": {"loss": {"gate": {"maskers": 1}}}}, r"unknown key 'gate.maskers'; did you mean 'masker'"),
+        ("MDL1", {"MDL1": {"family": "madd"}}, r"unknown model family 'madd'; did you mean 'mad'"),
+        ("MDL1", {"MDL1": {"training": {"n_epochs": 0}}}, r"'training.n_epochs' is 0: .*greater than or equal to 1"),
+        ("MDL1", {"MDL1": {"network": {"decoder_width": 3}}}, r"network: 'decoder_width' is 3: .*less than or equal to 2"),
+        ("MDL1", {"MDL1": {"loss": {"latent_l1": -1}}}, r"loss: 'latent_l1' is -1: .*greater than or equal to 0"),
+        ("MDL1", {"MDL1": {"short_name": "TOOLONG"}}, r"'short_name' is 'TOOLONG'"),
+        ("MDL1", {"MDL1": {"segments": {"n_context": 30}}}, r"n_frames is 60; expected more than 2 \* n_context = 60"),
+        ("MDL1", {"MDL1": {"training": {"selection": "best"}}}, r"'best', which needs training.validation: true"),
+        ("GRU-NRI", {"GRU-NRI": {"training": {"validation": False}}}, r"'best', which needs training.validation: true"),
+        ("MDL1", {"MDL1": {"front_end": {"fft_length": 2048}}}, r"expected hop_length <= window_length <= fft_length"),
+        ("MDL1", {"MDL1": {"front_end": {"hop_length": 2050}}}, r"expected hop_length <= window_length <= fft_length"),
+    ],
+)
+def test_faults_name_what_was_expected(name: str, overrides: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_recipe(name, overrides)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that stands for the folder of recipes."""
+    monkeypatch.setattr(systems, "resources", SimpleNamespace(files=lambda _: tmp_path))
+    return tmp_path
+
+
+def write(folder: Path, stem: str, **values: object) -> None:
+    (folder / f"{stem}.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.mark.parametrize("bases", [{"A": "A"}, {"A": "B", "B": "A"}, {"A": "B", "B": "C", "C": "B"}])
+def test_a_recipe_that_builds_on_itself_is_refused(folder: Path, bases: Mapping[str, str]) -> None:
+    for name, base in bases.items():
+        write(folder, name, name=name, base=base)
+    with pytest.raises(InputError, match=r"builds on itself \(A -> "):
+        load_recipe("A", {})
+
+
+def test_a_recipe_on_an_unknown_one_is_refused(folder: Path) -> None:
+    write(folder, "A", name="A", base="BB")
+    write(folder, "BBB", name="BBB")
+    with pytest.raises(InputError, match="A: there is no recipe 'BB'; did you mean 'BBB'"):
+        load_recipe("A", {})
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(folder: Path) -> None:
+    whole = yaml.safe_load((Path(systems.__file__).parent / "MDL1.yaml").read_text())
+    write(folder, "MDL1", **whole)
+    write(folder, "New", base="MDL1", name="New", short_name="NEW", training={"seed": 5}, loss={"gate": None})
+    recipe = load_recipe("New", {})
+    assert (recipe.name, recipe.short_name, recipe.training.seed, recipe.training.n_epochs) == ("New", "NEW", 5, 100)
+    assert plain(recipe)["loss"]["gate"] is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_values_are_read_back_as_the_same_recipe(name: str) -> None:
+    recipe = load_recipe(name, {})
+    again = parse_recipe(plain(recipe), "test")
+    assert again == recipe and type(again.network) is type(recipe.network)
+
+
+def test_a_missing_section_is_named() -> None:
+    values = plain(load_recipe("MDL1", {}))
+    del values["segments"]
+    with pytest.raises(InputError, match="here: key 'segments' is missing"):
+        parse_recipe(values, "here")
