@@ -13,7 +13,8 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 
 demo: setup
 	[ -d $(DEMO_DATA) ] || $(BIN)/madsep synth $(DEMO_DATA) --train 12 --test 4 --seconds 20 --seed 1
-	$(BIN)/snakemake --cores all --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
+	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
+	@cat results/table.txt && echo "submission: $(CURDIR)/submission/MDL1"
 
 test: setup
 	$(BIN)/python -m pytest

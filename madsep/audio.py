@@ -78,7 +78,7 @@ class Pcm16Writer:
         self.n_clipped = 0
 
     def __enter__(self) -> "Pcm16Writer":
-        with contextlib.ExitStack() as stack:
+        with self._plain_error(), contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic(self.path))
             self._stream = stack.enter_context(
                 sf.SoundFile(temporary, "w", self.sample_rate_hz, self.n_channels, subtype="PCM_16", format="WAV")

@@ -38,8 +38,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_tensors` wrote. Raises InputError when the file is missing, truncated, a pickle or of another kind."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(4)
-        if head[:2] == b"PK" or head[:1] == b"\x80":
+            head = stream.read(9)
+        # a safetensors file begins with its header's length, which may be any 8 bytes, and the header's brace
+        if head[8:] != b"{" and head.startswith((b"PK", b"\x80")):
             raise InputError(
                 f"{path}: is a pickled PyTorch file, which could run code; expected a .safetensors checkpoint written by madsep."
             )

@@ -1,5 +1,6 @@
 """The run's config against its schema: every fault at once, misspelt keys with the nearest right one."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,16 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
     lines = dict.fromkeys(line for error in validator.iter_errors(config) for line in _lines(error))
     if lines:
         raise InputError("\n".join(lines))
+
+
+def typed(value: Any) -> Any:
+    """Return `value` with texts that are numbers or truth values to YAML as such; Snakemake's --config gives text."""
+    if isinstance(value, dict):
+        return {key: typed(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [typed(entry) for entry in value]
+    read = yaml.safe_load(value) if isinstance(value, str) and re.fullmatch(r"[\w.+-]+", value) else value
+    return read if isinstance(read, (bool, int, float)) else value
 
 
 def describe_keys(schema: Path, defaults: Path) -> str:

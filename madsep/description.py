@@ -71,13 +71,15 @@ def _training(recipe: Recipe) -> str:
     plateau = (
         "constant"
         if training.plateau is None
-        else f"multiplied by {training.plateau.factor} on a plateau of {training.plateau.patience} epochs"
+        else f"multiplied by {training.plateau.factor} on a plateau of {training.plateau.patience} epochs, from epoch "
+        f"{training.plateau.first_epoch} on"
     )
     return (
         f"Training: target {TARGETS[target.definition]}, clipped at {target.clip}; input clipped at {target.input_clip}. Generalised "
         f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {training.learning_rate}, {plateau}; batches of "
         f"{training.batch_size} sequences, gradient norm clipped at {training.gradient_norm_clip}, {training.n_epochs} epochs, seed "
-        f"{training.seed}; {tracks}. Mono mean of both channels; no augmentation, normalisation or dropout."
+        f"{training.seed}; {tracks}. Mono mean of both channels; {training.edge_frames_dropped} frames at either end of a track left out; "
+        "no augmentation, normalisation or dropout."
     )
 
 

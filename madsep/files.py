@@ -26,8 +26,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp and safetensors make files that only their owner may read
         temporary.replace(path)
     except BaseException as error:
         if temporary is not None:
@@ -36,13 +36,15 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def write_error(path: Path | str, error: BaseException) -> InputError | None:
-    """Return the plain line for a write that the disk or the permissions forbid; None for any other error."""
+    """Return the plain line for a write that the disk, the permissions or a file in the way forbid; None for any other error."""
     number = getattr(error, "errno", None)
     # libsndfile and safetensors report a full disk in words only
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return InputError(f"{path}: the disk is full; nothing was written. Free some space and run the same command again.")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path}: no permission to write there; choose another folder or change its permissions.")
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return InputError(f"{path}: lies below a file, or is one where a folder is needed; choose another folder.")
     return None
 
 

@@ -33,6 +33,9 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     except InputError as error:
         log.error("%s", error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        log.error("interrupted; nothing half-written is left")
+        sys.exit(130)
     except Exception:
         if path:
             logging.FileHandler.handle(handlers[1], _defect())  # traceback into the job's own log

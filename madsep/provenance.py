@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import madsep
+from madsep.ffmpeg import ffmpeg_version
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "soundfile", "musdb", "museval", "stempeg", "snakemake", "safetensors")
 
@@ -22,13 +23,14 @@ def git_commit(folder: Path) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of madsep, Python and the packages that decide numbers; None for one that is not installed."""
+    """Versions of madsep, Python, ffmpeg and the packages that decide numbers; None for one that is not installed."""
     found: dict[str, str | None] = {"madsep": madsep.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
+    found["ffmpeg"] = ffmpeg_version() if shutil.which("ffmpeg") and shutil.which("ffprobe") else None
     return found
 
 

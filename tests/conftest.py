@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from flow import Run, run, tiny_config
 
 from madsep.synth import make_dataset
 
@@ -23,3 +24,10 @@ def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synthetic") / "musdb"
     make_dataset(root, 2, 2, 3.0, seed=0)
     return root
+
+
+@pytest.fixture(scope="session")
+def first(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One run on the synthetic songs, from nothing to everything."""
+    folder, config = tmp_path_factory.mktemp("first") / "run", tiny_config(musdb)
+    return Run(folder, config, run(folder, config))

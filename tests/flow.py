@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,20 @@ def dry_runs(folder: Path, configs: Sequence[Mapping[str, Any]]) -> list[Outcome
 def left_behind(folder: Path) -> list[Path]:
     """Temporary files below results/ and submission/."""
     return [path for name in ("results", "submission") for path in (folder / name).rglob(".*")]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its settings and what it printed."""
+
+    folder: Path
+    config: dict[str, Any]
+    outcome: Outcome
+
+    @property
+    def submission(self) -> Path:
+        return self.folder / "submission/MDL1"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return yaml.safe_load((self.submission / "provenance.yaml").read_text(encoding="utf-8"))

@@ -9,52 +9,25 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
-import yaml
-from flow import ROOT, Outcome, dry_runs, left_behind, run, tiny_config, with_recipe
+from flow import ROOT, Run, dry_runs, left_behind, run, tiny_config, with_recipe
 from jsonschema import Draft202012Validator
+from wavs import RATE_HZ, noise_stems, write_track
 
 from madsep.submission_check import DATA, check_submission
 from madsep.tracks import STEMS
 from madsep.tracks import test_names as campaign_names
 
-RATE_HZ = 44_100
 TARGETS = ("vocals", "accompaniment")
 AFTER_AGGREGATE = {"figures": 1, "table": 1}
 AFTER_SCORE = {"aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
 AFTER_CHECKPOINT = {"separate": 1, "score": 1, **AFTER_SCORE}
 AFTER_TRAINING = {"losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, its settings and what it printed."""
-
-    folder: Path
-    config: dict[str, Any]
-    outcome: Outcome
-
-    @property
-    def submission(self) -> Path:
-        return self.folder / "submission/MDL1"
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return yaml.safe_load((self.submission / "provenance.yaml").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="session")
-def first(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One run on the synthetic songs, from nothing to everything."""
-    folder, config = tmp_path_factory.mktemp("first") / "run", tiny_config(musdb)
-    return Run(folder, config, run(folder, config))
 
 
 def campaign_accepts(submission: Path, names: list[str]) -> None:
@@ -124,7 +97,8 @@ def test_provenance(first: Run, musdb: Path) -> None:
     for name in track_names(musdb, "test"):
         assert found["estimates_sha256"][name] == {target: digest(estimates / name / f"{target}.wav") for target in TARGETS}
         assert found["scores_sha256"][name] == digest(first.submission / f"test/{name}.json")
-    assert {stage: times["n_jobs"] for stage, times in found["times"].items()} == dict(prepare=2, train=1, separate=1, score=1)
+    n_jobs = {stage: times["n_jobs"] for stage, times in found["times"].items()}
+    assert n_jobs == {"prepare": 2, "train": 1, "separate": 1, "score": 1}
     assert all(times["seconds"] > 0 for times in found["times"].values())
 
 
@@ -223,31 +197,23 @@ def test_workflow_is_tidy(command: list[str], first: Run) -> None:
     assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def write_track(folder: Path, seed: int, duration_s: float = 0.5) -> None:
-    """Four stems of noise and their sum, as 16-bit stereo wavs."""
-    rng = np.random.default_rng(seed)
-    stems = {name: rng.integers(-3000, 3000, (round(duration_s * RATE_HZ), 2), dtype=np.int16) for name in STEMS[1:]}
-    folder.mkdir(parents=True)
-    for name, samples in {"mixture": sum(stems.values()), **stems}.items():
-        sf.write(folder / f"{name}.wav", samples, RATE_HZ, subtype="PCM_16")
-
-
 @pytest.fixture(scope="session")
 def real_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 50 real test names and three training tracks, half a second each."""
     root = tmp_path_factory.mktemp("real") / "musdb"
     for seed, name in enumerate(campaign_names()):
-        write_track(root / "test" / name, seed)
+        write_track(root / "test" / name, noise_stems(seed, 0.5))
     for number in range(3):
-        write_track(root / "train" / f"Somebody & Co. - It's (No. {number})", 100 + number)
+        write_track(root / "train" / f"Somebody & Co. - It's (No. {number})", noise_stems(100 + number, 0.5))
     return root
 
 
 def test_the_fifty_real_names_go_all_the_way(real_names: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    finished = Run(folder, {}, run(folder, tiny_config(real_names)))
-    jobs = finished.outcome.jobs
-    assert (jobs["prepare"], jobs["separate"], jobs["score"]) == (2, 1, 2)  # short tracks share a job
+    config = tiny_config(real_names, job_s={"prepare": 1200, "separate": 1200, "score": 12.6})
+    finished = Run(folder, config, run(folder, config, "submission/MDL1/provenance.yaml", "results/MDL1/medians.csv"))
+    shared_jobs = {"prepare": 2, "separate": 1, "score": 2}  # tracks this short share a job
+    assert finished.outcome.jobs == {"train": 1, "checkpoint": 1, "aggregate": 1, "submission": 1, **shared_jobs}
     assert len(campaign_names()) == 50
     campaign_accepts(finished.submission, campaign_names())
     assert check_submission(finished.submission, campaign_names()) == []

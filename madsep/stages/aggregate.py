@@ -15,7 +15,7 @@ from scipy.stats import bootstrap
 from madsep.errors import InputError
 from madsep.files import atomic
 from madsep.logs import log
-from madsep.scores import ordered, read_scores
+from madsep.scores import NO_ARTEFACTS_DB, ordered, read_scores
 
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
 CONFIDENCE_LEVEL = 0.95
@@ -127,7 +127,8 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame) -> str:
         table.add_column(heading, justify="right")
     for row in ordered(both).to_dict("records"):
         system, mixture = row["median_x"], row["median_y"]
-        numbers = [_decibels(system), _decibels(mixture), _decibels(system - mixture, "+")]
+        gain = np.nan if max(system, mixture) > NO_ARTEFACTS_DB else system - mixture
+        numbers = [_decibels(system), _decibels(mixture), _decibels(gain, "+")]
         table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
     text = io.StringIO()
     Console(file=text, width=100).print(table)
@@ -220,4 +221,6 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 
 def _decibels(value: float, sign: str = "") -> str:
+    if value > NO_ARTEFACTS_DB:
+        return f"> {NO_ARTEFACTS_DB:.0f}"
     return "-" if np.isnan(value) else f"{value:{sign}.2f}"

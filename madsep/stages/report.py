@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from madsep.errors import InputError
 from madsep.files import atomic
-from madsep.scores import METRICS, TARGETS
+from madsep.scores import METRICS, NO_ARTEFACTS_DB, TARGETS
 
 BASELINE = "mixture"
 BASELINE_COLOUR = "0.6"
@@ -114,14 +114,15 @@ def medians_html(summary: pd.DataFrame, medians: pd.DataFrame, baseline: pd.Data
     sisec = summary.loc[summary["aggregation"] == "sisec", ["target", "metric", "ci_low", "ci_high", "recipe"]]
     key = ["target", "metric"]
     rows = medians.merge(baseline, how="left", on=key, suffixes=("", "_mixture")).merge(sisec, how="left", on=key)
+    unbounded = rows["median_mixture"] > NO_ARTEFACTS_DB
     beside = pd.DataFrame(
         {
             "target": rows["target"],
             "metric": rows["metric"],
             "median": rows["median"].map(_decibels),
             "95 % interval": _intervals(rows),
-            "mixture": rows["median_mixture"].map(_decibels),
-            "gain": (rows["median"] - rows["median_mixture"]).map(_decibels),
+            "mixture": rows["median_mixture"].map(_decibels).mask(unbounded, f"> {NO_ARTEFACTS_DB:.0f}"),
+            "gain": (rows["median"] - rows["median_mixture"]).mask(unbounded).map(_decibels),
             "tracks": rows["n_tracks"],
             "NaN frames": rows["nan_share"].map(_percent),
             "NaN frames, mixture": rows["nan_share_mixture"].map(_percent),

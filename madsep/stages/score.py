@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from madsep.audio import read_wav
 from madsep.errors import InputError
+from madsep.ffmpeg import require_ffmpeg
 from madsep.files import write_text
 from madsep.logs import log
 from madsep.prepared import read_prepared, signal
@@ -41,6 +42,7 @@ def score(job: Job, n_threads: int) -> None:
 
     Raises InputError when an estimate is missing or of another length, or a reference is silent throughout.
     """
+    require_ffmpeg()  # museval cannot be imported without it
     rows = []
     with threadpool_limits(n_threads):
         for entry in read_prepared(job.prepared, "test", job.slugs):

@@ -12,7 +12,7 @@ from madsep.audio import BLOCK_SAMPLES, Pcm16Writer, load_song, quantise, resamp
 from madsep.checkpoint import load_checkpoint
 from madsep.devices import Device, claim
 from madsep.errors import InputError
-from madsep.files import sha256, write_json
+from madsep.files import atomic, sha256, write_error, write_json
 from madsep.logs import log
 from madsep.prepared import read_prepared, signal
 from madsep.progress import Progress
@@ -70,15 +70,19 @@ def separate_songs(checkpoint: Path, songs: Sequence[Path], folder: Path, device
 def separate_song(separator: Separator, song: Path, folder: Path) -> None:
     """Separate one song of any rate, channel count and length into `folder`/{vocals,accompaniment}.wav at its own rate and length.
 
-    Raises InputError when the song cannot be read or the disk is full.
+    Raises InputError when the song cannot be read, or the folder cannot be written.
     """
     rate_hz = separator.checkpoint.recipe.front_end.sample_rate_hz
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".decoded-", dir=folder) as scratch:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        decoded = tempfile.TemporaryDirectory(prefix=".decoded-", dir=folder)
+    except OSError as error:
+        raise (write_error(folder, error) or error) from None
+    with decoded as scratch:
         loaded = load_song(song, scratch, rate_hz)
         voice: Iterator[np.ndarray] = separator.voice(loaded.audio)
         if loaded.sample_rate_hz != rate_hz:
-            voice = _resampled(voice, loaded.audio.shape, (rate_hz, loaded.sample_rate_hz), loaded.original.shape[1], Path(scratch))
+            voice = _resampled(voice, len(loaded.audio), (rate_hz, loaded.sample_rate_hz), loaded.original.shape[1], Path(scratch))
         write_targets(loaded.original, voice, folder, loaded.sample_rate_hz)
 
 
@@ -105,14 +109,14 @@ def write_targets(mixture: np.ndarray, voice: Iterator[np.ndarray], folder: Path
 
 
 def _resampled(
-    voice: Iterator[np.ndarray], shape: tuple[int, ...], rates_hz: tuple[int, int], n_samples: int, scratch: Path
+    voice: Iterator[np.ndarray], n_channels: int, rates_hz: tuple[int, int], n_samples: int, scratch: Path
 ) -> Iterator[np.ndarray]:
     """Blocks of `voice` at the song's own rate, by way of a file, so that memory stays bounded."""
-    estimated = np.memmap(scratch / "voice.f32", np.float32, "w+", shape=shape)
-    position = 0
-    for block in voice:
-        estimated[:, position : position + block.shape[1]] = block
-        position += block.shape[1]
+    path = scratch / "voice.f32"
+    with atomic(path) as temporary, temporary.open("wb") as stream:  # a memory map would end in SIGBUS on a full disk
+        for block in voice:
+            stream.write(np.ascontiguousarray(block.T).tobytes())
+    estimated = np.memmap(path, np.float32, "r").reshape(-1, n_channels).T
     resampled = resample_to_length(estimated, *rates_hz, n_samples, scratch / "voice-resampled.f32")
     for start in range(0, n_samples, BLOCK_SAMPLES):
         yield np.ascontiguousarray(resampled[:, start : start + BLOCK_SAMPLES])

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
+from madsep.audio import Pcm16Writer
 from madsep.errors import InputError
 from madsep.files import write_error
 from madsep.logs import log
@@ -75,4 +75,5 @@ def _write_track(folder: Path, stems: dict[str, Signal]) -> None:
     quantised = {name: np.round(32768.0 * stem).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(quantised.values()), axis=0, dtype=np.int16)  # cannot overflow: the sum stays below 0.95
     for name, samples in {"mixture": mixture, **quantised}.items():
-        sf.write(folder / f"{name}.wav", samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+        with Pcm16Writer(folder / f"{name}.wav", SAMPLE_RATE_HZ, samples.shape[1]) as wav:
+            wav.write(samples.T / np.float32(32768))

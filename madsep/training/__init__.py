@@ -1,1 +1,1 @@
-"""What training is made of: the sequences drawn from prepared tracks, and the state that lets a killed run go on."""
+"""What training is made of: sequences drawn from prepared tracks, the loop over them, the state that lets a killed run go on."""

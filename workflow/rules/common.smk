@@ -6,35 +6,49 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from madsep.config import check_config
+from madsep.config import check_config, typed
 from madsep.errors import InputError
 from madsep.provenance import list_gpus
 from madsep.systems import load_recipe
-from madsep.tracks import batch_name, batches, fetch_sample, find_tracks, validation_names
+from madsep.tracks import (
+    batch_name,
+    batches,
+    fetch_sample,
+    find_tracks,
+    validation_names,
+)
 
 BASELINE = "MIX"  # the unprocessed mixture, scored as every target
 
 
 def find_data():
     """The tracks under musdb_root, by slug."""
-    root = config["musdb_root"]
+    sample = config["dataset"] == "sample"
+    root = config["musdb_root"] or ("results/musdb-sample" if sample else None)
     if root is None:
         raise InputError(
             "musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/musdb18, "
             "or set it in config.yaml. 'make demo' runs without MUSDB18, on synthetic songs."
         )
-    if config["dataset"] == "sample":
+    if sample:
         fetch_sample(root)
-    partial = config["allow_partial"] or config["dataset"] == "sample"
-    return {track.slug: track for track in find_tracks(root, partial)}
+    return {
+        track.slug: track
+        for track in find_tracks(root, config["allow_partial"] or sample)
+    }
 
 
 try:
+    config.update(typed(config))
     check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-    RECIPES = {name: load_recipe(name, config["overrides"]) for name in config["systems"]}
+    RECIPES = {
+        name: load_recipe(name, config["overrides"]) for name in config["systems"]
+    }
     SUBMISSIONS = {recipe.short_name: name for name, recipe in RECIPES.items()}
     if len(SUBMISSIONS) < len(RECIPES):
-        raise InputError("systems: two of the recipes have the same short_name; each submission needs its own.")
+        raise InputError(
+            "systems: two of the recipes have the same short_name; each submission needs its own."
+        )
     TRACKS = find_data()
     VALIDATION = config["validation_tracks"] or validation_names()
 except InputError as error:
@@ -43,9 +57,13 @@ except InputError as error:
 SYSTEMS = list(RECIPES)
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
 GPUS = len(list_gpus())
-GPU_JOB = 0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
+GPU_JOB = (
+    0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
+)
 if GPUS and "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", GPUS)  # no more GPU jobs at once than there are GPUs
+    workflow.register_resource(
+        "gpu", GPUS
+    )  # no more GPU jobs at once than there are GPUs
 
 
 def batch_names(stage, subset):
@@ -70,20 +88,32 @@ def prepared_for(batch):
     """Manifests of the prepare jobs that a job's tracks come from."""
     slugs = {track.slug for track in tracks_of(batch)}
     names = batch_names("prepare", tracks_of(batch)[0].subset)
-    return [f"results/prepared/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
+    return [
+        f"results/prepared/{name}.json"
+        for name in names
+        if slugs & {track.slug for track in tracks_of(name)}
+    ]
 
 
 def sources(wildcards):
     """Files that a job's tracks are read from."""
     paths = [Path(track.path) for track in tracks_of(wildcards.batch)]
-    return [str(file) for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*.wav")))]
+    return [
+        str(file)
+        for path in paths
+        for file in ([path] if path.is_file() else sorted(path.glob("*.wav")))
+    ]
 
 
 def estimates_of(wildcards):
     """Manifests of the separation jobs that a scoring job's tracks come from; none for the unprocessed mixture."""
     slugs = {track.slug for track in tracks_of(wildcards.batch)}
     names = batch_names("separate", "test") if wildcards.system != BASELINE else []
-    return [f"results/{wildcards.system}/estimates/{name}.json" for name in names if slugs & {track.slug for track in tracks_of(name)}]
+    return [
+        f"results/{wildcards.system}/estimates/{name}.json"
+        for name in names
+        if slugs & {track.slug for track in tracks_of(name)}
+    ]
 
 
 def trained_by(system):
@@ -93,18 +123,29 @@ def trained_by(system):
 
 def print_result():
     """End a run with the table of medians and the submissions' paths."""
-    print(Path("results/table.txt").read_text() if Path("results/table.txt").exists() else "")
+    print(
+        Path("results/table.txt").read_text()
+        if Path("results/table.txt").exists()
+        else ""
+    )
     for name in SUBMISSIONS:
         print(f"submission: {Path('submission', name).resolve()}")
 
 
 def print_faults(master_logs):
     """End a failed run with the plain lines of the jobs that failed."""
-    logs = [path for master in master_logs for path in re.findall(r"^ +log: (\S+)", Path(master).read_text(), re.MULTILINE)]
+    logs = [
+        path
+        for master in master_logs
+        for path in re.findall(r"^ +log: (\S+)", Path(master).read_text(), re.MULTILINE)
+    ]
     for path in dict.fromkeys(logs):
-        if Path(path).exists():
-            faults = [line for line in Path(path).read_text().splitlines() if line.startswith("ERROR")]
-            print("\n".join(faults), file=sys.stderr)
+        if Path(path).exists() and (
+            faults := re.search(
+                "^ERROR.*", Path(path).read_text(), re.MULTILINE | re.DOTALL
+            )
+        ):
+            print(faults[0].rstrip(), file=sys.stderr)
 
 
 wildcard_constraints:

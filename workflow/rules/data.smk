@@ -10,7 +10,8 @@ rule prepare:
     conda:
         "../envs/madsep.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * (500 + int(3 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+        mem_mb=lambda wildcards, attempt: attempt
+        * (500 + int(3 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
     params:
         tracks=lambda wildcards: [asdict(track) for track in tracks_of(wildcards.batch)],
     script:

@@ -19,7 +19,10 @@ rule losses:
 rule figures:
     input:
         medians=["results/{system}/medians.csv", f"results/{BASELINE}/medians.csv"],
-        tracks=["results/{system}/track_medians.csv", f"results/{BASELINE}/track_medians.csv"],
+        tracks=[
+            "results/{system}/track_medians.csv",
+            f"results/{BASELINE}/track_medians.csv",
+        ],
         summary="results/{system}/summary.csv",
     output:
         boxplots=report(

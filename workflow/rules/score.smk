@@ -13,7 +13,8 @@ rule score:
     threads: config["threads"]["score"]
     resources:
         # museval keeps about 15 MB for each second of two stereo targets
-        mem_mb=lambda wildcards, attempt: attempt * (500 + int(16 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+        mem_mb=lambda wildcards, attempt: attempt
+        * (500 + int(16 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
     params:
         slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
     script:
@@ -22,7 +23,9 @@ rule score:
 
 rule aggregate:
     input:
-        tables=lambda wildcards: expand("results/{{system}}/scores/{batch}.csv", batch=batch_names("score", "test")),
+        tables=lambda wildcards: expand(
+            "results/{{system}}/scores/{batch}.csv", batch=batch_names("score", "test")
+        ),
     output:
         medians="results/{system}/medians.csv",
         summary="results/{system}/summary.csv",
@@ -33,7 +36,11 @@ rule aggregate:
     conda:
         "../envs/madsep.yaml"
     params:
-        names={slug: track.name for slug, track in TRACKS.items() if track.subset == "test"},
+        names={
+            slug: track.name
+            for slug, track in TRACKS.items()
+            if track.subset == "test"
+        },
         bootstrap=config["bootstrap"],
     script:
         "../scripts/aggregate.py"

@@ -15,7 +15,9 @@ rule train:
         gpu=GPU_JOB,
         mem_mb=6000,
     params:
-        recipe=lambda wildcards: load_recipe(wildcards.system, config["overrides"]).training_half(),
+        recipe=lambda wildcards: load_recipe(
+            wildcards.system, config["overrides"]
+        ).training_half(),
         validation_names=lambda wildcards: VALIDATION,
     script:
         "../scripts/train.py"
@@ -31,6 +33,8 @@ rule checkpoint:
     conda:
         "../envs/madsep.yaml"
     params:
-        recipe=lambda wildcards: RECIPES[wildcards.system].model_dump(mode="json", serialize_as_any=True),
+        recipe=lambda wildcards: RECIPES[wildcards.system].model_dump(
+            mode="json", serialize_as_any=True
+        ),
     script:
         "../scripts/checkpoint.py"

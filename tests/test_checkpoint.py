@@ -1,0 +1,225 @@
+"""Checkpoints: read back as written, refused when they are anything else, and never unpickled."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from tiny import SIZES, tiny_checkpoint, tiny_recipe
+
+from madsep import checkpoint
+from madsep.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint, write_tensors
+from madsep.errors import InputError
+from madsep.systems import Recipe, load_recipe
+from madsep.training.state import Trainer
+
+CPU = torch.device("cpu")
+PROVENANCE = {"data": "abc", "versions": {"torch": "2"}}
+
+
+def write_weights(path: Path, recipe: Recipe, seed: int = 1) -> torch.nn.Module:
+    network = build_network(recipe)
+    network.initialise(torch.Generator().manual_seed(seed))
+    write_tensors(path, network.state_dict(), {"trained": recipe.training_half(), "provenance": PROVENANCE})
+    return network.eval()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A good checkpoint of the tiny recipe."""
+    path = tmp_path / "checkpoint.safetensors"
+    write_weights(tmp_path / "weights.safetensors", tiny_recipe())
+    write_checkpoint(tmp_path / "weights.safetensors", tiny_recipe(), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["MDL1", "GRU-RIS-s", "MDLT"])
+def test_a_checkpoint_gives_the_same_outputs_from_the_file_alone(tmp_path: Path, name: str) -> None:
+    recipe, path = tiny_recipe(name), tmp_path / "checkpoint.safetensors"
+    network = write_weights(tmp_path / "weights.safetensors", tiny_recipe() if name == "MDLT" else recipe)
+    write_checkpoint(tmp_path / "weights.safetensors", recipe, path)
+    (tmp_path / "weights.safetensors").unlink()
+    loaded = load_checkpoint(path, CPU)
+    assert loaded.recipe == recipe and type(loaded.recipe.network) is type(recipe.network)
+    assert loaded.provenance == PROVENANCE
+    assert not loaded.network.training
+    mixture = torch.rand(2, 12, 257, generator=torch.Generator().manual_seed(2))
+    for ours, theirs in zip(loaded.network(mixture), network(mixture), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_tensors_and_metadata_are_read_back(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).reshape(3, 4)
+    tensors = {"transposed": whole.T, "double": whole.double(), "empty": torch.zeros(0), "scalar": torch.tensor(3.5)}
+    metadata = {"text": "Größe", "number": 0.1 + 0.2, "nested": {"list": [1, None]}}
+    write_tensors(tmp_path / "x.safetensors", tensors, metadata)
+    found, found_metadata = read_tensors(tmp_path / "x.safetensors")
+    assert found_metadata == metadata
+    assert set(found) == set(tensors)
+    assert all(torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in tensors.items())
+
+
+def test_equal_contents_are_equal_bytes(tmp_path: Path) -> None:
+    tensors = {"b": torch.ones(3), "a": torch.zeros(2)}
+    metadata = {"y": {"d": 1, "c": 2}, "x": 3}
+    write_tensors(tmp_path / "1.safetensors", tensors, metadata)
+    turned = {"x": 3, "y": {"c": 2, "d": 1}}
+    write_tensors(tmp_path / "2.safetensors", dict(reversed(tensors.items())), turned)
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+
+
+def test_the_files_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "x.safetensors", {"a": torch.ones(1)}, {})
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("n_header", [*range(512, 1024, 8), int.from_bytes(b"PK", "little")])
+def test_a_file_is_no_pickle_whatever_its_headers_length(tmp_path: Path, n_header: int) -> None:
+    """The length stands first in the file; some lengths' bytes are those that a pickle or a zip archive begins with."""
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(1)}, {"text": ""})
+    n_bare = int.from_bytes(path.read_bytes()[:8], "little")
+    text = "x" * (n_header // 8 * 8 - n_bare)
+    write_tensors(path, {"a": torch.ones(1)}, {"text": text})
+    assert path.read_bytes()[:8] == n_header.to_bytes(8, "little")
+    assert read_tensors(path)[1] == {"text": text}
+
+
+@pytest.mark.parametrize("kept", [0.0, 1e-4, 1e-3, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(written: Path, kept: float) -> None:
+    content = written.read_bytes()
+    written.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match=r"checkpoint.safetensors: is damaged or truncated, or no checkpoint at all"):
+        load_checkpoint(written, CPU)
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("kind", ["torch", "torch, old format", "pickle", "pickle, protocol 0"])
+def test_a_pickle_is_refused_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path, marker = tmp_path / "model.pt", tmp_path / "exploded"
+    if kind.startswith("torch"):
+        torch.save({"bomb": Bomb(marker)}, path, _use_new_zipfile_serialization=kind == "torch")
+    else:
+        path.write_bytes(pickle.dumps(Bomb(marker), protocol=0 if kind.endswith("0") else None))
+    forbid_unpickling(monkeypatch)
+    with pytest.raises(InputError, match=r"model.pt: is (a pickled PyTorch file|damaged or truncated, or no checkpoint)"):
+        load_checkpoint(path, CPU)
+    assert not marker.exists()
+
+
+def forbid_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was unpickled")
+
+    for module, name in ((pickle, "Unpickler"), (pickle, "load"), (pickle, "loads"), (torch, "load")):
+        monkeypatch.setattr(module, name, refuse)
+
+
+def test_a_good_checkpoint_is_loaded_without_unpickling(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_unpickling(monkeypatch)
+    load_checkpoint(written, CPU)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_a_foreign_safetensors_file_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"weight": torch.ones(3)}, tmp_path / "foreign.safetensors", metadata)
+    with pytest.raises(InputError, match=r"foreign.safetensors: was not written by madsep"):
+        load_checkpoint(tmp_path / "foreign.safetensors", CPU)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.safetensors: cannot be read \(No such file"):
+        load_checkpoint(tmp_path / "none.safetensors", CPU)
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory"):
+        load_checkpoint(tmp_path, CPU)
+
+
+def test_a_training_state_or_bare_weights_are_no_checkpoint(tmp_path: Path, written: Path) -> None:
+    recipe = tiny_recipe()
+    Trainer(build_network(recipe), recipe.training).save(tmp_path / "state.safetensors", {})
+    for name in ("state.safetensors", "weights.safetensors"):
+        with pytest.raises(InputError, match=rf"{name}: holds no recipe \(a training state or bare weights\?\)"):
+            load_checkpoint(tmp_path / name, CPU)
+
+
+def rename(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["mask.weights"] = tensors.pop("mask.weight")
+
+
+def reshape(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["mask.weight"] = tensors["mask.weight"].T
+
+
+def drop(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["mask.weight"]
+
+
+def add(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["mask.scale"] = torch.ones(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [(rename, "mask.weight"), (reshape, "mask.weight"), (drop, "mask.weight"), (add, "mask.scale")]
+)
+def test_another_networks_tensors_are_refused(written: Path, change: Callable[[dict[str, torch.Tensor]], None], named: str) -> None:
+    tensors, metadata = read_tensors(written)
+    change(tensors)
+    write_tensors(written, tensors, metadata)
+    with pytest.raises(InputError, match=rf"checkpoint.safetensors: is of another network: tensor '{named}' has shape "):
+        load_checkpoint(written, CPU)
+
+
+def test_a_recipe_that_this_version_does_not_know_is_refused(written: Path) -> None:
+    tensors, metadata = read_tensors(written)
+    metadata["recipe"]["network"]["attention"] = True
+    write_tensors(written, tensors, metadata)
+    with pytest.raises(InputError, match=r"checkpoint.safetensors: network: unknown key 'attention'"):
+        load_checkpoint(written, CPU)
+
+
+@pytest.mark.parametrize("changes", [{"training": {"seed": 5}}, {"network": {"n_denoiser_hidden": 17}}, {"loss": {"latent_l1": 0.5}}])
+def test_weights_trained_by_other_settings_are_refused(tmp_path: Path, changes: dict[str, dict[str, object]]) -> None:
+    weights = tmp_path / "weights.safetensors"
+    write_weights(weights, tiny_recipe())
+    with pytest.raises(InputError, match=r"weights.safetensors: was trained by other settings than recipe MDL1 now says"):
+        write_checkpoint(weights, tiny_recipe(**changes), tmp_path / "checkpoint.safetensors")
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_the_way_to_separate_may_change_without_training(tmp_path: Path) -> None:
+    weights, path = tmp_path / "weights.safetensors", tmp_path / "checkpoint.safetensors"
+    write_weights(weights, tiny_recipe())
+    write_checkpoint(weights, load_recipe("MDLT", {"MDL1": SIZES, "MDLT": {"separation": {"griffin_lim_iterations": 7}}}), path)
+    separation = load_checkpoint(path, CPU).recipe.separation
+    assert (separation.latent_threshold, separation.griffin_lim_iterations) == (0.2, 7)
+
+
+def test_a_full_disk_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")  # safetensors 0.8
+
+    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    with pytest.raises(InputError, match=r"x.safetensors: the disk is full"):
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.ones(100_000)}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_given_are_not_modified(tmp_path: Path) -> None:
+    network = tiny_checkpoint().network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    write_tensors(tmp_path / "x.safetensors", network.state_dict(), {})
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

@@ -1,0 +1,141 @@
+"""description.md: follows the settings, and keeps the campaign's template."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from madsep.description import describe
+from madsep.submission_check import check_submission
+from madsep.systems import Recipe, load_recipe, recipe_names
+
+NOBODY = {"authors": None, "affiliations": None, "contact": None}
+SOMEBODY = {"authors": "Ada Lovelace, Charles Babbage", "affiliations": "Analytical Engines", "contact": "ada@example.org"}
+PLATEAU = {"plateau": {"factor": 0.5, "patience": 7, "first_epoch": 2}}
+UNSAID = {"batch_size"}  # of the separation: results do not depend on it
+
+
+def recipe(section: str = "training", **values: object) -> Recipe:
+    return load_recipe("MDL1", {"MDL1": {section: values}})
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    folder.mkdir()
+    (folder / "description.md").write_text(text, encoding="utf-8")
+    return [fault for fault in check_submission(folder) if fault.startswith("description.md")]
+
+
+@pytest.mark.parametrize("authors", [NOBODY, SOMEBODY])
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_campaigns_template_is_kept(tmp_path: Path, name: str, authors: dict[str, str | None]) -> None:
+    chosen = load_recipe(name, {})
+    assert faults(tmp_path / chosen.short_name, describe(chosen, authors)) == []
+
+
+def test_the_check_itself_would_see_a_fault(tmp_path: Path) -> None:
+    text = describe(recipe(), NOBODY)
+    assert faults(tmp_path / "MDLX", text) != []
+    assert faults(tmp_path / "MDL1", text.replace("## Method", "## Methods")) != []
+
+
+def test_authors_are_those_given_or_the_originals_with_the_word_reproduction() -> None:
+    given, original = describe(recipe(), SOMEBODY), describe(recipe(), NOBODY)
+    assert all(value in given for value in SOMEBODY.values())
+    assert "Reproduction" not in given and "Mimilakis and Konstantinos Drossos <!-- Authors -->" not in given
+    assert "Reproduction with madsep of the system by Stylianos Ioannis Mimilakis and Konstantinos Drossos" in original
+    assert "Affiliations not given" in original and "Contact: not given" in original
+
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("front_end", {"sample_rate_hz": 16000}),
+    ("front_end", {"window_length": 2047}),
+    ("front_end", {"fft_length": 8192}),
+    ("front_end", {"hop_length": 385}),
+    ("segments", {"n_frames": 61}),
+    ("segments", {"n_context": 11}),
+    ("network", {"n_encoder_bins": 745}),
+    ("network", {"n_denoiser_hidden": 1025}),
+    ("network", {"encoder_residual": "recurrent"}),
+    ("network", {"realign_backward": True}),
+    ("network", {"decoder_residual": "mix_output"}),
+    ("network", {"decoder_width": 1}),
+    ("network", {"recurrent_inference": {"max_iterations": 3, "tolerance": 0.123, "stop": "batch"}}),
+    ("target", {"definition": "irm_mixture_x2"}),
+    ("target", {"clip": 1.1}),
+    ("target", {"input_clip": 1.1}),
+    ("loss", {"gate": None}),
+    ("loss", {"latent_l1": 3e-7}),
+    ("loss", {"mask_l1": 0.5}),
+    ("loss", {"mask_diagonal_l1": 0.5}),
+    ("loss", {"mask_diagonal_detached": False}),
+    ("loss", {"decoder_l2": 0.5}),
+    ("training", {"n_epochs": 99}),
+    ("training", {"batch_size": 17}),
+    ("training", {"learning_rate": 2e-4}),
+    ("training", {"gradient_norm_clip": 0.6}),
+    ("training", {"edge_frames_dropped": 4}),
+    ("training", PLATEAU),
+    ("training", {"validation": True}),
+    ("training", {"validation": True, "selection": "best"}),
+    ("training", {"seed": 219}),
+    ("separation", {"framing": "legacy"}),
+    ("separation", {"griffin_lim_iterations": 10}),
+    ("separation", {"latent_threshold": 0.2}),
+    ("description", {"title": "Another title"}),
+    ("description", {"code": "another page"}),
+    ("description", {"demos": "another page"}),
+    ("description", {"is_blind": True}),
+    ("description", {"additional_training_data": True}),
+    ("description", {"references": ["A paper."]}),
+]
+
+
+@pytest.mark.parametrize(("section", "values"), CHANGES)
+def test_a_changed_setting_changes_the_text(section: str, values: dict[str, Any]) -> None:
+    changed, plain = describe(recipe(section, **values), NOBODY), describe(recipe(), NOBODY)
+    assert changed != plain
+    for value in values.values():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert str(value) in changed
+
+
+@pytest.mark.parametrize("section", ["front_end", "segments", "network", "target", "loss", "training", "separation"])
+def test_every_setting_is_among_those_tested(section: str) -> None:
+    """A new setting must be told in the text, or excused here."""
+    tested = {key for name, values in CHANGES for key in values if name == section}
+    known = set(type(getattr(recipe(), section)).model_fields)
+    assert known - tested == (UNSAID if section == "separation" else set())
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("training", {}, "learning rate 0.0001, constant; batches of 16 sequences, gradient norm clipped at 0.5, 100 epochs, seed 218"),
+        ("training", {}, "all training tracks, without selection"),
+        ("training", {"validation": True, "selection": "best"}, "those held out for validation; the best epoch is kept"),
+        ("training", PLATEAU, "multiplied by 0.5 on a plateau of 7 epochs, from epoch 2 on"),
+        ("target", {}, "target X V / (V + B)"),
+        ("target", {"definition": "irm_mixture_x2"}, "target 2 X V / (V + X)"),
+        ("loss", {}, "latent_l1 2e-07"),
+        ("separation", {}, "each channel alone, phase of the mixture; every frame is estimated."),
+        ("separation", {"griffin_lim_iterations": 10}, "10 iterations of Griffin and Lim's algorithm"),
+        ("separation", {"latent_threshold": 0.2}, "Entries of H_dec with magnitude up to 0.2 are set to zero."),
+        ("separation", {"framing": "legacy"}, "last incomplete batch of sequences"),
+        ("description", {}, "__is_blind:__ no"),
+        ("description", {"additional_training_data": True}, "__additional_training_data:__ yes"),
+    ],
+)
+def test_the_text_says_what_runs(section: str, values: dict[str, Any], said: str) -> None:
+    assert said in describe(recipe(section, **values), NOBODY)
+
+
+def test_the_published_sizes_stand_in_mdl1s_text() -> None:
+    text = describe(recipe(), NOBODY)
+    for said in (
+        "44100 Hz",
+        "2049 samples divided by sqrt(4096)",
+        "hop 384; 2049 bins",
+        "60 frames, of which 10 at either end",
+        "n_encoder_bins 744",
+    ):
+        assert said in text

@@ -1,0 +1,203 @@
+"""The separation stage: what it writes for prepared tracks and for anyone's songs."""
+
+import errno
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from tiny import Identity, tiny_checkpoint
+from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
+
+from madsep.checkpoint import Checkpoint, write_tensors
+from madsep.errors import InputError
+from madsep.files import read_json
+from madsep.separator import Separator
+from madsep.stages.separate import Job, separate, separate_song, separate_songs, write_targets
+
+NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
+TARGETS = ("vocals", "accompaniment")
+
+
+def save(checkpoint: Checkpoint, path: Path) -> Path:
+    """Write a checkpoint file as the workflow does; its mask and denoiser both let about 0.7 of the mixture through."""
+    with torch.no_grad():
+        for layer in (checkpoint.network.mask, checkpoint.network.denoiser_dec):
+            layer.bias.fill_(0.7)
+    values = checkpoint.recipe.model_dump(mode="json", serialize_as_any=True)
+    write_tensors(path, checkpoint.network.state_dict(), {"recipe": values, "provenance": {}})
+    return path
+
+
+def set_up(tmp_path: Path, **separation: Any) -> tuple[Path, Job]:
+    """A checkpoint and the job that separates two prepared test tracks of different lengths."""
+    for number, name in enumerate(NAMES):
+        write_track(tmp_path / "musdb/test" / name, noise_stems(number, 0.7 + 0.11 * number))
+    write_track(tmp_path / "musdb/train/Somebody - Else", noise_stems(9, 0.5))
+    manifest = prepare_test_tracks(tmp_path / "musdb", tmp_path / "prepared")
+    checkpoint = save(tiny_checkpoint(separation=separation), tmp_path / "checkpoint.safetensors")
+    return checkpoint, Job([manifest], ["test001", "test002"], tmp_path / "estimates/test001-test002.json")
+
+
+def read(path: Path) -> np.ndarray:
+    """16-bit samples (n_samples, n_channels) as integers."""
+    assert sf.info(path).subtype == "PCM_16"
+    return sf.read(path, dtype="int16", always_2d=True)[0].astype(int)
+
+
+@pytest.mark.parametrize("separation", [{}, {"framing": "legacy"}, {"griffin_lim_iterations": 3}, {"latent_threshold": 0.1}])
+def test_targets_add_up_to_the_mixture(tmp_path: Path, separation: dict[str, Any]) -> None:
+    checkpoint, job = set_up(tmp_path, **separation)
+    separate(checkpoint, job, "cpu", 1)
+    for name in NAMES:
+        vocals, accompaniment = (read(tmp_path / "estimates/test" / name / f"{target}.wav") for target in TARGETS)
+        assert vocals.any() and accompaniment.any()
+        np.testing.assert_array_equal(vocals + accompaniment, read(tmp_path / "musdb/test" / name / "mixture.wav"))
+
+
+def test_manifest_names_each_file_with_its_hash(tmp_path: Path) -> None:
+    checkpoint, job = set_up(tmp_path)
+    separate(checkpoint, job, "cpu", 1)
+    tracks = read_json(job.manifest)["tracks"]
+    assert [(track["slug"], track["name"]) for track in tracks] == [("test001", NAMES[0]), ("test002", NAMES[1])]
+    for track in tracks:
+        assert set(track["files"]) == set(TARGETS)
+        for target, file in track["files"].items():
+            assert file["file"] == f"test/{track['name']}/{target}.wav"
+            assert file["sha256"] == hashlib.sha256((job.manifest.parent / file["file"]).read_bytes()).hexdigest()
+            assert file["n_clipped"] == 0
+
+
+def test_only_the_tracks_of_the_job_are_separated(tmp_path: Path) -> None:
+    checkpoint, job = set_up(tmp_path)
+    separate(checkpoint, replace(job, slugs=["test002"]), "cpu", 1)
+    assert [path.name for path in (tmp_path / "estimates/test").iterdir()] == [NAMES[1]]
+
+
+def test_legacy_framing_is_silent_at_both_ends_and_full_framing_is_not(tmp_path: Path) -> None:
+    checkpoint, job = set_up(tmp_path, framing="legacy")
+    separate(checkpoint, job, "cpu", 1)
+    full = save(tiny_checkpoint(), tmp_path / "full.safetensors")
+    separate(full, replace(job, manifest=tmp_path / "full/test001-test002.json"), "cpu", 1)
+    recipe = tiny_checkpoint().recipe
+    hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
+    for name in NAMES:
+        vocals = read(tmp_path / "estimates/test" / name / "vocals.wav")
+        n_estimated = (len(vocals) // hop + 6) // (4 * step) * 4 * step  # whole batches of 4 segments
+        end = (context + n_estimated - 1 - 6) * hop + recipe.front_end.window_length
+        assert 0 < end < len(vocals)
+        assert not vocals[: context * hop].any() and not vocals[end:].any()
+        assert vocals[end - 2 * hop : end].any()
+        assert read(tmp_path / "full/test" / name / "vocals.wav")[end:].any()
+
+
+def test_training_tracks_are_not_separated(tmp_path: Path) -> None:
+    checkpoint, job = set_up(tmp_path)
+    manifest = job.prepared[0]
+    manifest.write_text(manifest.read_text().replace('"subset": "test"', '"subset": "train"'))
+    with pytest.raises(InputError, match=r"is a train track; expected test tracks only\. Test tracks never train\."):
+        separate(checkpoint, job, "cpu", 1)
+    assert not job.manifest.parent.exists()
+
+
+def test_clipped_samples_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mixture = np.zeros((2, 6), np.float32)
+    voice = np.array([[0.5, 1.0, 1.5, -1.0, -1.5, 0.0]] * 2, np.float32)
+    with caplog.at_level(logging.WARNING, "madsep"):
+        clipped = write_targets(mixture, iter([voice[:, :4], voice[:, 4:]]), tmp_path, RATE_HZ)
+    # 1.0 is one step above the range, -1.0 its end; -(-32768) is one step above it, too
+    assert clipped == {"vocals": 2 * 3, "accompaniment": 2 * 2}
+    np.testing.assert_array_equal(read(tmp_path / "vocals.wav")[:, 0], [16384, 32767, 32767, -32768, -32768, 0])
+    np.testing.assert_array_equal(read(tmp_path / "accompaniment.wav")[:, 1], [-16384, -32767, -32767, 32767, 32767, 0])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/vocals.wav: 6 of 12 samples clipped",
+        f"{tmp_path}/accompaniment.wav: 4 of 12 samples clipped",
+    ]
+
+
+def identity() -> Separator:
+    """Estimates the mixture itself, at 44.1 kHz."""
+    checkpoint = tiny_checkpoint()
+    return Separator(replace(checkpoint, network=Identity(checkpoint.recipe.segments.n_context)), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000, 96_000])
+def test_an_impulse_stays_where_it_is_at_every_rate(tmp_path: Path, rate_hz: int) -> None:
+    samples = np.zeros((rate_hz // 2 + 7, 2))
+    samples[3001, 0] = 0.5
+    samples[1009, 1] = -0.5
+    sf.write(tmp_path / "song.wav", samples, rate_hz, subtype="PCM_16")
+    separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
+    vocals = read(tmp_path / "out/vocals.wav")
+    assert sf.info(tmp_path / "out/vocals.wav").samplerate == rate_hz
+    assert vocals.shape == samples.shape
+    assert np.abs(vocals).argmax(axis=0).tolist() == [3001, 1009]
+
+
+def test_a_resampled_song_comes_back_as_it_was(tmp_path: Path) -> None:
+    time_s = np.arange(30_001) / 22_050
+    song = 0.3 * np.sin(2 * np.pi * 440 * time_s) + 0.2 * np.sin(2 * np.pi * 3000 * time_s)
+    sf.write(tmp_path / "song.wav", song, 22_050, subtype="PCM_16")
+    separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
+    difference = read(tmp_path / "out/vocals.wav")[:, 0] / 32768 - song
+    assert np.abs(difference[200:-200]).max() < 1e-3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["accompaniment.wav", "vocals.wav"]
+
+
+def test_songs_of_one_name_are_refused_before_any_work(tmp_path: Path) -> None:
+    songs = [tmp_path / "a/Song.wav", tmp_path / "b/Other.wav", tmp_path / "b/Song.flac"]
+    with pytest.raises(InputError, match=r"several songs are called 'Song'; separate them into different folders"):
+        separate_songs(tmp_path / "no.safetensors", songs, tmp_path / "out", "cpu", 1)
+    assert not (tmp_path / "out").exists()
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, job = set_up(tmp_path)
+    written, n_written = sf.SoundFile.write, []
+
+    def fail(stream: sf.SoundFile, samples: np.ndarray) -> None:
+        n_written.append(len(samples))
+        if len(n_written) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(stream, samples)
+
+    monkeypatch.setattr(sf.SoundFile, "write", fail)
+    with pytest.raises(InputError, match=r"accompaniment\.wav: the disk is full; nothing was written"):
+        separate(checkpoint, job, "cpu", 1)
+    assert files_in(job.manifest.parent) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_no_permission_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    checkpoint, job = set_up(tmp_path)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(InputError, match=r"vocals\.wav: no permission to write there"):
+        separate(checkpoint, job, "cpu", 1)
+    assert files_in(job.manifest.parent) == []
+
+
+def test_a_song_whose_voice_fails_leaves_no_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sf.write(tmp_path / "song.wav", np.zeros(48_000), 48_000)
+
+    def fail(separator: Separator, mixture: np.ndarray) -> Iterator[np.ndarray]:
+        yield np.zeros((1, 100), np.float32)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Separator, "voice", fail)
+    with pytest.raises(InputError, match="the disk is full"):
+        separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
+    assert files_in(tmp_path / "out") == []

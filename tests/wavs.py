@@ -1,0 +1,32 @@
+"""Small tracks of noise as wav trees, and their preparation."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from madsep.stages.prepare import prepare
+from madsep.tracks import STEMS, find_tracks
+
+RATE_HZ = 44_100
+
+
+def noise_stems(seed: int, duration_s: float, peak: int = 3000) -> dict[str, np.ndarray]:
+    """Four stems of 16-bit noise, each (n_samples, 2) with values below `peak`, and the mixture, their sum."""
+    rng = np.random.default_rng(seed)
+    stems = {name: rng.integers(-peak, peak, (round(duration_s * RATE_HZ), 2), dtype=np.int16) for name in STEMS[1:]}
+    return {"mixture": sum(stems.values()), **stems}
+
+
+def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
+    """Write the stems as 16-bit wavs into the new `folder`."""
+    folder.mkdir(parents=True)
+    for name, samples in stems.items():
+        sf.write(folder / f"{name}.wav", samples, RATE_HZ, subtype="PCM_16")
+
+
+def prepare_test_tracks(root: Path, folder: Path) -> Path:
+    """Prepare the test tracks below `root` in `folder` as the workflow does; return the manifest."""
+    tracks = [track for track in find_tracks(root, allow_partial=True) if track.subset == "test"]
+    prepare(tracks, ["mixture", "vocals", "accompaniment"], False, folder, folder / "test.json")
+    return folder / "test.json"
