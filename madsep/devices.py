@@ -22,10 +22,10 @@ def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
     Raises InputError when `cuda` is wanted and PyTorch sees no GPU.
     """
     torch.set_num_threads(n_threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
     if wanted == "cpu" or not torch.cuda.is_available():
         if wanted == "cuda":
             raise InputError("device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto, or check the driver with nvidia-smi.")
+        torch.use_deterministic_algorithms(True)
         yield torch.device("cpu")
         return
     with _free_gpu() as index:

@@ -20,7 +20,7 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(_LogFile(path, mode="w", encoding="utf-8"))
     loggers = (log, logging.getLogger("py.warnings"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"{prefix}%(levelname)s: %(message)s"))
@@ -52,3 +52,15 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
 
 def _defect() -> logging.LogRecord:
     return log.makeRecord(log.name, logging.CRITICAL, "", 0, "unexpected failure", (), sys.exc_info())
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short without a word: every line stands on stderr as well, the one about the disk too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()

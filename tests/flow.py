@@ -4,7 +4,7 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +70,15 @@ def run(folder: Path, config: Mapping[str, Any], *arguments: str) -> Outcome:
     return Outcome(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"))
 
 
-def dry_runs(folder: Path, configs: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    """Dry runs in `folder`, two at a time; they lock nothing and change nothing."""
+def dry_run(folder: Path, config: Mapping[str, Any]) -> Outcome:
+    """A dry run: it locks nothing and changes nothing in `folder`."""
+    return run(folder, config, "--dry-run", "--quiet", "rules")
+
+
+def side_by_side(function: Callable[..., Outcome], *arguments: Sequence[Any]) -> list[Outcome]:
+    """Map `function` over `arguments`, two calls at a time."""
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda config: run(folder, config, "--dry-run", "--quiet", "rules"), configs))
+        return list(pool.map(function, *arguments))
 
 
 def left_behind(folder: Path) -> list[Path]:

@@ -69,3 +69,9 @@ def test_leaving_the_command_line_is_no_defect(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended, job_log(str(tmp_path / "job.log")):
         sys.exit(3)
     assert ended.value.code == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full, which is always full")
+def test_a_full_disk_cuts_the_log_short_but_not_what_the_job_says() -> None:
+    ended = run("with job_log('/dev/full'):\n    log.info('12 tracks')\n    raise InputError('the disk is full.')")
+    assert (ended.returncode, ended.stderr) == (1, "INFO: 12 tracks\nERROR: the disk is full.\n")

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,13 +53,17 @@ def test_no_commit_outside_a_repository_or_without_git(
 
 def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "PACKAGES", ("torch", "numpy", "no-such-package"))
+    ffmpeg = shutil.which("ffmpeg") and subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
     assert versions() == {
         "madsep": madsep.__version__,
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),
         "numpy": importlib.metadata.version("numpy"),
         "no-such-package": None,
+        "ffmpeg": ffmpeg.removeprefix("ffmpeg version ").split(" ")[0] if ffmpeg else None,
     }
+    monkeypatch.setenv("PATH", "")
+    assert versions()["ffmpeg"] is None
 
 
 def test_hardware_is_what_the_system_says() -> None:

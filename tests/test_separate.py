@@ -13,9 +13,8 @@ import pytest
 import soundfile as sf
 import torch
 from tiny import Identity, tiny_checkpoint
-from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
+from wavs import RATE_HZ, noise_stems, prepare_test_tracks, save_checkpoint, write_track
 
-from madsep.checkpoint import Checkpoint, write_tensors
 from madsep.errors import InputError
 from madsep.files import read_json
 from madsep.separator import Separator
@@ -25,23 +24,13 @@ NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TARGETS = ("vocals", "accompaniment")
 
 
-def save(checkpoint: Checkpoint, path: Path) -> Path:
-    """Write a checkpoint file as the workflow does; its mask and denoiser both let about 0.7 of the mixture through."""
-    with torch.no_grad():
-        for layer in (checkpoint.network.mask, checkpoint.network.denoiser_dec):
-            layer.bias.fill_(0.7)
-    values = checkpoint.recipe.model_dump(mode="json", serialize_as_any=True)
-    write_tensors(path, checkpoint.network.state_dict(), {"recipe": values, "provenance": {}})
-    return path
-
-
 def set_up(tmp_path: Path, **separation: Any) -> tuple[Path, Job]:
     """A checkpoint and the job that separates two prepared test tracks of different lengths."""
     for number, name in enumerate(NAMES):
         write_track(tmp_path / "musdb/test" / name, noise_stems(number, 0.7 + 0.11 * number))
     write_track(tmp_path / "musdb/train/Somebody - Else", noise_stems(9, 0.5))
     manifest = prepare_test_tracks(tmp_path / "musdb", tmp_path / "prepared")
-    checkpoint = save(tiny_checkpoint(separation=separation), tmp_path / "checkpoint.safetensors")
+    checkpoint = save_checkpoint(tiny_checkpoint(separation=separation), tmp_path / "checkpoint.safetensors")
     return checkpoint, Job([manifest], ["test001", "test002"], tmp_path / "estimates/test001-test002.json")
 
 
@@ -83,7 +72,7 @@ def test_only_the_tracks_of_the_job_are_separated(tmp_path: Path) -> None:
 def test_legacy_framing_is_silent_at_both_ends_and_full_framing_is_not(tmp_path: Path) -> None:
     checkpoint, job = set_up(tmp_path, framing="legacy")
     separate(checkpoint, job, "cpu", 1)
-    full = save(tiny_checkpoint(), tmp_path / "full.safetensors")
+    full = save_checkpoint(tiny_checkpoint(), tmp_path / "full.safetensors")
     separate(full, replace(job, manifest=tmp_path / "full/test001-test002.json"), "cpu", 1)
     recipe = tiny_checkpoint().recipe
     hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
@@ -115,7 +104,7 @@ def test_clipped_samples_are_counted_and_said(tmp_path: Path, caplog: pytest.Log
     assert clipped == {"vocals": 2 * 3, "accompaniment": 2 * 2}
     np.testing.assert_array_equal(read(tmp_path / "vocals.wav")[:, 0], [16384, 32767, 32767, -32768, -32768, 0])
     np.testing.assert_array_equal(read(tmp_path / "accompaniment.wav")[:, 1], [-16384, -32767, -32767, 32767, 32767, 0])
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         f"{tmp_path}/vocals.wav: 6 of 12 samples clipped",
         f"{tmp_path}/accompaniment.wav: 4 of 12 samples clipped",
     ]
@@ -173,6 +162,18 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(sf.SoundFile, "write", fail)
     with pytest.raises(InputError, match=r"accompaniment\.wav: the disk is full; nothing was written"):
+        separate(checkpoint, job, "cpu", 1)
+    assert files_in(job.manifest.parent) == []
+
+
+def test_a_wav_that_cannot_even_be_begun_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, job = set_up(tmp_path)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise sf.LibsndfileError(2)  # what libsndfile says when the disk has no room for the header
+
+    monkeypatch.setattr(sf, "SoundFile", fail)
+    with pytest.raises(InputError, match=r"vocals\.wav: cannot be written \(System error\.\); nothing was kept"):
         separate(checkpoint, job, "cpu", 1)
     assert files_in(job.manifest.parent) == []
 

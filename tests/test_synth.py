@@ -266,14 +266,14 @@ def test_a_full_disk_leaves_nothing_behind(existed, tmp_path, monkeypatch):
     if existed:
         target.mkdir()
     calls = itertools.count()
-    real_write = sf.write
+    real_write = sf.SoundFile.write
 
-    def write(*arguments, **options):
+    def write(*arguments):
         if next(calls) == 7:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real_write(*arguments, **options)
+        real_write(*arguments)
 
-    monkeypatch.setattr(dataset.sf, "write", write)
+    monkeypatch.setattr(sf.SoundFile, "write", write)
     with pytest.raises(InputError, match="disk is full"):
         make_dataset(target, 2, 1, 0.5, 0)
     assert next(calls) == 8

@@ -233,9 +233,23 @@ def test_a_recipe_on_an_unknown_one_is_refused(folder: Path) -> None:
         load_recipe("A", {})
 
 
+def write_mdl1(folder: Path) -> None:
+    write(folder, "MDL1", **yaml.safe_load((Path(systems.__file__).parent / "MDL1.yaml").read_text()))
+
+
+def test_weights_from_another_recipe_bring_all_that_decided_them(folder: Path) -> None:
+    """Also where the recipe that takes them builds on a third one and says otherwise."""
+    write_mdl1(folder)
+    write(folder, "Trained", base="MDL1", name="Trained", short_name="T", training={"seed": 5}, network={"n_denoiser_hidden": 7})
+    write(folder, "Taker", base="MDL1", name="Taker", short_name="U", weights_from="Trained", loss={"gate": None})
+    overrides = {"Trained": {"target": {"clip": 2.0}}}
+    taker, trained = load_recipe("Taker", overrides), load_recipe("Trained", overrides)
+    assert taker.training_half() == trained.training_half()
+    assert (taker.training.seed, taker.target.clip, taker.short_name) == (5, 2.0, "U")
+
+
 def test_a_recipe_says_only_what_differs_from_its_base(folder: Path) -> None:
-    whole = yaml.safe_load((Path(systems.__file__).parent / "MDL1.yaml").read_text())
-    write(folder, "MDL1", **whole)
+    write_mdl1(folder)
     write(folder, "New", base="MDL1", name="New", short_name="NEW", training={"seed": 5}, loss={"gate": None})
     recipe = load_recipe("New", {})
     assert (recipe.name, recipe.short_name, recipe.training.seed, recipe.training.n_epochs) == ("New", "NEW", 5, 100)

@@ -1,6 +1,7 @@
 """Training: sequences against numpy, one step against Adam by hand, and runs that are killed and go on."""
 
 import csv
+import errno
 import json
 import random
 import signal
@@ -25,13 +26,14 @@ from madsep.settings import Target
 from madsep.stages.train import Options, split, train
 from madsep.stft import Stft
 from madsep.systems import Recipe, load_recipe
-from madsep.training.loop import Loop
+from madsep.training.loop import HISTORY, Loop, write_events
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 
 N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
 EACH_STEP = -1.0  # save_every_s
 NEVER = 1e9
+OUTPUTS = ["history.csv", "tensorboard", "weights.safetensors"]  # of a finished run: no state is left
 HELD_OUT = {"validation": True, "selection": "best"}
 COLUMNS = ["epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss"]
 
@@ -180,7 +182,7 @@ def test_the_loss_falls_and_everything_is_written(manifest: Path, tmp_path: Path
     metadata = read_tensors(folder / "weights.safetensors")[1]
     assert metadata["trained"] == recipe.training_half()
     assert metadata["provenance"]["device"] == "cpu" and metadata["provenance"]["versions"]["torch"] == torch.__version__
-    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "tensorboard", "weights.safetensors"]  # no state left
+    assert sorted(path.name for path in folder.iterdir()) == OUTPUTS
     write_checkpoint(folder / "weights.safetensors", recipe, tmp_path / "checkpoint.safetensors")
     loaded = load_checkpoint(tmp_path / "checkpoint.safetensors", torch.device("cpu"))
     assert all(torch.equal(tensor, weights(folder)[name]) for name, tensor in loaded.network.state_dict().items())
@@ -256,12 +258,12 @@ def test_the_first_step_is_adams_with_the_clipped_gradient(manifest: Path, tmp_p
         torch.testing.assert_close(trained[name], expected, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("first_epoch", "rates"), [(1, [1, 1, 0.5, 0.25, 0.125]), (3, [1, 1, 1, 1, 0.5])])
+@pytest.mark.parametrize(("first_epoch", "rates"), [(1, [1, 1, 0.5, 0.25]), (2, [1, 1, 1, 0.5])])
 def test_the_rate_falls_on_a_plateau(manifest: Path, tmp_path: Path, first_epoch: int, rates: list[float]) -> None:
-    """At a rate of nearly zero no epoch is better than the first that is looked at."""
+    """At so low a rate no epoch is better by 0.01 % than the first that is looked at."""
     plateau = {"factor": 0.5, "patience": 0, "first_epoch": first_epoch}
-    recipe = tiny_recipe(training={"n_epochs": 5, "learning_rate": 1e-20, "plateau": plateau})
-    assert losses(run(recipe, manifest, tmp_path), "learning_rate") == pytest.approx([1e-20 * rate for rate in rates])
+    recipe = tiny_recipe(training={"n_epochs": 4, "learning_rate": 1e-7, "plateau": plateau})
+    assert [rate / 1e-7 for rate in losses(run(recipe, manifest, tmp_path), "learning_rate")] == pytest.approx(rates)
 
 
 # --- validation
@@ -448,6 +450,7 @@ def test_a_process_killed_at_any_moment_leaves_what_the_next_one_needs(manifest:
     assert process.wait() == -signal.SIGKILL, "it had ended before"
     assert not (folder / "weights.safetensors").exists()
     assert same_bytes(run(recipe, manifest, folder, EACH_STEP), whole), f"killed {moment_s} s after the first state"
+    assert sorted(path.name for path in folder.iterdir()) == OUTPUTS
 
 
 def kill(recipe: Recipe, manifest: Path, folder: Path, n_steps: int = 17) -> Path:
@@ -540,6 +543,22 @@ def test_saving_and_resuming_keep_the_whole_state(tmp_path: Path) -> None:
     assert one.schedule.state_dict() == other.schedule.state_dict()
 
 
+def test_a_finished_run_leaves_nothing_that_a_killed_one_had_half_written(manifest: Path, tmp_path: Path) -> None:
+    tmp_path.joinpath(".state.a1b2c3.safetensors").write_bytes(b"half")  # ours, see madsep.files.atomic
+    tmp_path.joinpath(".tmpA1b2C3").write_bytes(b"half")  # that of safetensors 0.8
+    run(tiny_recipe(), manifest, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == OUTPUTS
+
+
 def test_there_is_nothing_to_resume_at_first(tmp_path: Path) -> None:
     recipe = tiny_recipe()
     assert not Trainer(build_network(recipe), recipe.training).resume(tmp_path / "state.safetensors", {})
+
+
+def test_events_on_a_full_disk_end_as_a_plain_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", fail)
+    with pytest.raises(InputError, match="tensorboard: the disk is full"):
+        write_events(dict.fromkeys(HISTORY, 1.0), tmp_path)

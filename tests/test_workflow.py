@@ -5,9 +5,12 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
-from flow import ROOT, Run, dry_runs, left_behind, run, tiny_config, with_recipe
+import yaml
+from flow import ROOT, Run, dry_run, left_behind, run, side_by_side, tiny_config, with_recipe
 from jsonschema import Draft202012Validator
 from wavs import RATE_HZ, noise_stems, write_track
 
@@ -131,9 +135,9 @@ def test_a_second_run_gives_the_same_bytes(first: Run, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def replanned(first: Run) -> dict[str, dict[str, int]]:
+def replanned(first: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]]:
     """What a finished run would do again after one change: name of the change -> jobs of each rule."""
-    bootstrap = first.config["bootstrap"]
+    bootstrap, both = first.config["bootstrap"], {"systems": ["MDL1", "MDLT"]}
     changes = {
         "nothing": first.config,
         "how to run": first.config | {"save_every_s": 5, "threads": {"train": 2, "separate": 2, "score": 2}},
@@ -142,9 +146,12 @@ def replanned(first: Run) -> dict[str, dict[str, int]]:
         "training": with_recipe(first.config, training={"learning_rate": 2.0e-3}),
         "bootstrap seed": first.config | {"bootstrap": bootstrap | {"seed": bootstrap["seed"] + 1}},
         "authors": first.config | {"submission": {"authors": "A. Author", "affiliations": None, "contact": None}},
-        "one more system": first.config | {"systems": ["MDL1", "MDLT"]},
+        "one more system": first.config | both,
+        "everything, two systems": first.config | both,
     }
-    return {name: outcome.jobs for name, outcome in zip(changes, dry_runs(first.folder, list(changes.values())), strict=True)}
+    folders = [first.folder] * (len(changes) - 1) + [tmp_path_factory.mktemp("new") / "run"]
+    outcomes = side_by_side(dry_run, folders, list(changes.values()))
+    return {name: outcome.jobs for name, outcome in zip(changes, outcomes, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -168,10 +175,9 @@ def test_another_description_does_not_train_again(replanned: dict[str, dict[str,
     assert not {"prepare", "train"} & set(replanned["description"])
 
 
-def test_mdlt_takes_the_weights_of_mdl1(first: Run, tmp_path: Path) -> None:
-    (outcome,) = dry_runs(tmp_path, [first.config | {"systems": ["MDL1", "MDLT"]}])
+def test_mdlt_takes_the_weights_of_mdl1(replanned: dict[str, dict[str, int]]) -> None:
     both = {"checkpoint": 2, "separate": 2, "score": 3, "aggregate": 3, "submission": 2, "figures": 2}
-    assert outcome.jobs == {"prepare": 2, "train": 1, "losses": 1, "table": 1, **both}
+    assert replanned["everything, two systems"] == {"prepare": 2, "train": 1, "losses": 1, "table": 1, **both}
 
 
 def test_report_works_offline(first: Run) -> None:
@@ -185,16 +191,24 @@ def test_report_works_offline(first: Run) -> None:
     assert "<link " not in page and "<script src" not in page
 
 
-@pytest.mark.parametrize("command", [["snakemake", "--lint"], ["snakefmt", "--check", "Snakefile", "workflow"]])
-def test_workflow_is_tidy(command: list[str], first: Run) -> None:
-    if command[0] == "snakemake":
-        outcome = run(first.folder, first.config, *command[1:])
-        assert outcome.status == 0, outcome.text
-        return
-    if shutil.which(command[0]) is None:
-        pytest.skip("snakefmt is not installed")
-    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert completed.returncode == 0, completed.stdout + completed.stderr
+def test_snakemakes_linter_finds_nothing(first: Run) -> None:
+    outcome = run(first.folder, first.config, "--lint")
+    assert outcome.status == 0, outcome.text
+
+
+def test_workflow_is_formatted() -> None:
+    snakefmt = shutil.which("snakefmt", path=Path(sys.executable).parent) or pytest.skip("snakefmt is not installed")
+    completed = subprocess.run([snakefmt, "--check", "Snakefile", "workflow"], cwd=ROOT, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+
+
+def test_conda_environment_pins_what_make_installs() -> None:
+    installed = set((ROOT / "requirements.txt").read_text().lower().split())
+    *_, packages = yaml.safe_load((ROOT / "workflow/envs/madsep.yaml").read_text())["dependencies"]
+    assert set(packages["pip"]) <= installed
+    imported = {line.partition("==")[0] for line in packages["pip"]}
+    needed = {re.match(r"[\w-]+", line)[0] for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    assert imported == needed - {"snakemake", "pygments"}  # those two run the workflow and the report, not the jobs
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +253,7 @@ def full_size(real_names: Path, tmp_path: Path) -> Iterator[Path]:
 
 def test_a_dry_run_on_the_full_data_set_takes_under_ten_seconds(full_size: Path, tmp_path: Path) -> None:
     start = time.monotonic()
-    (outcome,) = dry_runs(tmp_path / "run", [{"musdb_root": str(full_size)}])
+    outcome = dry_run(tmp_path / "run", {"musdb_root": str(full_size)})
     assert outcome.jobs["train"] == 1
     assert time.monotonic() - start < 10
 

@@ -1,14 +1,13 @@
 """What a user can get wrong ends the workflow with a plain line, a non-zero status and nothing half-written."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-from flow import Outcome, Run, left_behind, run, tiny_config
+from flow import Outcome, Run, left_behind, run, side_by_side, tiny_config
 
 from madsep.tracks import test_names as campaign_names
 
@@ -39,11 +38,11 @@ def refused(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "unknown recipe": config | {"systems": ["MDL2"]},
         "leaked test track": config | {"musdb_root": str(leaking)},
     }
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda name: run(root / "runs" / name.replace(" ", "-"), runs[name]), runs))
-    for name, outcome in zip(runs, outcomes, strict=True):
-        assert outcome.status != 0, name
-        assert {path.name for path in (root / "runs" / name.replace(" ", "-")).iterdir()} == {".snakemake"}
+    folders = [root / "runs" / name.replace(" ", "-") for name in runs]
+    outcomes = side_by_side(run, folders, list(runs.values()))
+    for folder, outcome in zip(folders, outcomes, strict=True):
+        assert outcome.status != 0, folder
+        assert [path.name for path in folder.iterdir()] == [".snakemake"]
     return {name: own_lines(outcome) for name, outcome in zip(runs, outcomes, strict=True)}
 
 

@@ -76,4 +76,4 @@ def _write_track(folder: Path, stems: dict[str, Signal]) -> None:
     mixture = np.sum(list(quantised.values()), axis=0, dtype=np.int16)  # cannot overflow: the sum stays below 0.95
     for name, samples in {"mixture": mixture, **quantised}.items():
         with Pcm16Writer(folder / f"{name}.wav", SAMPLE_RATE_HZ, samples.shape[1]) as wav:
-            wav.write(samples.T / np.float32(32768))
+            wav.write(np.divide(samples.T, 32768, dtype=np.float32))

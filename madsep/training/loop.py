@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from madsep.errors import InputError
-from madsep.files import write_text
+from madsep.files import write_error, write_text
 from madsep.progress import Progress
 from madsep.systems import Recipe
 from madsep.training.sequences import Sequences
@@ -126,10 +126,13 @@ def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
 
 
 def write_events(row: Mapping[str, Any], folder: Path) -> None:
-    """Write one epoch's row as TensorBoard scalars."""
+    """Write one epoch's row as TensorBoard scalars. Raises InputError when the disk is full."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder / "tensorboard"), filename_suffix=".madsep") as events:
-        for name in HISTORY[2:]:
-            if row[name] is not None:
-                events.add_scalar(name, row[name], row["epoch"])
+    try:
+        with SummaryWriter(str(folder / "tensorboard"), filename_suffix=".madsep") as events:
+            for name in HISTORY[2:]:
+                if row[name] is not None:
+                    events.add_scalar(name, row[name], row["epoch"])
+    except OSError as error:
+        raise (write_error(folder / "tensorboard", error) or error) from None

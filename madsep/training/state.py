@@ -109,8 +109,9 @@ class Trainer:
 
 
 def discard(path: Path) -> None:
-    """Remove the states of a finished run."""
-    for candidate in (path, _previous(path)):
+    """Remove the states of a finished run, and what a killed one left half-written."""
+    half_written = (*path.parent.glob(f".{path.stem}.*"), *path.parent.glob(".tmp*"))  # the latter by safetensors
+    for candidate in (path, _previous(path), *half_written):
         candidate.unlink(missing_ok=True)
 
 
