@@ -63,6 +63,8 @@ def build_network(recipe: Recipe) -> Any:
 def write_checkpoint(weights: Path, recipe: Recipe, path: Path) -> None:
     """Join trained weights with the recipe's way to separate. Raises InputError when they were trained by another recipe."""
     tensors, metadata = read_tensors(weights)
+    if "trained" not in metadata:
+        raise InputError(f"{weights}: holds no trained weights (a training state or a checkpoint?); remove it and train again.")
     if metadata["trained"] != recipe.training_half():
         raise InputError(
             f"{weights}: was trained by other settings than recipe {recipe.name} now says; train again, or restore the recipe."
@@ -79,12 +81,12 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     recipe = parse_recipe(metadata["recipe"], str(path))
     with torch.device("meta"):
         network = build_network(recipe)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: (tensor.dtype, *tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: (tensor.dtype, *tensor.shape) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
-                f"{path}: is of another network: tensor '{name}' has shape {found.get(name)}, but its recipe needs {expected.get(name)}."
+                f"{path}: is of another network: tensor '{name}' is {found.get(name)}, but its recipe needs {expected.get(name)}."
             )
     network.load_state_dict(tensors, strict=True, assign=True)
     return Checkpoint(recipe, network.to(device).eval(), metadata["provenance"])

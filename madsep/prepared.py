@@ -13,10 +13,13 @@ from madsep.files import read_json
 def read_prepared(manifests: Sequence[Path], subset: str, slugs: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Entries of prepared tracks (of those in `slugs`, or of all) in the order of the manifests, with `file` as a path beside its manifest.
 
-    Raises InputError when a track is not of `subset`, or its file is missing.
+    Raises InputError when a track is not of `subset`, its file is missing, or a slug is in no manifest.
     """
     entries = [entry | {"file": Path(manifest).parent / entry["file"]} for manifest in manifests for entry in read_json(manifest)["tracks"]]
     entries = [entry for entry in entries if slugs is None or entry["slug"] in slugs]
+    missing = set(slugs or ()) - {entry["slug"] for entry in entries}
+    if missing:
+        raise InputError(f"{', '.join(sorted(missing))}: not among the prepared tracks of {', '.join(map(str, manifests))}.")
     for entry in entries:
         if entry["subset"] != subset:
             raise InputError(f"{entry['name']}: is a {entry['subset']} track; expected {subset} tracks only. Test tracks never train.")

@@ -88,7 +88,9 @@ class Training(Settings):
 class Separation(Settings):
     """From a checkpoint to audio; nothing here needs training again."""
 
-    framing: Literal["full", "legacy"] = Field(description="full: every frame; legacy: whole batches only, as the published code")
+    framing: Literal["full", "legacy"] = Field(
+        description="full: every frame; legacy: no padding in front, whole batches only, as the published code"
+    )
     griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
     batch_size: Count = Field(description="sequences at a time; bounds the memory")

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from madsep.errors import InputError
 from madsep.losses import generalised_kl
 from madsep.settings import Count, Settings, Weight
 
@@ -76,11 +77,23 @@ class MadLoss(NamedTuple):
     latent: Tensor
 
 
+def _check_sizes(settings: MadSettings, n_bins: int) -> None:
+    n_low, n_latent = settings.n_encoder_bins, settings.decoder_width * settings.n_encoder_bins
+    if n_low > n_bins:
+        raise InputError(f"n_encoder_bins is {n_low}; expected at most the {n_bins} bins of the front end.")
+    if settings.decoder_residual == "enc_recurrent" and settings.decoder_width != 2:
+        raise InputError("decoder_residual 'enc_recurrent' adds H_enc, which is 2 F wide; expected decoder_width 2.")
+    if settings.decoder_residual == "mix_output" and n_latent > n_bins:
+        raise InputError(f"decoder_residual 'mix_output' adds {n_latent} bins of the mixture; the front end has {n_bins}.")
+
+
 class Mad(nn.Module):
     """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), both skip-filtering the mixture."""
 
     def __init__(self, settings: MadSettings, n_bins: int, n_context: int) -> None:
+        """Raise InputError where the sizes do not fit each other."""
         super().__init__()
+        _check_sizes(settings, n_bins)
         self.settings, self.n_bins, self.n_context = settings, n_bins, n_context
         n_low = settings.n_encoder_bins
         n_latent = settings.decoder_width * n_low

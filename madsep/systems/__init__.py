@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any
 
+import torch
 import yaml
 from pydantic import Field
 
@@ -64,6 +65,8 @@ def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
                 f"overrides.{name}: '{sorted(changed)[0]}' decides the weights, which {name} takes from {source}; override {source}."
             )
         trained = _merged(source, overrides, ())
+        if trained.get("weights_from") is not None:
+            raise InputError(f"recipe {name}: weights_from is {source}, which does not train itself but takes {trained['weights_from']}'s.")
         values |= {section: trained[section] for section in TRAINED_BY}
     return parse_recipe(values, f"recipe {name}")
 
@@ -88,6 +91,11 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
     if recipe.training.selection == "best" and not recipe.training.validation:
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
+    try:
+        with torch.device("meta"):  # no memory, no time: only the sizes are checked
+            family.network(recipe.network, recipe.front_end.n_bins, recipe.segments.n_context)
+    except InputError as error:
+        raise InputError(f"{where}: network: {error}") from None
     return recipe
 
 

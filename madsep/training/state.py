@@ -83,7 +83,8 @@ class Trainer:
             try:
                 tensors, metadata = read_tensors(candidate)
             except InputError as error:
-                log.warning("%s The state saved before it is used.", error)
+                log.warning("%s It is left out; training goes on from the state saved before it, or anew.", error)
+                candidate.unlink()
                 continue
             _check_identity(path, metadata["identity"], identity)
             self._restore(tensors, metadata)

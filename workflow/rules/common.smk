@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from madsep.config import check_config, typed
 from madsep.errors import InputError
 from madsep.provenance import list_gpus
+from madsep.settings import nearest
 from madsep.systems import load_recipe
 from madsep.tracks import (
     batch_name,
@@ -38,6 +39,17 @@ def find_data():
     }
 
 
+def validation():
+    """Names of the validation tracks: those of the config, all of which must be there, or musdb's."""
+    known = [track.name for track in TRACKS.values() if track.subset == "train"]
+    for name in config["validation_tracks"]:
+        if name not in known:
+            raise InputError(
+                f"validation_tracks: '{name}' is not among the training tracks{nearest(name, known)}."
+            )
+    return config["validation_tracks"] or validation_names()
+
+
 try:
     config.update(typed(config))
     check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
@@ -50,7 +62,7 @@ try:
             "systems: two of the recipes have the same short_name; each submission needs its own."
         )
     TRACKS = find_data()
-    VALIDATION = config["validation_tracks"] or validation_names()
+    VALIDATION = validation()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
