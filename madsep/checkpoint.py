@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from madsep.errors import InputError
 from madsep.files import atomic
-from madsep.systems import Recipe, parse_recipe
+from madsep.systems import System, parse_system
 
 Tensors = Mapping[str, Tensor]
 
@@ -22,7 +22,7 @@ Tensors = Mapping[str, Tensor]
 class Checkpoint:
     """A network ready to separate, with the recipe that made it and where it came from."""
 
-    recipe: Recipe
+    recipe: System
     network: nn.Module
     provenance: Mapping[str, Any]
 
@@ -55,12 +55,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: is damaged or truncated, or no checkpoint at all ({error}).") from None
 
 
-def build_network(recipe: Recipe) -> Any:
+def build_network(recipe: System) -> Any:
     """Return the recipe's network, not yet initialised."""
     return recipe.trained_family.network(recipe.network, recipe.front_end.n_bins, recipe.segments.n_context)
 
 
-def write_checkpoint(weights: Path, recipe: Recipe, path: Path) -> None:
+def write_checkpoint(weights: Path, recipe: System, path: Path) -> None:
     """Join trained weights with the recipe's way to separate. Raises InputError when they were trained by another recipe."""
     tensors, metadata = read_tensors(weights)
     if "trained" not in metadata:
@@ -69,8 +69,7 @@ def write_checkpoint(weights: Path, recipe: Recipe, path: Path) -> None:
         raise InputError(
             f"{weights}: was trained by other settings than recipe {recipe.name} now says; train again, or restore the recipe."
         )
-    values = recipe.model_dump(mode="json", serialize_as_any=True)
-    write_tensors(path, tensors, {"recipe": values, "provenance": metadata["provenance"]})
+    write_tensors(path, tensors, {"recipe": recipe.system_values(), "provenance": metadata["provenance"]})
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
@@ -78,7 +77,7 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     tensors, metadata = read_tensors(path)
     if "recipe" not in metadata:
         raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
-    recipe = parse_recipe(metadata["recipe"], str(path))
+    recipe = parse_system(metadata["recipe"], str(path))
     with torch.device("meta"):
         network = build_network(recipe)
     expected = {name: (tensor.dtype, *tensor.shape) for name, tensor in network.state_dict().items()}

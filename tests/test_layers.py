@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "madsep"
 LAYERS = (
     ("errors", "files", "logs", "settings", "ffmpeg", "provenance", "progress", "config"),
-    ("audio", "stft", "segments", "targets", "losses", "models", "devices"),
+    ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval"),
     (
         *("tracks", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),
         *("submission_check", "description"),

@@ -39,6 +39,5 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     with torch.no_grad():
         for layer in (checkpoint.network.mask, checkpoint.network.denoiser_dec):
             layer.bias.fill_(0.7)
-    values = checkpoint.recipe.model_dump(mode="json", serialize_as_any=True)
-    write_tensors(path, checkpoint.network.state_dict(), {"recipe": values, "provenance": {}})
+    write_tensors(path, checkpoint.network.state_dict(), {"recipe": checkpoint.recipe.system_values(), "provenance": {}})
     return path

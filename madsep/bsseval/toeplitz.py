@@ -126,8 +126,10 @@ def solve(inverse: Inverse, columns: np.ndarray) -> np.ndarray | None:
     return solution if settled < ACCEPTED else None
 
 
-def solve_dense(lags: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
-    """Return the solution for one system (n_lags, m, m) by a Cholesky factor of the whole matrix; None when it has none.
+def solve_dense(lags: np.ndarray, columns: np.ndarray, least_rcond: float) -> np.ndarray | None:
+    """Return the solution for one system (n_lags, m, m) by a Cholesky factor of the whole matrix.
+
+    None when it has no factor, or its reciprocal condition number is below `least_rcond`.
 
     Needs 8 (n_lags m)^2 bytes: 134 MB for 8 channels and 512 lags.
     """
@@ -137,8 +139,11 @@ def solve_dense(lags: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
         for k in range(lag, n_lags):
             matrix[k, :, k - lag] = lags[lag]  # the lower triangle alone is read
     matrix = matrix.reshape(n_lags * m, n_lags * m)
+    norm = np.abs(lags).sum(axis=(0, 2)).max() * 2  # bounds the matrix's largest column sum
     try:
-        factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        factor = scipy.linalg.cholesky(matrix.T, lower=False, overwrite_a=True, check_finite=False).T
     except scipy.linalg.LinAlgError:
+        return None
+    if scipy.linalg.lapack.dpocon(factor, norm, uplo="L")[0] < least_rcond:
         return None
     return scipy.linalg.cho_solve((factor, True), columns.reshape(n_lags * m, -1), check_finite=False).reshape(columns.shape)

@@ -18,7 +18,7 @@ from madsep.files import digest, read_json, sha256, write_error, write_text
 from madsep.prepared import read_prepared
 from madsep.provenance import git_commit, hardware, versions
 from madsep.submission_check import check_submission
-from madsep.systems import parse_recipe
+from madsep.systems import Recipe
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,21 @@ class Sources:
     benchmarks: Path  # folder of Snakemake's benchmark files
 
 
-def write_submission(sources: Sources, authors: Mapping[str, str | None], folder: Path) -> None:
+def write_submission(sources: Sources, recipe: Recipe, authors: Mapping[str, str | None], folder: Path) -> None:
     """Write `folder`/{description.md, provenance.yaml, test/<true name>.json}, check it, and only then put it in place.
 
     Raises InputError that lists every fault when the check finds any; `folder` is then left as it was.
     """
     metadata = read_tensors(sources.checkpoint)[1]
-    recipe = parse_recipe(metadata["recipe"], str(sources.checkpoint))
+    if metadata["recipe"] != recipe.system_values():
+        raise InputError(f"{sources.checkpoint}: was made by other settings than recipe {recipe.name} now says; run the workflow again.")
     test = _test_tracks(sources.prepared)
     with _new_folder(folder) as new:
         (new / "test").mkdir()
         for entry in test:
             shutil.copyfile(sources.scores / f"{entry['slug']}.json", new / "test" / f"{entry['name']}.json")
         write_text(new / "description.md", describe(recipe, authors))
-        provenance = _provenance(sources, metadata, test, new)
+        provenance = _provenance(sources, recipe, metadata["provenance"], test, new)
         write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
         faults = check_submission(new)
         if faults:
@@ -85,7 +86,9 @@ def _test_tracks(prepared: Sequence[Path]) -> list[dict[str, Any]]:
     return read_prepared(manifests, "test")
 
 
-def _provenance(sources: Sources, metadata: Mapping[str, Any], test: Sequence[Mapping[str, Any]], new: Path) -> dict[str, Any]:
+def _provenance(
+    sources: Sources, recipe: Recipe, training: Mapping[str, Any], test: Sequence[Mapping[str, Any]], new: Path
+) -> dict[str, Any]:
     """Everything needed to say where the numbers come from, as plain values."""
     tracks = [entry for path in sources.prepared for entry in read_json(path)["tracks"]]
     estimates = {track["name"]: track["files"] for path in sources.estimates for track in read_json(path)["tracks"]}
@@ -94,10 +97,10 @@ def _provenance(sources: Sources, metadata: Mapping[str, Any], test: Sequence[Ma
         "madsep_commit": git_commit(Path(__file__).parent),
         "versions": versions(),
         "hardware": hardware(),
-        "seed": metadata["recipe"]["training"]["seed"],
-        "settings": metadata["recipe"],
-        "settings_sha256": digest(metadata["recipe"]),
-        "training": metadata["provenance"],
+        "seed": recipe.training.seed,
+        "settings": recipe.values(),
+        "settings_sha256": digest(recipe.values()),
+        "training": training,
         "checkpoint_sha256": sha256(sources.checkpoint),
         "data": {
             "layouts": sorted({entry["layout"] for entry in tracks}),
@@ -112,14 +115,14 @@ def _provenance(sources: Sources, metadata: Mapping[str, Any], test: Sequence[Ma
         "estimates_sha256": {name: {target: file["sha256"] for target, file in files.items()} for name, files in estimates.items()},
         "clipped_samples": {name: {target: file["n_clipped"] for target, file in files.items()} for name, files in estimates.items()},
         "scores_sha256": {path.stem: sha256(path) for path in sorted((new / "test").iterdir())},
-        "times": _times(sources.benchmarks, metadata["recipe"]),
+        "times": _times(sources.benchmarks, recipe),
     }
 
 
-def _times(benchmarks: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _times(benchmarks: Path, recipe: Recipe) -> dict[str, Any]:
     """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files."""
-    system = recipe["name"]
-    trained = recipe["weights_from"] or system
+    system = recipe.name
+    trained = recipe.weights_from or system
     patterns = {
         "prepare": "prepare/*.tsv",
         "train": f"train/{trained}.tsv",

@@ -16,7 +16,7 @@ from madsep.logs import log
 from madsep.prepared import read_prepared
 from madsep.provenance import versions
 from madsep.stft import Stft
-from madsep.systems import Recipe
+from madsep.systems import System
 from madsep.training.loop import Loop
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer, discard
@@ -32,7 +32,7 @@ class Options:
     validation_names: Sequence[str]
 
 
-def train(recipe: Recipe, manifests: Sequence[Path], folder: Path, options: Options) -> None:
+def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Options) -> None:
     """Write `folder`/weights.safetensors and history.csv (and TensorBoard events); go on from `folder`/state.safetensors.
 
     Raises InputError for test tracks, missing validation tracks, a state of other settings, or a loss that is not finite.
@@ -69,7 +69,7 @@ def train(recipe: Recipe, manifests: Sequence[Path], folder: Path, options: Opti
         discard(state)
 
 
-def split(entries: Sequence[dict[str, Any]], recipe: Recipe, validation_names: Sequence[str]) -> tuple[list[Any], list[Any]]:
+def split(entries: Sequence[dict[str, Any]], recipe: System, validation_names: Sequence[str]) -> tuple[list[Any], list[Any]]:
     """Divide prepared tracks into training and validation tracks, as the recipe says; validation is empty where it has none."""
     if not recipe.training.validation:
         return list(entries), []

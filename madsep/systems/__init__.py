@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 import yaml
@@ -15,12 +15,10 @@ from madsep.settings import Description, FrontEnd, Segments, Separation, Setting
 TRAINED_BY = ("family", "front_end", "segments", "network", "target", "loss", "training")
 
 
-class Recipe(Settings):
-    """A system: everything that decides its weights and its estimates, and what its description says."""
+class System(Settings):
+    """Everything that decides a system's weights and estimates; a checkpoint holds it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
-    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
-    weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
     family: str = Field(description="model family of the registry")
     front_end: FrontEnd
     segments: Segments
@@ -29,20 +27,34 @@ class Recipe(Settings):
     loss: Settings
     training: Training
     separation: Separation
-    description: Description
 
     @property
     def trained_family(self) -> Family:
-        """The registry's entry for this recipe."""
+        """The registry's entry for this system."""
         return FAMILIES[self.family]
 
     def training_half(self) -> dict[str, Any]:
         """Plain values of all that decides the weights."""
         return self.model_dump(mode="json", include=set(TRAINED_BY), serialize_as_any=True)
 
-    def separation_half(self) -> dict[str, Any]:
-        """Plain values of all that decides the estimates, given the weights."""
-        return self.separation.model_dump(mode="json")
+    def system_values(self) -> dict[str, Any]:
+        """Plain values of all that decides weights and estimates."""
+        return self.model_dump(mode="json", include=set(System.model_fields), serialize_as_any=True)
+
+
+class Recipe(System):
+    """A system with what its submission says of it."""
+
+    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
+    weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
+    description: Description
+
+    def values(self) -> dict[str, Any]:
+        """Plain values of the whole recipe."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+
+AnySystem = TypeVar("AnySystem", bound=System)
 
 
 def recipe_names() -> list[str]:
@@ -72,7 +84,16 @@ def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """Check plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    """Check a recipe's plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    return _parse(Recipe, values, where)
+
+
+def parse_system(values: Mapping[str, Any], where: str) -> System:
+    """As `parse_recipe`, for what a checkpoint holds."""
+    return _parse(System, values, where)
+
+
+def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnySystem:
     values = dict(values)
     family = FAMILIES.get(values.get("family", ""))
     if family is None:
@@ -81,7 +102,7 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         )
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
-    recipe = Recipe.parse(values | parsed, where)
+    recipe = kind.parse(values | parsed, where)
     if recipe.segments.step < 1:
         raise InputError(
             f"{where}: segments.n_frames is {recipe.segments.n_frames}; expected more than 2 * n_context = {2 * recipe.segments.n_context}."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from madsep.errors import InputError
 from madsep.files import write_error, write_text
 from madsep.progress import Progress
-from madsep.systems import Recipe
+from madsep.systems import System
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 
@@ -24,7 +24,7 @@ HISTORY = ("epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learn
 class Loop:
     """Epochs over the sequences in an order that only the seed and the epoch's number decide."""
 
-    def __init__(self, recipe: Recipe, trainer: Trainer, sequences: Sequences, held_out: Sequences) -> None:
+    def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences, held_out: Sequences) -> None:
         self.recipe, self.trainer, self.sequences, self.held_out = recipe, trainer, sequences, held_out
         self.n_steps = math.ceil(len(sequences) / recipe.training.batch_size)
 

@@ -128,6 +128,11 @@ def estimates_of(wildcards):
     ]
 
 
+def recipe_of(system):
+    """The recipe of a system, whether it is to be submitted or only trained for another."""
+    return RECIPES.get(system) or load_recipe(system, config["overrides"])
+
+
 def trained_by(system):
     """The system whose training gives the weights of `system`."""
     return RECIPES[system].weights_from or system

@@ -20,6 +20,6 @@ rule submission:
         "../envs/madsep.yaml"
     params:
         authors=config["submission"],
-        system=lambda wildcards: SUBMISSIONS[wildcards.name],
+        recipe=lambda wildcards: RECIPES[SUBMISSIONS[wildcards.name]].values(),
     script:
         "../scripts/submission.py"

@@ -15,10 +15,10 @@ rule train:
         gpu=GPU_JOB,
         mem_mb=6000,
     params:
-        recipe=lambda wildcards: load_recipe(
-            wildcards.system, config["overrides"]
-        ).training_half(),
-        validation_names=lambda wildcards: VALIDATION,
+        recipe=lambda wildcards: recipe_of(wildcards.system).training_half(),
+        validation_names=lambda wildcards: (
+            VALIDATION if recipe_of(wildcards.system).training.validation else []
+        ),
     script:
         "../scripts/train.py"
 
@@ -33,8 +33,6 @@ rule checkpoint:
     conda:
         "../envs/madsep.yaml"
     params:
-        recipe=lambda wildcards: RECIPES[wildcards.system].model_dump(
-            mode="json", serialize_as_any=True
-        ),
+        recipe=lambda wildcards: RECIPES[wildcards.system].system_values(),
     script:
         "../scripts/checkpoint.py"

@@ -6,7 +6,7 @@ from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.checkpoint import write_checkpoint
-    from madsep.systems import parse_recipe
+    from madsep.systems import parse_system
 
-    recipe = parse_recipe(snakemake.params.recipe, f"recipe {snakemake.wildcards.system}")
+    recipe = parse_system(snakemake.params.recipe, f"recipe {snakemake.wildcards.system}")
     write_checkpoint(Path(snakemake.input.weights), recipe, Path(snakemake.output.checkpoint))

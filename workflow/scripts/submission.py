@@ -6,8 +6,10 @@ from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.stages.submission import Sources, write_submission
+    from madsep.systems import parse_recipe
 
-    folder = Path("results") / snakemake.params.system
+    folder = Path(snakemake.input.checkpoint).parent
     prepared, estimates = (list(map(Path, files)) for files in (snakemake.input.prepared, snakemake.input.estimates))
     sources = Sources(Path(snakemake.input.checkpoint), prepared, estimates, folder / "scores/test", Path("results/benchmarks"))
-    write_submission(sources, snakemake.params.authors, Path(snakemake.output[0]).parent)
+    recipe = parse_recipe(snakemake.params.recipe, "recipe")
+    write_submission(sources, recipe, snakemake.params.authors, Path(snakemake.output[0]).parent)

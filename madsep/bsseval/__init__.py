@@ -1,0 +1,1 @@
+"""An exact and fast BSSEval v4."""

@@ -1,0 +1,88 @@
+"""Energies of the four error terms, frame by frame, and the ratios made of them.
+
+With x the references' channels, s = a target's own image, d = estimate - s, and the filters B and b that project d onto all delayed
+references and onto the target's own (both on the whole track; the projections of the estimate itself have one unit tap more),
+
+    e_spat   = b * x                 s + e_spat            = (delta + b) * x
+    e_interf = (B - b) * x           s + e_spat + e_interf = (delta + B) * x
+    e_artif  = d - B * x             e_spat + e_interf + e_artif = d
+
+(Vincent, Gribonval, Fevotte 2006; framewise with fixed filters: Stoeter, Liutkus, Ito 2018). All but the last are filters over a frame's
+own references, silence around them, so that their energies are quadratic forms of the frame's correlations r_ab(t):
+
+    |F * x|^2 = sum over a, b, t of r_ab(t) q_ab(t),  q_ab(t) = sum over l of F_a(l + t) F_b(l)
+
+and r_ab(-t) = r_ba(t) leaves the lags t >= 0, those above zero twice. |e_artif|^2 = |d|^2 - 2 <d, B * x> + |B * x|^2, where
+<d, B * x> = sum of B_ac(t) <x_a(n), d_c(n + t)>.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+# An energy below this share of what its terms could add up to may have lost digits: rounding of the correlations is some 1e-15 of it,
+# and a relative 1e-8 is 4e-8 dB.
+LOST_DIGITS = 1e-7
+LARGEST_RATIO = np.finfo(float).eps ** -2  # of energies: 313.07 dB, what a float64 sample has over its own rounding
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Energies (n_frames,) of one target."""
+
+    source: np.ndarray  # s
+    distortion: np.ndarray  # estimate - s
+    spatial: np.ndarray  # e_spat
+    filtered: np.ndarray  # s + e_spat
+    interference: np.ndarray  # e_interf
+    projected: np.ndarray  # s + e_spat + e_interf
+    artifacts: np.ndarray  # e_artif
+    doubtful: np.ndarray  # bool: digits may have been lost
+
+
+def forms(filters: np.ndarray) -> np.ndarray:
+    """Return the weights (n_lags, m, m) of the quadratic form of filters (n_lags, m, n_outputs) on correlations (n_lags, m, m)."""
+    n_lags = len(filters)
+    spectrum = scipy.fft.rfft(filters, 2 * n_lags, axis=0)
+    weights = scipy.fft.irfft(spectrum @ spectrum.conj().swapaxes(1, 2), 2 * n_lags, axis=0)[:n_lags]
+    weights[1:] *= 2
+    return weights
+
+
+def target_forms(all_sources: np.ndarray, own: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Return the five forms (5, n_lags, m, m) of a target: spatial, filtered, interference, projected, projected difference.
+
+    Filters have shape (n_lags, m, n_channels); `identity` (m, n_channels) picks the target's own image from the channels.
+    """
+    filtered, projected = own.copy(), all_sources.copy()
+    filtered[0] += identity
+    projected[0] += identity
+    return np.stack([forms(x) for x in (own, filtered, all_sources - own, projected, all_sources)])
+
+
+def gross_amplitudes(all_sources: np.ndarray, own: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Return each channel's share (5, m) in the amplitude that the filters of `target_forms` could add up to: their norms."""
+    filtered, projected = own.copy(), all_sources.copy()
+    filtered[0] += identity
+    projected[0] += identity
+    return np.stack([np.sqrt(np.einsum("lmc,lmc->m", x, x)) for x in (own, filtered, all_sources - own, projected, all_sources)])
+
+
+def decibels(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return 10 log10(numerator / denominator), at most 313.07 dB; infinite where both are zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 10 * np.log10(numerator / np.maximum(denominator, numerator / LARGEST_RATIO))
+    return np.where((numerator == 0) & (denominator == 0), np.inf, ratio)
+
+
+def ratios(energies: Energies) -> np.ndarray:
+    """Return SDR, ISR, SIR and SAR in dB, (4, n_frames)."""
+    return np.stack(
+        [
+            decibels(energies.source, energies.distortion),
+            decibels(energies.source, energies.spatial),
+            decibels(energies.filtered, energies.interference),
+            decibels(energies.projected, energies.artifacts),
+        ]
+    )

@@ -1,0 +1,196 @@
+"""BSSEval v4 and v3, images mode: what `bss_eval` and the scorers of whole tracks are made of."""
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from madsep.bsseval import direct, energies
+from madsep.bsseval.filters import Solution, System, solve_all
+from madsep.bsseval.framing import Frame, frames
+from madsep.bsseval.passes import Correlations, FrameCorrelator, correlate, correlate_frame
+from madsep.bsseval.signals import Signal
+from madsep.bsseval.stretches import Estimate, Sources, scenario_silence
+from madsep.errors import InputError
+
+METRICS = ("SDR", "ISR", "SIR", "SAR")
+Scenario = tuple[int, ...]  # estimates, by number, that are scored together
+BARELY = 1e-12  # artifacts below this share of an estimate's error: it is its references filtered, but for rounding
+
+
+class BssEvalWarning(UserWarning):
+    """Scores that are finite and defined, and that say little: what they stand for is in the message."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is computed and how: window and hop in samples (either may be infinite), filter taps, v3 if `framewise_filters`.
+
+    `device` names a torch device, such as cuda, that the correlations are computed on; None is this machine's processor with NumPy.
+    """
+
+    window: float
+    hop: float
+    filters_len: int = 512
+    framewise_filters: bool = False
+    n_threads: int = 1
+    device: str | None = None
+
+
+class Scorer:
+    """References of one track, ready to score any number of systems' estimates; their own part is computed once.
+
+    Raises InputError when the references differ in shape or hold no samples.
+    """
+
+    def __init__(self, names: Sequence[str], references: Sequence[Signal], settings: Settings) -> None:
+        if settings.filters_len < 1 or settings.n_threads < 1:
+            raise InputError(f"filters_len {settings.filters_len}, n_threads {settings.n_threads}: expected at least 1 of each.")
+        self.settings = settings
+        self._sources = Sources(tuple(names), tuple(references), ())
+        self._sources.check()
+        self._frames = frames(settings.window, settings.hop, self._sources.n_samples)
+        self._known: Correlations | None = None
+
+    def score(self, estimates: Sequence[Estimate], scenarios: Sequence[Scenario]) -> list[np.ndarray]:
+        """Return SDR, ISR, SIR and SAR in dB for each scenario: (4, estimates of the scenario, n_frames).
+
+        All scenarios come from one reading. NaN in frames where any estimate of the scenario, or its source, is silent throughout.
+        Raises InputError when one is silent from beginning to end, or a sample is not finite; warns with BssEvalWarning, by name.
+        """
+        sources = Sources(self._sources.names, self._sources.references, tuple(estimates))
+        sources.check()
+        if self.settings.framewise_filters:
+            return self._score_framewise(sources, scenarios)
+        correlations = self._correlate(sources)
+        self._known = correlations
+        _refuse_silence(sources, correlations)
+        return [_score_scenario(sources, correlations, scenario, self._frames) for scenario in scenarios]
+
+    def _correlate(self, sources: Sources) -> Correlations:
+        settings = self.settings
+        if settings.device is None:
+            return correlate(sources, self._frames, settings.filters_len, settings.n_threads, self._known)
+        from madsep.bsseval.torch_engine import correlate as correlate_on_device
+
+        return correlate_on_device(sources, self._frames, settings.filters_len, settings.device, self._known)
+
+    def _score_framewise(self, sources: Sources, scenarios: Sequence[Scenario]) -> list[np.ndarray]:
+        """BSS Eval v3: each frame is a track of its own."""
+        length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
+
+        def some(thread: int) -> list[tuple[int, list[np.ndarray]]]:
+            worker, found = FrameCorrelator(sources, self.settings.filters_len, length, True), []
+            for number in range(thread, len(self._frames), n_threads):
+                frame = self._frames[number]
+                alone = correlate_frame(sources, frame, worker)
+                found.append((number, [_score_scenario(sources, alone, scenario, [frame]) for scenario in scenarios]))
+            return found
+
+        with ThreadPoolExecutor(n_threads) as pool:
+            found = sorted(sum(pool.map(some, range(n_threads)), []), key=lambda item: item[0])
+        return [np.concatenate(parts, axis=2) for parts in zip(*(scores for _, scores in found), strict=True)]
+
+
+def _refuse_silence(sources: Sources, correlations: Correlations) -> None:
+    assert correlations.whole is not None
+    for number, estimate in enumerate(sources.estimates):
+        for heard, what in ((correlations.whole.source_heard, "reference"), (correlations.whole.estimate_heard, "estimate")):
+            if not heard[number]:
+                raise InputError(f"The {what} of {estimate.name} is silent throughout; BSSEval is not defined for it.")
+
+
+def _score_scenario(sources: Sources, correlations: Correlations, scenario: Scenario, framed: list[Frame]) -> np.ndarray:
+    """Return (4, n_targets, n_frames) with NaN where a frame is left out."""
+    scores = np.full((4, len(scenario), len(framed)), np.nan)
+    heard = ~scenario_silence(correlations.summaries, scenario)
+    if not heard.any():
+        return scores
+    filters = _filters(sources, correlations, scenario)
+    for place, (number, found) in enumerate(zip(scenario, _energies(sources, correlations, scenario, filters), strict=True)):
+        for frame in np.flatnonzero(found.doubtful & heard):
+            exact = direct.frame_energies(sources, number, framed[frame], filters[place])
+            found.spatial[frame], found.filtered[frame], found.interference[frame], found.projected[frame], found.artifacts[frame] = exact
+        _warn_of_estimate(sources.estimates[number].name, found, heard)
+        scores[:, place, heard] = energies.ratios(found)[:, heard]
+    if len(scenario) == 1:  # nothing can interfere: museval's numerator over exactly zero
+        scores[2, :, heard] = np.inf
+    return scores
+
+
+def _mixing(sources: Sources, scenario: Scenario) -> np.ndarray:
+    """Return (channels of the scenario's sources, reference channels): ones where a reference channel is part of a source's channel."""
+    n_channels = sources.n_channels
+    mixing = np.zeros((len(scenario), n_channels, len(sources.references), n_channels))
+    for place, number in enumerate(scenario):
+        for part in sources.estimates[number].parts:
+            mixing[place, :, part] = np.eye(n_channels)
+    return mixing.reshape(len(scenario) * n_channels, -1)
+
+
+def _filters(sources: Sources, correlations: Correlations, scenario: Scenario) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return each target's filters onto all sources and onto its own, over the reference channels: (n_lags, m, n_channels)."""
+    mixing, n_channels = _mixing(sources, scenario), sources.n_channels
+    columns = [column for number in scenario for column in range(*sources.channels(number).indices(1 << 30))]
+    lags = mixing @ correlations.total_references @ mixing.T
+    products = mixing @ correlations.total_differences[:, :, columns]
+    places = [slice(place * n_channels, (place + 1) * n_channels) for place in range(len(scenario))]
+    systems = [System(lags, products)] + [System(lags[:, place, place], products[:, place, place]) for place in places]
+    solutions = solve_all(systems)
+    names = [sources.estimates[number].name for number in scenario]
+    _warn_of_references(solutions[0], names, n_channels)
+    for name, solution in zip(names, solutions[1:], strict=True):
+        _warn_of_references(solution, [name], n_channels)
+    together = mixing.T @ solutions[0].filters
+    return [(together[:, :, place], mixing[place].T @ own.filters) for place, own in zip(places, solutions[1:], strict=True)]
+
+
+def _energies(
+    sources: Sources, correlations: Correlations, scenario: Scenario, filters: list[tuple[np.ndarray, np.ndarray]]
+) -> list[energies.Energies]:
+    """All frames' energies of all targets in two matrix products."""
+    mixing, n_channels, n_frames = _mixing(sources, scenario), sources.n_channels, len(correlations.references)
+    identities = [mixing[place * n_channels : (place + 1) * n_channels].T for place in range(len(scenario))]
+    weights = np.stack([energies.target_forms(*pair, identity) for pair, identity in zip(filters, identities, strict=True)])
+    values = correlations.references.reshape(n_frames, -1) @ weights.reshape(5 * len(scenario), -1).T
+    crossed = np.zeros((len(scenario), *correlations.differences.shape[1:]))
+    for place, number in enumerate(scenario):
+        crossed[place, :, :, sources.channels(number)] = filters[place][0]
+    products = correlations.differences.reshape(n_frames, -1) @ crossed.reshape(len(scenario), -1).T
+    amplitudes = np.sqrt(np.stack([summary.channel_energy for summary in correlations.summaries]))
+    found = []
+    for place, number in enumerate(scenario):
+        quadratic = values[:, 5 * place : 5 * place + 5].T
+        source = np.array([summary.source_energy[number] for summary in correlations.summaries])
+        distortion = np.array([summary.difference_energy[number] for summary in correlations.summaries])
+        gross = energies.gross_amplitudes(*filters[place], identities[place]) @ amplitudes.T
+        gross[4] += np.sqrt(distortion)
+        terms = np.stack([*quadratic[:4], distortion - 2 * products[:, place] + quadratic[4]])
+        doubtful = (terms < energies.LOST_DIGITS * gross**2).any(axis=0)
+        found.append(energies.Energies(source, distortion, *terms, doubtful))
+    return found
+
+
+def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -> None:
+    for name in dict.fromkeys(names[channel // n_channels] for channel in solution.left_out):
+        warnings.warn(
+            f"Reference {name}: a channel is silent or a sum of other channels; the span of all is what is projected onto",
+            BssEvalWarning,
+            stacklevel=2,
+        )
+    if solution.noise_added:
+        warnings.warn(
+            f"Reference {' + '.join(names)}: bands empty down to rounding, or delayed or filtered copies of one another; "
+            "ISR, SIR and SAR are those with white noise 100 dB below each channel",
+            BssEvalWarning,
+            stacklevel=2,
+        )
+
+
+def _warn_of_estimate(name: str, found: energies.Energies, heard: np.ndarray) -> None:
+    error, artifacts = found.distortion[heard].sum(), found.artifacts[heard].sum()
+    if artifacts <= BARELY * error:
+        what = "equals its reference" if error == 0 else "is made of the references, filtered"
+        warnings.warn(f"Estimate of {name}: {what}; ratios beyond some 120 dB measure rounding", BssEvalWarning, stacklevel=2)

@@ -1,0 +1,170 @@
+"""The one pass over a track: correlations of each frame and of the whole."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from madsep.bsseval.correlations import LagCorrelator, cross_spectrum, lags_of
+from madsep.bsseval.framing import Frame, tiles
+from madsep.bsseval.stretches import Loader, Sources, Summary
+
+RUN = 16  # tiles that one thread takes at a time; sums go by runs, so results do not depend on the number of threads
+TILE = 1 << 16  # samples of the tiles that a whole track is correlated in where frames overlap or leave gaps
+
+Workspace = tuple["FrameCorrelator", "BorderCorrelator"]
+
+
+@dataclass
+class Correlations:
+    """Correlations at lags 0 ... n_lags - 1 of reference channels with each other and with differences.
+
+    [t, a, b] is the sum over n of a(n) b(n + t). Frames stand alone, as though silence surrounded them.
+    """
+
+    references: np.ndarray  # (n_frames, n_lags, reference channels, reference channels)
+    differences: np.ndarray  # (n_frames, n_lags, reference channels, difference channels)
+    total_references: np.ndarray  # (n_lags, reference channels, reference channels), of the whole track
+    total_differences: np.ndarray
+    summaries: list[Summary] = field(default_factory=list)  # of each frame
+    whole: Summary | None = None
+
+
+class FrameCorrelator:
+    """Correlates one frame after another; a workspace for one thread."""
+
+    def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool) -> None:
+        self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
+        n_pairs = -(-len(sources.references) * sources.n_channels // 2)
+        self._correlator = LagCorrelator(n_pairs, 0 if with_references else n_pairs, n_lags, length)
+        self._loader = Loader(sources, self._correlator.n_rows)
+
+    def frame(self, frame: Frame) -> tuple[np.ndarray, Summary]:
+        """Return the lags (n_lags, reference channels, extended channels) of a frame and its summary."""
+        start, stop = frame
+        summary: Summary | None = None
+        for first in range(start, stop, self._correlator.stretch):
+            n_own = min(self._correlator.stretch, stop - first)
+            part = self._loader.load(first, min(first + n_own + self.n_lags - 1, stop), n_own)
+            self._correlator.add(self._loader.pairs)
+            summary = part if summary is None else summary + part
+        assert summary is not None
+        return channels_only(self._correlator.lags(), self.sources, self.with_references), summary
+
+
+class BorderCorrelator:
+    """What tiles miss of the whole track: products of the last samples before a border with the first behind it."""
+
+    def __init__(self, sources: Sources, n_lags: int, with_references: bool) -> None:
+        self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
+        self._loader = Loader(sources, max(2 * n_lags - 2, 1))
+
+    def lags(self, borders: Sequence[Frame]) -> np.ndarray:
+        """Return summed lags for borders given as (first sample of the tile that ends there, border)."""
+        pairs, reach = self._loader.pairs, self.n_lags - 1
+        plain = np.zeros((len(borders), len(pairs), self._loader.n_reference_pairs), complex)
+        extended = np.zeros((len(borders), *pairs.shape), complex)
+        for number, (tile_start, border) in enumerate(borders):
+            start, stop = max(tile_start, border - reach), min(border + reach, self.sources.n_samples)
+            self._loader.load(start, stop, stop - start)
+            n_before = border - start
+            plain[number, reach - n_before : reach] = pairs[:n_before, : self._loader.n_reference_pairs]
+            extended[number, reach : reach + stop - border] = pairs[n_before : stop - start]
+        if not self.with_references:
+            extended = extended[:, :, self._loader.n_reference_pairs :]
+        return channels_only(lags_of(cross_spectrum(plain, extended), self.n_lags), self.sources, self.with_references)
+
+
+def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> np.ndarray:
+    """Drop the zero channels that filled up pairs: (n_lags, R, R + D), or (n_lags, R, D) without the references' own part."""
+    n_references, n_differences = len(sources.references) * sources.n_channels, len(sources.estimates) * sources.n_channels
+    even = n_references + n_references % 2 if with_references else 0
+    wanted = [*range(n_references if with_references else 0), *range(even, even + n_differences)]
+    if lags.shape[1:] == (n_references, len(wanted)):
+        return lags
+    return lags[:, :n_references][:, :, wanted]
+
+
+def correlate(sources: Sources, framed: list[Frame], n_lags: int, n_threads: int, known: Correlations | None = None) -> Correlations:
+    """Read a track once and return all its correlations; `known` holds those of the same references and frames from before."""
+    store, n = _empty(sources, len(framed), n_lags, known), sources.n_samples
+    covering = tiles(framed, n)
+    if covering is not None:
+        _sweep(sources, covering, store, n_threads, (len(framed), True, known is None))
+        return store
+    _sweep(sources, framed, store, n_threads, (len(framed), False, known is None))
+    _sweep(sources, [(start, min(start + TILE, n)) for start in range(0, n, TILE)], store, n_threads, (0, True, known is None))
+    return store
+
+
+def correlate_frame(sources: Sources, frame: Frame, worker: FrameCorrelator) -> Correlations:
+    """Return the correlations of one frame that stands for the whole track, as BSS Eval v3 has it."""
+    lags, summary = worker.frame(frame)
+    n_references = len(sources.references) * sources.n_channels
+    own, other = lags[:, :, :n_references], lags[:, :, n_references:]
+    return Correlations(own[None], other[None], own, other, [summary], summary)
+
+
+def _empty(sources: Sources, n_frames: int, n_lags: int, known: Correlations | None) -> Correlations:
+    n_references, n_differences = len(sources.references) * sources.n_channels, len(sources.estimates) * sources.n_channels
+    own = (n_lags, n_references, n_references)
+    differences = np.empty((n_frames, n_lags, n_references, n_differences))
+    total = np.zeros(differences.shape[1:])
+    if known is not None:
+        return Correlations(known.references, differences, known.total_references, total)
+    return Correlations(np.empty((n_frames, *own)), differences, np.zeros(own), total)
+
+
+def _sweep(sources: Sources, covered: list[Frame], store: Correlations, n_threads: int, want: tuple[int, bool, bool]) -> None:
+    """Correlate `covered`; store the first `want[0]` frames, add to the totals if want[1], the references' own part too if want[2]."""
+    n_kept, with_total, with_references = want
+    n_lags, length = store.differences.shape[1], max(stop - start for start, stop in covered)
+
+    def runs_of(thread: int) -> Iterator[tuple[int, np.ndarray | None, list[Summary]]]:
+        worker = FrameCorrelator(sources, n_lags, length, with_references)
+        border = BorderCorrelator(sources, n_lags, with_references)
+        for number in range(thread, -(-len(covered) // RUN), n_threads):
+            run = list(enumerate(covered))[number * RUN : (number + 1) * RUN]
+            total, summaries = None, []
+            for index, frame in run:
+                lags, summary = worker.frame(frame)
+                summaries.append(summary)
+                if index < n_kept:
+                    _keep(store, index, lags, with_references)
+                if with_total:
+                    total = lags if total is None else np.add(total, lags, out=total)
+            inner = [frame for _, frame in run if frame[1] < sources.n_samples]
+            if total is not None and inner and n_lags > 1:
+                total = total + border.lags(inner)
+            yield number, total, summaries
+
+    if n_threads == 1:
+        found = list(runs_of(0))
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            found = sorted(sum(pool.map(lambda thread: list(runs_of(thread)), range(n_threads)), []), key=lambda run: run[0])
+    _collect(store, found, want)
+
+
+def _keep(store: Correlations, index: int, lags: np.ndarray, with_references: bool) -> None:
+    n_references = lags.shape[1] if with_references else 0
+    if with_references:
+        store.references[index] = lags[:, :, :n_references]
+    store.differences[index] = lags[:, :, n_references:]
+
+
+def _collect(store: Correlations, found: list[tuple[int, np.ndarray | None, list[Summary]]], want: tuple[int, bool, bool]) -> None:
+    n_kept, with_total, with_references = want
+    summaries = [summary for _, _, run in found for summary in run]
+    store.summaries += summaries[:n_kept]
+    if not with_total:
+        return
+    for summary in summaries:
+        store.whole = summary if store.whole is None else store.whole + summary
+    for _, total, _ in found:
+        assert total is not None
+        n_references = total.shape[1] if with_references else 0
+        if with_references:
+            store.total_references += total[:, :, :n_references]
+        store.total_differences += total[:, :, n_references:]

@@ -1,0 +1,95 @@
+"""Where samples come from: anything that reads a stretch of one multichannel signal."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from madsep.errors import InputError
+
+
+class Signal(Protocol):
+    """A signal that is read in stretches; it need not be in memory."""
+
+    n_channels: int
+    n_samples: int
+
+    def read(self, start: int, n_samples: int) -> np.ndarray:
+        """Return samples `start` to `start + n_samples`, all of them within the signal, as (n_channels, n_samples)."""
+        ...
+
+
+class ArraySignal:
+    """An array or memory map of shape (n_samples, n_channels), or (n_samples,) for one channel, of any real type."""
+
+    def __init__(self, samples: np.ndarray) -> None:
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        if samples.ndim != 2:
+            raise InputError(f"A signal of shape {samples.shape}: expected (n_samples, n_channels) or (n_samples,).")
+        if not (np.issubdtype(samples.dtype, np.floating) or np.issubdtype(samples.dtype, np.integer)):
+            raise InputError(f"A signal of type {samples.dtype}: expected real samples.")
+        self._samples = samples.T
+        self.n_channels, self.n_samples = self._samples.shape
+
+    def read(self, start: int, n_samples: int) -> np.ndarray:
+        """Return samples `start` to `start + n_samples` as (n_channels, n_samples), a view."""
+        return self._samples[:, start : start + n_samples]
+
+
+class WavSignal:
+    """A wav file, or any other that libsndfile reads and seeks in, read block by block and never whole.
+
+    Raises InputError when the file is missing, unreadable or truncated. May be read from several threads.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        import soundfile
+
+        from madsep.audio import check_wav_size
+
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such file.")
+        check_wav_size(self.path)
+        try:
+            self._file = soundfile.SoundFile(self.path)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{self.path}: cannot be read as audio ({error.error_string}); copy or download it again.") from None
+        self._lock = threading.Lock()
+        self.n_channels, self.n_samples = self._file.channels, self._file.frames
+        self.sample_rate_hz = self._file.samplerate
+
+    def read(self, start: int, n_samples: int) -> np.ndarray:
+        """Return samples `start` to `start + n_samples` as (n_channels, n_samples), float64 with full scale at 1."""
+        with self._lock:
+            self._file.seek(start)
+            block = self._file.read(n_samples, dtype="float64", always_2d=True)
+        if len(block) != n_samples:
+            raise InputError(f"{self.path}: ends {n_samples - len(block)} samples before its header says; copy or download it again.")
+        return block.T
+
+
+class SumSignal:
+    """The sum of signals of one length, such as an accompaniment of its stems; nothing is stored."""
+
+    def __init__(self, parts: Sequence[Signal]) -> None:
+        self.parts = tuple(parts)
+        self.n_channels, self.n_samples = parts[0].n_channels, parts[0].n_samples
+
+    def read(self, start: int, n_samples: int) -> np.ndarray:
+        """Return the summed samples `start` to `start + n_samples` as (n_channels, n_samples), float64."""
+        total = np.zeros((self.n_channels, n_samples))
+        for part in self.parts:
+            total += part.read(start, n_samples)
+        return total
+
+
+def as_signal(source: "Signal | np.ndarray | Path | str") -> Signal:
+    """Return a path as a wav file, an array (n_samples, n_channels) as a signal, and a signal as it is."""
+    if isinstance(source, str | Path):
+        return WavSignal(source)
+    if hasattr(source, "read") and hasattr(source, "n_channels") and hasattr(source, "n_samples"):
+        return source
+    return ArraySignal(np.asarray(source))

@@ -1,0 +1,151 @@
+"""One stretch of a track in memory: references, differences and what can be said of them at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madsep.bsseval.signals import Signal
+from madsep.errors import InputError
+
+PEEK = 256  # samples that are enough to see that most frames are not silent
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate and the references, by number, whose sum it estimates. It is padded with zeros or cut to their length."""
+
+    name: str
+    signal: Signal
+    parts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The references of a track, of one shape, and the estimates that are scored against them."""
+
+    names: tuple[str, ...]
+    references: tuple[Signal, ...]
+    estimates: tuple[Estimate, ...]
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of each signal."""
+        return self.references[0].n_channels
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of each reference."""
+        return self.references[0].n_samples
+
+    def check(self) -> None:
+        """Raise InputError unless all references share one shape and all estimates their number of channels."""
+        if not self.references or self.n_samples == 0 or self.n_channels == 0:
+            raise InputError("No reference, or references without samples: there is nothing to score.")
+        for name, signal in zip(self.names, self.references, strict=True):
+            if (signal.n_channels, signal.n_samples) != (self.n_channels, self.n_samples):
+                found = f"{signal.n_channels} channels of {signal.n_samples} samples"
+                raise InputError(f"Reference {name}: has {found}; expected {self.n_channels} of {self.n_samples} as {self.names[0]}.")
+        for estimate in self.estimates:
+            if estimate.signal.n_channels != self.n_channels:
+                found = f"{estimate.signal.n_channels} channels"
+                raise InputError(f"Estimate of {estimate.name}: has {found}; expected {self.n_channels} as its reference.")
+
+    def channels(self, number: int) -> slice:
+        """Columns of a reference among all reference channels, or of an estimate among all differences."""
+        return slice(number * self.n_channels, (number + 1) * self.n_channels)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a stretch or a frame says of itself: energies, and who is heard in it (a channel sum other than zero)."""
+
+    channel_energy: np.ndarray  # (reference channels,)
+    source_energy: np.ndarray  # (estimates,), of the sum of an estimate's parts
+    difference_energy: np.ndarray  # (estimates,)
+    source_heard: np.ndarray  # (estimates,), of the sum of an estimate's parts
+    estimate_heard: np.ndarray  # (estimates,)
+
+    def __add__(self, other: "Summary") -> "Summary":
+        return Summary(
+            self.channel_energy + other.channel_energy,
+            self.source_energy + other.source_energy,
+            self.difference_energy + other.difference_energy,
+            self.source_heard | other.source_heard,
+            self.estimate_heard | other.estimate_heard,
+        )
+
+
+class Loader:
+    """A buffer of complex pairs (n_rows, n_pairs): all reference channels two by two, then all channels of estimate - reference.
+
+    Differences keep the digits that matter when an estimate is good. An odd number of channels is filled up with zeros.
+    """
+
+    def __init__(self, sources: Sources, n_rows: int) -> None:
+        self.sources = sources
+        self.n_reference_pairs = -(-len(sources.references) * sources.n_channels // 2)
+        n_pairs = self.n_reference_pairs - (-len(sources.estimates) * sources.n_channels // 2)
+        self.pairs = np.zeros((n_rows, n_pairs), complex)
+        self._columns = self.pairs.view(float)
+        self._differences = self._columns[:, 2 * self.n_reference_pairs :]
+
+    def load(self, start: int, stop: int, n_own: int) -> Summary:
+        """Read samples `start` to `stop` into the first rows, zeros behind; summarise the first `n_own` of them.
+
+        Raises InputError at a sample that is not finite.
+        """
+        n, heard = stop - start, np.zeros(len(self.sources.estimates), bool)
+        for number, signal in enumerate(self.sources.references):
+            self._columns[:n, self.sources.channels(number)] = signal.read(start, n).T
+        for number, estimate in enumerate(self.sources.estimates):
+            columns = self._differences[:n, self.sources.channels(number)]
+            n_read = min(n, max(0, estimate.signal.n_samples - start))
+            columns[:n_read] = estimate.signal.read(start, n_read).T if n_read else 0.0
+            columns[n_read:] = 0.0
+            heard[number] = _is_heard(columns[:n_own])
+            for part in estimate.parts:
+                columns -= self._columns[:n, self.sources.channels(part)]
+        self.pairs[n:] = 0
+        return self._summary(start, n_own, heard)
+
+    def _summary(self, start: int, n_own: int, estimate_heard: np.ndarray) -> Summary:
+        sources = self.sources
+        energy = np.einsum("nc,nc->c", self._columns[:n_own], self._columns[:n_own])
+        if not np.isfinite(energy).all():
+            self._refuse(start, n_own)
+        source_energy, source_heard = np.empty(len(sources.estimates)), np.empty(len(sources.estimates), bool)
+        for number, estimate in enumerate(sources.estimates):
+            parts = [self._columns[:n_own, sources.channels(part)] for part in estimate.parts]
+            source = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+            source_heard[number] = _is_heard(source)
+            alone = len(parts) == 1
+            source_energy[number] = energy[sources.channels(estimate.parts[0])].sum() if alone else np.einsum("nc,nc->", source, source)
+        n_references = len(sources.references) * sources.n_channels
+        differences = energy[2 * self.n_reference_pairs :][: len(sources.estimates) * sources.n_channels]
+        difference_energy = differences.reshape(-1, sources.n_channels).sum(axis=1)
+        return Summary(energy[:n_references], source_energy, difference_energy, source_heard, estimate_heard)
+
+    def _refuse(self, start: int, n_own: int) -> None:
+        for number, name in enumerate(self.sources.names):
+            _require_finite(self._columns[:n_own, self.sources.channels(number)], start, f"Reference {name}")
+        for number, estimate in enumerate(self.sources.estimates):
+            _require_finite(self._differences[:n_own, self.sources.channels(number)], start, f"Estimate of {estimate.name}")
+        raise InputError(f"Samples from {start} on are too large: the sum of their squares is not a finite number.")
+
+
+def scenario_silence(summaries: Sequence[Summary], estimates: Sequence[int]) -> np.ndarray:
+    """Return which frames museval leaves out (n_frames,): any of these estimates, or the source it is of, silent throughout."""
+    chosen = list(estimates)
+    return np.array([not (s.source_heard[chosen].all() and s.estimate_heard[chosen].all()) for s in summaries])
+
+
+def _is_heard(samples: np.ndarray) -> bool:
+    """Whether the sum over channels of (n, n_channels) is anything but zero at any sample: museval's test."""
+    return bool(samples[:PEEK].sum(axis=1).any()) or bool(samples[PEEK:].sum(axis=1).any())
+
+
+def _require_finite(samples: np.ndarray, start: int, name: str) -> None:
+    finite = np.isfinite(samples).all(axis=1)
+    if not finite.all():
+        raise InputError(f"{name}: holds a sample that is not finite, the first at sample {start + int(np.argmin(finite))}.")
