@@ -74,7 +74,7 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 
     faults = check_submission(submission)
     if faults:
-        raise InputError("\n".join([f"{submission}: {len(faults)} faults", *faults]))
+        raise InputError("\n".join([f"{submission}: not valid, {len(faults)} to mend:", *faults]))
     typer.echo(f"{submission}: valid")
 
 

@@ -200,7 +200,7 @@ def test_check_lists_every_fault_on_its_line(madsep: Call, first: Run, tmp_path:
     (folder / "notes.txt").write_text("")
     status, printed, lines = madsep("check", folder)
     assert (status, printed) == (1, "")
-    assert lines[0] == f"madsep: ERROR: {folder}: 3 faults"
+    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 3 to mend:"
     assert lines[1] == f"test/{lost.name}: missing"
     assert lines[2].startswith(f"{spoilt}: is not valid JSON")
     assert lines[3].startswith("notes.txt: does not belong here")

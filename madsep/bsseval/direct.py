@@ -18,21 +18,20 @@ def frame_energies(sources: Sources, number: int, frame: Frame, filters: tuple[n
     all_sources, own = filters
     n_lags, n_channels = len(own), sources.n_channels
     loader = Loader(sources, STRETCH + n_lags - 1)
-    columns = loader.pairs.view(float)
-    difference = columns[:, 2 * loader.n_reference_pairs :][:, sources.channels(number)]
     total = np.zeros(5)
     for first in range(start, stop + n_lags - 1, STRETCH):
         # outputs `first` to `last`; filters reach n_lags - 1 samples back, and a frame's tail n_lags - 1 beyond its end
         last, back = min(first + STRETCH, stop + n_lags - 1), max(start, first - n_lags + 1)
         loader.load(back, min(last, stop), min(last, stop) - back)
         skip = first - back
-        references = columns[: last - back, : len(own[0])]
+        images = [np.stack(loader.reference(part, last - back), axis=1) for part in range(len(sources.references))]
+        references = np.concatenate(images, axis=1)
         spatial = _filtered(references, own)[skip:]
         interference = _filtered(references, all_sources - own)[skip:]
         source = np.zeros((last - first, n_channels))
         for part in sources.estimates[number].parts:
-            source += columns[skip : last - back, sources.channels(part)]
-        artifacts = difference[skip : last - back] - spatial - interference
+            source += images[part][skip:]
+        artifacts = np.stack(loader.difference(number, last - back), axis=1)[skip:] - spatial - interference
         filtered = source + spatial
         terms = (spatial, filtered, interference, filtered + interference, artifacts)
         total += [np.einsum("nc,nc->", term, term) for term in terms]

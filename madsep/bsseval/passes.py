@@ -5,15 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.fft
 
-from madsep.bsseval.correlations import LagCorrelator, cross_spectrum, lags_of
+from madsep.bsseval.correlations import LagCorrelator, Workspace, balancing_gains
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
 RUN = 16  # tiles that one thread takes at a time; sums go by runs, so results do not depend on the number of threads
 TILE = 1 << 16  # samples of the tiles that a whole track is correlated in where frames overlap or leave gaps
-
-Workspace = tuple["FrameCorrelator", "BorderCorrelator"]
 
 
 @dataclass
@@ -36,21 +35,23 @@ class FrameCorrelator:
 
     def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
-        n_pairs = -(-len(sources.references) * sources.n_channels // 2)
-        self._correlator = LagCorrelator(n_pairs, 0 if with_references else n_pairs, n_lags, length)
-        self._loader = Loader(sources, self._correlator.n_rows)
+        n_plain, n_pairs = pair_counts(sources)
+        self._correlator = LagCorrelator(n_plain, n_pairs - (0 if with_references else n_plain), n_lags, length)
+        self._loader = Loader(sources, self._correlator.n_columns)
 
     def frame(self, frame: Frame) -> tuple[np.ndarray, Summary]:
         """Return the lags (n_lags, reference channels, extended channels) of a frame and its summary."""
         start, stop = frame
+        lags: np.ndarray | None = None
         summary: Summary | None = None
         for first in range(start, stop, self._correlator.stretch):
-            n_own = min(self._correlator.stretch, stop - first)
-            part = self._loader.load(first, min(first + n_own + self.n_lags - 1, stop), n_own)
-            self._correlator.add(self._loader.pairs)
+            n_own, last = min(self._correlator.stretch, stop - first), min(first + self._correlator.n_columns, stop)
+            part = self._loader.load(first, last, n_own)
+            found = self._correlator.lags(self._loader.pairs, self._loader.energy(last - first))
+            lags = found if lags is None else np.add(lags, found, out=lags)
             summary = part if summary is None else summary + part
-        assert summary is not None
-        return channels_only(self._correlator.lags(), self.sources, self.with_references), summary
+        assert lags is not None and summary is not None
+        return channels_only(lags, self.sources, self.with_references), summary
 
 
 class BorderCorrelator:
@@ -58,22 +59,39 @@ class BorderCorrelator:
 
     def __init__(self, sources: Sources, n_lags: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
+        n_plain, n_pairs = pair_counts(sources)
+        self._first_extended = 0 if with_references else n_plain
         self._loader = Loader(sources, max(2 * n_lags - 2, 1))
+        self._workspace = Workspace(RUN, scipy.fft.next_fast_len(max(2 * n_lags - 2, 1)), n_plain, n_pairs - self._first_extended)
 
     def lags(self, borders: Sequence[Frame]) -> np.ndarray:
-        """Return summed lags for borders given as (first sample of the tile that ends there, border)."""
-        pairs, reach = self._loader.pairs, self.n_lags - 1
-        plain = np.zeros((len(borders), len(pairs), self._loader.n_reference_pairs), complex)
-        extended = np.zeros((len(borders), *pairs.shape), complex)
+        """Return summed lags for at most RUN borders, given as (first sample of the tile that ends there, border)."""
+        pairs, reach, work = self._loader.pairs, self.n_lags - 1, self._workspace
+        work.plain[:] = work.extended[:] = 0
         for number, (tile_start, border) in enumerate(borders):
             start, stop = max(tile_start, border - reach), min(border + reach, self.sources.n_samples)
             self._loader.load(start, stop, stop - start)
             n_before = border - start
-            plain[number, reach - n_before : reach] = pairs[:n_before, : self._loader.n_reference_pairs]
-            extended[number, reach : reach + stop - border] = pairs[n_before : stop - start]
-        if not self.with_references:
-            extended = extended[:, :, self._loader.n_reference_pairs :]
-        return channels_only(lags_of(cross_spectrum(plain, extended), self.n_lags), self.sources, self.with_references)
+            work.plain[number, reach - n_before : reach] = pairs[: work.plain.shape[2], :n_before].T
+            work.extended[number, reach : reach + stop - border] = pairs[self._first_extended :, n_before : stop - start].T
+        return channels_only(work.lags(self.n_lags, self._gains()), self.sources, self.with_references)
+
+    def _gains(self) -> tuple[np.ndarray, np.ndarray] | None:
+        energies = [np.stack([np.sum(x.real**2, (0, 1)), np.sum(x.imag**2, (0, 1))], axis=1) for x in self._blocks()]
+        found = [balancing_gains(energy.reshape(-1)) for energy in energies]
+        if found[0] is None and found[1] is None:
+            return None
+        plain, extended = (np.ones(e.size) if gain is None else gain for e, gain in zip(energies, found, strict=True))
+        return plain, extended
+
+    def _blocks(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._workspace.plain, self._workspace.extended
+
+
+def pair_counts(sources: Sources) -> tuple[int, int]:
+    """Return the number of pairs that reference channels make, and of all pairs."""
+    n_plain = -(-len(sources.references) * sources.n_channels // 2)
+    return n_plain, n_plain - (-len(sources.estimates) * sources.n_channels // 2)
 
 
 def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> np.ndarray:

@@ -77,50 +77,85 @@ class Summary:
 
 
 class Loader:
-    """A buffer of complex pairs (n_rows, n_pairs): all reference channels two by two, then all channels of estimate - reference.
+    """A buffer of complex pairs (n_pairs, n_columns): all reference channels two by two, then all channels of estimate - reference.
 
     Differences keep the digits that matter when an estimate is good. An odd number of channels is filled up with zeros.
     """
 
-    def __init__(self, sources: Sources, n_rows: int) -> None:
+    def __init__(self, sources: Sources, n_columns: int) -> None:
         self.sources = sources
         self.n_reference_pairs = -(-len(sources.references) * sources.n_channels // 2)
         n_pairs = self.n_reference_pairs - (-len(sources.estimates) * sources.n_channels // 2)
-        self.pairs = np.zeros((n_rows, n_pairs), complex)
-        self._columns = self.pairs.view(float)
-        self._differences = self._columns[:, 2 * self.n_reference_pairs :]
+        self.pairs = np.zeros((n_pairs, n_columns), complex)
+        self._lanes = self.pairs.view(float).reshape(n_pairs, n_columns, 2)
+        self._own = (0, np.zeros(2 * n_pairs))  # length and energies that the last summary was made of
+
+    def reference(self, number: int, n: int) -> list[np.ndarray]:
+        """Return the first `n` samples of each channel of a reference, views of the buffer."""
+        return self._channels(number * self.sources.n_channels, n)
+
+    def difference(self, number: int, n: int) -> list[np.ndarray]:
+        """Return the first `n` samples of each channel of estimate - reference, views of the buffer."""
+        return self._channels(2 * self.n_reference_pairs + number * self.sources.n_channels, n)
+
+    def _channels(self, first: int, n: int) -> list[np.ndarray]:
+        return [self._lanes[channel // 2, :n, channel % 2] for channel in range(first, first + self.sources.n_channels)]
 
     def load(self, start: int, stop: int, n_own: int) -> Summary:
-        """Read samples `start` to `stop` into the first rows, zeros behind; summarise the first `n_own` of them.
+        """Read samples `start` to `stop` into the first columns, zeros behind; summarise the first `n_own` of them.
 
         Raises InputError at a sample that is not finite.
         """
         n, heard = stop - start, np.zeros(len(self.sources.estimates), bool)
         for number, signal in enumerate(self.sources.references):
-            self._columns[:n, self.sources.channels(number)] = signal.read(start, n).T
+            self._fill(self.reference(number, n), signal.read(start, n))
         for number, estimate in enumerate(self.sources.estimates):
-            columns = self._differences[:n, self.sources.channels(number)]
             n_read = min(n, max(0, estimate.signal.n_samples - start))
-            columns[:n_read] = estimate.signal.read(start, n_read).T if n_read else 0.0
-            columns[n_read:] = 0.0
-            heard[number] = _is_heard(columns[:n_own])
+            channels = self.difference(number, n)
+            if n_read:
+                self._fill([channel[:n_read] for channel in channels], estimate.signal.read(start, n_read))
+            for channel in channels:
+                channel[n_read:] = 0.0
+            heard[number] = _is_heard([channel[:n_own] for channel in channels])
             for part in estimate.parts:
-                columns -= self._columns[:n, self.sources.channels(part)]
-        self.pairs[n:] = 0
+                self._subtract(channels, self.reference(part, n))
+        self.pairs[:, n:] = 0
+        self._own = (0, self._own[1])
         return self._summary(start, n_own, heard)
 
+    def _fill(self, channels: list[np.ndarray], block: np.ndarray) -> None:
+        pair = _as_pair(channels)
+        if pair is not None and block.T.flags.c_contiguous:  # interleaved stereo, as files hold it: one copy
+            pair[:] = block.T
+        else:
+            for channel, samples in zip(channels, block, strict=True):
+                channel[:] = samples
+
+    def _subtract(self, channels: list[np.ndarray], others: list[np.ndarray]) -> None:
+        pair, other = _as_pair(channels), _as_pair(others)
+        if pair is not None and other is not None:
+            pair -= other
+        else:
+            for channel, samples in zip(channels, others, strict=True):
+                channel -= samples
+
+    def energy(self, n: int) -> np.ndarray:
+        """Return the energy of each channel (2 n_pairs,), those that fill up pairs included, over the first `n` samples."""
+        if n != self._own[0]:
+            self._own = (n, np.array([channel @ channel for lanes in self._lanes for channel in lanes[:n].T]))
+        return self._own[1]
+
     def _summary(self, start: int, n_own: int, estimate_heard: np.ndarray) -> Summary:
-        sources = self.sources
-        energy = np.einsum("nc,nc->c", self._columns[:n_own], self._columns[:n_own])
+        sources, energy = self.sources, self.energy(n_own)
         if not np.isfinite(energy).all():
             self._refuse(start, n_own)
         source_energy, source_heard = np.empty(len(sources.estimates)), np.empty(len(sources.estimates), bool)
         for number, estimate in enumerate(sources.estimates):
-            parts = [self._columns[:n_own, sources.channels(part)] for part in estimate.parts]
-            source = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
-            source_heard[number] = _is_heard(source)
-            alone = len(parts) == 1
-            source_energy[number] = energy[sources.channels(estimate.parts[0])].sum() if alone else np.einsum("nc,nc->", source, source)
+            images = [self.reference(part, n_own) for part in estimate.parts]
+            image = images[0] if len(images) == 1 else [np.sum(channels, axis=0) for channels in zip(*images, strict=True)]
+            source_heard[number] = _is_heard(image)
+            alone = energy[sources.channels(estimate.parts[0])].sum()
+            source_energy[number] = alone if len(images) == 1 else sum(channel @ channel for channel in image)
         n_references = len(sources.references) * sources.n_channels
         differences = energy[2 * self.n_reference_pairs :][: len(sources.estimates) * sources.n_channels]
         difference_energy = differences.reshape(-1, sources.n_channels).sum(axis=1)
@@ -128,9 +163,9 @@ class Loader:
 
     def _refuse(self, start: int, n_own: int) -> None:
         for number, name in enumerate(self.sources.names):
-            _require_finite(self._columns[:n_own, self.sources.channels(number)], start, f"Reference {name}")
+            _require_finite(self.reference(number, n_own), start, f"Reference {name}")
         for number, estimate in enumerate(self.sources.estimates):
-            _require_finite(self._differences[:n_own, self.sources.channels(number)], start, f"Estimate of {estimate.name}")
+            _require_finite(self.difference(number, n_own), start, f"Estimate of {estimate.name}")
         raise InputError(f"Samples from {start} on are too large: the sum of their squares is not a finite number.")
 
 
@@ -140,12 +175,20 @@ def scenario_silence(summaries: Sequence[Summary], estimates: Sequence[int]) -> 
     return np.array([not (s.source_heard[chosen].all() and s.estimate_heard[chosen].all()) for s in summaries])
 
 
-def _is_heard(samples: np.ndarray) -> bool:
-    """Whether the sum over channels of (n, n_channels) is anything but zero at any sample: museval's test."""
-    return bool(samples[:PEEK].sum(axis=1).any()) or bool(samples[PEEK:].sum(axis=1).any())
+def _as_pair(channels: list[np.ndarray]) -> np.ndarray | None:
+    """Return two channels that lie side by side in the buffer as (n, 2) floats in one piece; None for any others."""
+    if len(channels) != 2 or channels[1].ctypes.data - channels[0].ctypes.data != channels[0].itemsize:
+        return None
+    return np.lib.stride_tricks.as_strided(channels[0], (len(channels[0]), 2), (channels[0].strides[0], channels[0].itemsize))
 
 
-def _require_finite(samples: np.ndarray, start: int, name: str) -> None:
-    finite = np.isfinite(samples).all(axis=1)
+def _is_heard(channels: Sequence[np.ndarray]) -> bool:
+    """Whether the sum of channels (n,) is anything but zero at any sample: museval's test."""
+    peeked = sum(channel[:PEEK] for channel in channels)
+    return bool(np.any(peeked)) or bool(np.any(sum(channel[PEEK:] for channel in channels)))
+
+
+def _require_finite(channels: list[np.ndarray], start: int, name: str) -> None:
+    finite = np.isfinite(channels).all(axis=0)
     if not finite.all():
         raise InputError(f"{name}: holds a sample that is not finite, the first at sample {start + int(np.argmin(finite))}.")

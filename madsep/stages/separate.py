@@ -74,8 +74,8 @@ def separate_song(separator: Separator, song: Path, folder: Path) -> None:
     """
     rate_hz = separator.checkpoint.recipe.front_end.sample_rate_hz
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        decoded = tempfile.TemporaryDirectory(prefix=".decoded-", dir=folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        decoded = tempfile.TemporaryDirectory(prefix=".decoded-", dir=folder.parent)
     except OSError as error:
         raise (write_error(folder, error) or error) from None
     with decoded as scratch:

@@ -50,7 +50,7 @@ def write_submission(sources: Sources, recipe: Recipe, authors: Mapping[str, str
         write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
         faults = check_submission(new)
         if faults:
-            raise InputError("\n".join([f"{folder}: not written, {len(faults)} faults:", *faults]))
+            raise InputError("\n".join([f"{folder}: not written, {len(faults)} to mend:", *faults]))
 
 
 class _new_folder:
