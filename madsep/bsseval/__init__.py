@@ -1,1 +1,40 @@
-"""An exact and fast BSSEval v4."""
+"""BSSEval v4 and v3 (images), exact and fast: a scoring engine that gives museval 0.4.1's numbers.
+
+    bss_eval            arrays in, SDR, ISR, SIR and SAR frame by frame out; museval's arguments
+    score_track         one track by target names, from arrays, memory maps or wav files, in museval's JSON layout; `scores_text` writes it
+    TrackScorer         the same for several systems on one track
+    frame_sdr           SDR alone, in a fraction of the time
+    eval_mus_track, eval_mus_dir        drop-ins for museval's
+
+Vincent, Gribonval, Fevotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006; Stoeter, Liutkus, Ito, "The
+2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
+"""
+
+from madsep.bsseval.compatible import TrackScores, eval_mus_dir, eval_mus_track
+from madsep.bsseval.engine import BssEvalWarning, Scorer, Settings, bss_eval
+from madsep.bsseval.scores import SISEC18, Scoring, TrackScorer, score_track, scores_text
+from madsep.bsseval.sdr import frame_sdr
+from madsep.bsseval.signals import ArraySignal, Signal, SumSignal, WavSignal, as_signal
+from madsep.bsseval.stretches import Estimate
+
+__all__ = [
+    "SISEC18",
+    "ArraySignal",
+    "BssEvalWarning",
+    "Estimate",
+    "Scorer",
+    "Scoring",
+    "Settings",
+    "Signal",
+    "SumSignal",
+    "TrackScorer",
+    "TrackScores",
+    "WavSignal",
+    "as_signal",
+    "bss_eval",
+    "eval_mus_dir",
+    "eval_mus_track",
+    "frame_sdr",
+    "score_track",
+    "scores_text",
+]

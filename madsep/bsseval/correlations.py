@@ -60,33 +60,37 @@ class Workspace:
         self.extended = np.zeros((n_blocks, n_fft + PADDING, n_extended), complex)[:, :n_fft]
         self._product = np.empty((n_fft, 2 * n_plain, n_extended), complex)
 
-    def lags(self, n_lags: int, gains: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+    def lags(self, n_lags: int, energy: np.ndarray) -> np.ndarray:
         """Return correlations (n_lags, 2 n_plain, 2 n_extended) summed over blocks, and leave the blocks overwritten.
 
-        `gains` are powers of two for each channel of `plain` and of `extended`, applied before the FFTs and taken out after them.
+        `energy` (2 n_pairs,) is that of the channels of all pairs, of which the first are in `plain` and the last in `extended`; zero
+        only for a channel without any sample but zero. The rounding of a pair's FFT is relative to its louder channel: channels far apart
+        are brought together by powers of two, and silent ones get zeros, not the rounding of the other.
         """
         n_plain = self.plain.shape[2]
-        if gains is not None:
-            self._scale(gains)
+        energies = energy[: 2 * n_plain], energy[-2 * self.extended.shape[2] :]
+        gains = [balancing_gains(one) for one in energies]
+        for blocks, gain in zip((self.plain, self.extended), gains, strict=True):
+            if gain is not None:
+                blocks.real *= gain[0::2]
+                blocks.imag *= gain[1::2]
         plain, extended = transform(self.plain, axis=1), transform(self.extended, axis=1).transpose(1, 0, 2)
         np.matmul(plain[:, :1].transpose(1, 2, 0), extended[:1], out=self._product[:1, n_plain:])
         np.matmul(plain[:, :0:-1].transpose(1, 2, 0), extended[1:], out=self._product[1:, n_plain:])
         np.conjugate(plain, out=plain)
         np.matmul(plain.transpose(1, 2, 0), extended, out=self._product[:, :n_plain])
         lags = lags_of(self._product, n_lags)
-        return lags if gains is None else lags / np.outer(*gains)
-
-    def _scale(self, gains: tuple[np.ndarray, np.ndarray]) -> None:
-        for blocks, gain in zip((self.plain, self.extended), gains, strict=True):
-            blocks.real *= gain[0::2]
-            blocks.imag *= gain[1::2]
+        if gains[0] is not None:
+            lags /= gains[0][:, None]
+        if gains[1] is not None:
+            lags /= gains[1]
+        lags[:, energies[0] == 0] = 0.0
+        lags[:, :, energies[1] == 0] = 0.0
+        return lags
 
 
 def balancing_gains(energy: np.ndarray) -> np.ndarray | None:
-    """Return powers of two (2 n_pairs,) that bring the channels of each pair to like energies; None where all are alike enough.
-
-    The rounding of a pair's FFT is relative to the louder channel. A silent channel needs no gain.
-    """
+    """Return powers of two (2 n_pairs,) that bring the channels of each pair to like energies; None where all are alike enough."""
     pairs = np.where(energy > 0, energy, np.nan).reshape(-1, 2)
     if not (np.nanmax(pairs, axis=1, initial=0) > UNBALANCED * np.nanmin(pairs, axis=1, initial=np.inf)).any():
         return None
@@ -109,7 +113,7 @@ class LagCorrelator:
     def lags(self, pairs: np.ndarray, energy: np.ndarray) -> np.ndarray:
         """Return correlations (n_lags, 2 n_plain, 2 n_extended) of the first `n_plain` pairs with the last `n_extended` of them all.
 
-        `pairs` is (n_pairs, n_columns); `energy` that of each channel (2 n_pairs,), zero only for those without any sample but zero.
+        `pairs` is (n_pairs, n_columns); `energy` that of each channel (2 n_pairs,), as `Workspace.lags` takes it.
         """
         work = self._workspace
         n_blocks, n_fft, n_plain = work.plain.shape
@@ -119,8 +123,4 @@ class LagCorrelator:
         pair, sample = pairs.strides
         shape, strides = (n_blocks, n_fft, len(pairs) - first), (self._block * sample, sample, pair)
         work.extended[:] = np.lib.stride_tricks.as_strided(pairs[first:], shape, strides, writeable=False)
-        gains = balancing_gains(energy)
-        lags = work.lags(self._n_lags, None if gains is None else (gains[: 2 * n_plain], gains[2 * first :]))
-        lags[:, energy[: 2 * n_plain] == 0] = 0.0  # not the rounding of the channel that shared the FFT
-        lags[:, :, energy[2 * first :] == 0] = 0.0
-        return lags
+        return work.lags(self._n_lags, energy)

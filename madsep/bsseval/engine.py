@@ -11,7 +11,7 @@ from madsep.bsseval import direct, energies
 from madsep.bsseval.filters import Solution, System, solve_all
 from madsep.bsseval.framing import Frame, frames
 from madsep.bsseval.passes import Correlations, FrameCorrelator, correlate, correlate_frame
-from madsep.bsseval.signals import Signal
+from madsep.bsseval.signals import Signal, as_signal
 from madsep.bsseval.stretches import Estimate, Sources, scenario_silence
 from madsep.errors import InputError
 
@@ -37,6 +37,32 @@ class Settings:
     framewise_filters: bool = False
     n_threads: int = 1
     device: str | None = None
+
+
+def bss_eval(
+    references: Sequence[np.ndarray] | np.ndarray,
+    estimates: Sequence[np.ndarray] | np.ndarray,
+    window: float,
+    hop: float,
+    filters_len: int = 512,
+    framewise_filters: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return SDR, ISR, SIR and SAR in dB, each (n_sources, n_frames): `museval.metrics.bss_eval` without its permutations.
+
+    `references` and `estimates` have shape (n_sources, n_samples, n_channels) or (n_sources, n_samples), or are sequences of
+    (n_samples, n_channels); any real type, memory maps too. Shorter estimates are padded with zeros, longer ones cut. `window` and `hop`
+    are in samples; an infinite window is the whole signal. `framewise_filters` gives BSS Eval v3: filters of each frame's own.
+
+    NaN in frames where any reference or estimate is silent throughout. Raises InputError for shapes that do not fit, for a sample that is
+    not finite and for a source that is silent from beginning to end; warns with BssEvalWarning where scores say little.
+    """
+    if len(references) != len(estimates):
+        raise InputError(f"{len(references)} references and {len(estimates)} estimates: expected as many of both.")
+    names = [f"source {number + 1}" for number in range(len(references))]
+    scorer = Scorer(names, [as_signal(one) for one in references], Settings(window, hop, filters_len, framewise_filters))
+    made = [Estimate(name, as_signal(one), (number,)) for number, (name, one) in enumerate(zip(names, estimates, strict=True))]
+    sdr, isr, sir, sar = scorer.score(made, [tuple(range(len(made)))])[0]
+    return sdr, isr, sir, sar
 
 
 class Scorer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.fft
 
-from madsep.bsseval.correlations import LagCorrelator, Workspace, balancing_gains
+from madsep.bsseval.correlations import LagCorrelator, Workspace
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
@@ -68,24 +68,15 @@ class BorderCorrelator:
         """Return summed lags for at most RUN borders, given as (first sample of the tile that ends there, border)."""
         pairs, reach, work = self._loader.pairs, self.n_lags - 1, self._workspace
         work.plain[:] = work.extended[:] = 0
+        energy = np.zeros(2 * len(pairs))
         for number, (tile_start, border) in enumerate(borders):
             start, stop = max(tile_start, border - reach), min(border + reach, self.sources.n_samples)
             self._loader.load(start, stop, stop - start)
+            energy = energy + self._loader.energy(stop - start)
             n_before = border - start
             work.plain[number, reach - n_before : reach] = pairs[: work.plain.shape[2], :n_before].T
             work.extended[number, reach : reach + stop - border] = pairs[self._first_extended :, n_before : stop - start].T
-        return channels_only(work.lags(self.n_lags, self._gains()), self.sources, self.with_references)
-
-    def _gains(self) -> tuple[np.ndarray, np.ndarray] | None:
-        energies = [np.stack([np.sum(x.real**2, (0, 1)), np.sum(x.imag**2, (0, 1))], axis=1) for x in self._blocks()]
-        found = [balancing_gains(energy.reshape(-1)) for energy in energies]
-        if found[0] is None and found[1] is None:
-            return None
-        plain, extended = (np.ones(e.size) if gain is None else gain for e, gain in zip(energies, found, strict=True))
-        return plain, extended
-
-    def _blocks(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._workspace.plain, self._workspace.extended
+        return channels_only(work.lags(self.n_lags, energy), self.sources, self.with_references)
 
 
 def pair_counts(sources: Sources) -> tuple[int, int]:
