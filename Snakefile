@@ -33,6 +33,10 @@ rule all:
             figure=["medians.html", "boxplots.svg"],
         ),
         expand("results/{system}/report/losses.svg", system=TRAINED),
+        expand(
+            "results/{system}/preview.txt",
+            system=SYSTEMS if SCORING["engine"] == "museval" else [],
+        ),
 
 
 onsuccess:

@@ -59,10 +59,24 @@ def separate(
 
 
 @app.command()
+def score(
+    references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
+    estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
+    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; tracks that have theirs are left out.")],
+    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
+    jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
+) -> None:
+    """Score estimates by BSSEval v4 and write museval's JSON files."""
+    from madsep.stages.score_folders import score_folders
+
+    score_folders(references, estimates, out, engine, jobs)
+
+
+@app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
     """Print SiSEC's table as CSV: the median over tracks of the median over frames."""
+    from madsep.medians import sisec_medians
     from madsep.scores import read_scores
-    from madsep.stages.aggregate import sisec_medians
 
     typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
 

@@ -1,6 +1,7 @@
 """description.md of a submission, after the campaign's template; the method's text is generated from the settings that ran."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from madsep.systems import Recipe
 
@@ -10,11 +11,14 @@ TARGETS = {
 }
 
 
-def describe(recipe: Recipe, authors: Mapping[str, str | None]) -> str:
-    """Return the text of description.md for `recipe`; `authors` gives authors, affiliations and contact, or None for each."""
+def describe(recipe: Recipe, scoring: Mapping[str, Any], authors: Mapping[str, str | None]) -> str:
+    """Return the text of description.md for `recipe`.
+
+    `scoring` is the engine and its audit; `authors` gives authors, affiliations and contact, or None for each.
+    """
     text = recipe.description
     names = authors["authors"] or f"Reproduction with madsep of the system by {text.original_authors}"
-    paragraphs = "\n\n".join((_front_end(recipe), _network(recipe), _training(recipe), _separation(recipe)))
+    paragraphs = "\n\n".join((_front_end(recipe), _network(recipe), _training(recipe), _separation(recipe), _scoring(scoring)))
     references = "\n\n".join(f"{number} {reference}" for number, reference in enumerate(text.references, start=1))
     return f"""# {recipe.short_name} <!-- Your submission short name in <=4 characters -->
 {names} <!-- Authors -->
@@ -95,6 +99,17 @@ def _separation(recipe: Recipe) -> str:
     )
     framing = "every frame is estimated" if separation.framing == "full" else "the last incomplete batch of sequences is left silent"
     return f"Separation: each channel alone, {phase}; {framing}.{latent} Accompaniment: mixture minus vocals in the time domain."
+
+
+def _scoring(scoring: Mapping[str, Any]) -> str:
+    by_museval = "museval (BSSEval v4, window and hop of 1 s)"
+    if scoring["engine"] == "museval":
+        return f"Scores: {by_museval}."
+    text = f"Scores: madsep's own engine, which gives the numbers of {by_museval}"
+    differences = scoring.get("audit_by_museval", {}).get("worst_difference_db", {})
+    if not differences:
+        return f"{text}."
+    return f"{text}; museval scored {len(differences)} tracks again and differed by at most {max(differences.values()):.1e} dB."
 
 
 def _yes(value: bool) -> str:

@@ -27,8 +27,12 @@ def read_scores(folder: Path) -> pd.DataFrame:
     Raises InputError when the folder is missing, holds no JSON, holds some beside `test/` and in it, or when a file
     is not museval's layout.
     """
-    paths = score_files(folder)
-    rows = [(path.stem, *row) for path in paths for row in _track_rows(path)]
+    return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
+
+
+def read_track(path: Path) -> pd.DataFrame:
+    """Read one file as `read_scores` does. Raises InputError when it is not museval's layout."""
+    rows = [(path.stem, *row) for row in _track_rows(path)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
 

@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madsep.errors import InputError
+from madsep.medians import format_table, sisec_medians, track_medians
 from madsep.scores import read_scores
-from madsep.stages.aggregate import (
-    aggregate,
-    format_table,
-    sisec_medians,
-    summarise,
-    summarise_global,
-    track_medians,
-)
+from madsep.stages.aggregate import aggregate, summarise, summarise_global
 
 ONE_METRIC = ["track", "target", "metric", "time", "duration", "score"]
 

@@ -9,6 +9,7 @@ from madsep.description import describe
 from madsep.submission_check import check_submission
 from madsep.systems import Recipe, load_recipe, recipe_names
 
+SCORING = {"engine": "museval"}
 NOBODY = {"authors": None, "affiliations": None, "contact": None}
 SOMEBODY = {"authors": "Ada Lovelace, Charles Babbage", "affiliations": "Analytical Engines", "contact": "ada@example.org"}
 PLATEAU = {"plateau": {"factor": 0.5, "patience": 7, "first_epoch": 2}}
@@ -29,17 +30,17 @@ def faults(folder: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("name", recipe_names())
 def test_the_campaigns_template_is_kept(tmp_path: Path, name: str, authors: dict[str, str | None]) -> None:
     chosen = load_recipe(name, {})
-    assert faults(tmp_path / chosen.short_name, describe(chosen, authors)) == []
+    assert faults(tmp_path / chosen.short_name, describe(chosen, SCORING, authors)) == []
 
 
 def test_the_check_itself_would_see_a_fault(tmp_path: Path) -> None:
-    text = describe(recipe(), NOBODY)
+    text = describe(recipe(), SCORING, NOBODY)
     assert faults(tmp_path / "MDLX", text) != []
     assert faults(tmp_path / "MDL1", text.replace("## Method", "## Methods")) != []
 
 
 def test_authors_are_those_given_or_the_originals_with_the_word_reproduction() -> None:
-    given, original = describe(recipe(), SOMEBODY), describe(recipe(), NOBODY)
+    given, original = describe(recipe(), SCORING, SOMEBODY), describe(recipe(), SCORING, NOBODY)
     assert all(value in given for value in SOMEBODY.values())
     assert "Reproduction" not in given and "Mimilakis and Konstantinos Drossos <!-- Authors -->" not in given
     assert "Reproduction with madsep of the system by Stylianos Ioannis Mimilakis and Konstantinos Drossos" in original
@@ -92,7 +93,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("section", "values"), CHANGES)
 def test_a_changed_setting_changes_the_text(section: str, values: dict[str, Any]) -> None:
-    changed, plain = describe(recipe(section, **values), NOBODY), describe(recipe(), NOBODY)
+    changed, plain = describe(recipe(section, **values), SCORING, NOBODY), describe(recipe(), SCORING, NOBODY)
     assert changed != plain
     for value in values.values():
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -126,11 +127,11 @@ def test_every_setting_is_among_those_tested(section: str) -> None:
     ],
 )
 def test_the_text_says_what_runs(section: str, values: dict[str, Any], said: str) -> None:
-    assert said in describe(recipe(section, **values), NOBODY)
+    assert said in describe(recipe(section, **values), SCORING, NOBODY)
 
 
 def test_the_published_sizes_stand_in_mdl1s_text() -> None:
-    text = describe(recipe(), NOBODY)
+    text = describe(recipe(), SCORING, NOBODY)
     for said in (
         "44100 Hz",
         "2049 samples divided by sqrt(4096)",
@@ -139,3 +140,9 @@ def test_the_published_sizes_stand_in_mdl1s_text() -> None:
         "n_encoder_bins 744",
     ):
         assert said in text
+
+
+def test_the_engine_and_its_audit_are_told() -> None:
+    assert "Scores: museval (BSSEval v4, window and hop of 1 s)." in describe(recipe(), SCORING, NOBODY)
+    audited = {"engine": "fast", "audit_by_museval": {"worst_difference_db": {"A - B": 2e-6, "C - D": 1e-5}}}
+    assert "museval scored 2 tracks again and differed by at most 1.0e-05 dB" in describe(recipe(), audited, NOBODY)

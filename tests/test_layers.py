@@ -12,14 +12,14 @@ LAYERS = (
     ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval"),
     (
         *("tracks", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),
-        *("submission_check", "description"),
+        *("submission_check", "description", "medians", "stems", "engines", "estimates"),
     ),
     ("stages", "doctor"),
     ("cli",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STEM_READERS = {"musdb", "museval", "stempeg"}
-MAY_READ_STEMS = {"stages/prepare.py", "stages/score.py", "tracks.py"}
+MAY_READ_STEMS = {"stems.py", "engines.py", "tracks.py"}
 WITHOUT_TORCH = {
     *("tracks.py", "doctor.py", "scores.py", "score_check.py", "submission_check.py"),
     *("stages/aggregate.py", "stages/submission.py", "stages/report.py"),

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import musdb
@@ -13,14 +14,29 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
 
+from madsep.engines import museval_text
 from madsep.errors import InputError
+from madsep.estimates import Estimates
 from madsep.files import read_json
 from madsep.stages.prepare import prepare
-from madsep.stages.score import Job, global_sdr, museval_json, score, si_sdr
+from madsep.stages.score import audit, global_sdr, preview, score, si_sdr, worst_difference_db
 from madsep.tracks import Track
 
 NAME = "Artist & Co. - It's (Mine)"
 TARGETS = ("vocals", "accompaniment")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One track to score, and the table that says it is done."""
+
+    prepared: list[Path]
+    slugs: list[str]
+    folder: Path | None
+    table: Path
+
+    def run(self, engine: str = "museval") -> None:
+        score(Estimates(self.prepared, self.slugs, self.folder), self.table, engine, 1)
 
 
 def set_up(tmp_path: Path, stems: dict[str, np.ndarray], estimates: dict[str, np.ndarray]) -> Job:
@@ -48,12 +64,13 @@ def frames(job: Job, target: str) -> list[dict[str, float]]:
     return [frame["metrics"] for frame in found["frames"]]
 
 
-def test_scores_are_musevals_own_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["museval", "fast"])
+def test_scores_are_musevals_own_bytes(tmp_path: Path, engine: str) -> None:
     stems = noise_stems(1, 2.4)
     stems["vocals"][:RATE_HZ] = 0  # museval drops this frame
     stems["mixture"] = sum(stems[name] for name in ("vocals", "drums", "bass", "other"))
     job = set_up(tmp_path, stems, imperfect(stems))
-    score(job, 1)
+    job.run(engine)
     (track,) = musdb.DB(root=str(tmp_path / "musdb"), is_wav=True, subsets="test").tracks
     estimates = {target: sf.read(tmp_path / "estimates/test" / NAME / f"{target}.wav")[0] for target in TARGETS}
     truth = museval.eval_mus_track(track, estimates)
@@ -70,7 +87,7 @@ def test_regression_file_of_museval(shared: Path, tmp_path: Path) -> None:
     np.random.seed(0)  # as museval's own test draws them
     shape = references["vocals"].T.shape
     estimates = {target: np.random.random(shape).T for target in TARGETS}
-    found = json.loads(museval_json(track.name, references, estimates, RATE_HZ))
+    found = json.loads(museval_text(track.name, references, estimates, RATE_HZ, 1))
     truth = read_json(data / "museval-regression.json")
     assert [target["name"] for target in found["targets"]] == [target["name"] for target in truth["targets"]] == list(TARGETS)
     for target, expected in zip(found["targets"], truth["targets"], strict=True):
@@ -84,7 +101,7 @@ def test_framewise_sdr_is_the_closed_form(tmp_path: Path) -> None:
     stems = noise_stems(2, 3.0)
     estimates = imperfect(stems)
     job = set_up(tmp_path, stems, estimates)
-    score(job, 1)
+    job.run()
     references = {"vocals": stems["vocals"], "accompaniment": stems["mixture"] - stems["vocals"]}
     for target in TARGETS:
         reference, error = (x.astype(float) for x in (references[target], references[target] - estimates[target]))
@@ -96,7 +113,7 @@ def test_framewise_sdr_is_the_closed_form(tmp_path: Path) -> None:
 def test_unprocessed_mixture_as_every_target(tmp_path: Path) -> None:
     stems = noise_stems(3, 1.0)
     job = set_up(tmp_path, stems, {})
-    score(Job(job.prepared, job.slugs, None, job.table), 1)
+    Job(job.prepared, job.slugs, None, job.table).run()
     voice, rest = stems["vocals"].astype(float), (stems["mixture"] - stems["vocals"]).astype(float)
     expected = 10 * np.log10(np.sum(voice**2) / np.sum(rest**2))
     assert frames(job, "vocals")[0]["SDR"] == pytest.approx(expected, abs=1e-5)
@@ -136,7 +153,7 @@ def test_a_silent_reference_is_refused(tmp_path: Path, silent: str) -> None:
     stems["mixture"] = sum(stems[name] for name in ("vocals", "drums", "bass", "other"))
     job = set_up(tmp_path, stems, imperfect(noise_stems(4, 0.5)))
     with pytest.raises(InputError, match=rf"It's \(Mine\): the {silent} reference is silent throughout"):
-        score(job, 1)
+        job.run()
     assert not job.table.parent.exists()
 
 
@@ -144,7 +161,7 @@ def test_a_silent_estimate_gives_nan_frames_and_a_warning(tmp_path: Path, caplog
     stems = noise_stems(5, 2.0)
     job = set_up(tmp_path, stems, imperfect(stems) | {"vocals": np.zeros_like(stems["vocals"])})
     with caplog.at_level(logging.WARNING, "madsep"):
-        score(job, 1)
+        job.run()
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         f"{NAME}: the estimate of vocals is silent throughout; every frame is NaN"
     ]
@@ -158,7 +175,7 @@ def test_a_frame_with_a_silent_estimate_is_nan_for_both_targets(tmp_path: Path) 
     estimates = imperfect(stems)
     estimates["vocals"][RATE_HZ:] = 0
     job = set_up(tmp_path, stems, estimates)
-    score(job, 1)
+    job.run()
     for target in TARGETS:
         values = np.array([list(metrics.values()) for metrics in frames(job, target)])
         np.testing.assert_array_equal(np.isnan(values).all(axis=1), [False, True])
@@ -167,7 +184,7 @@ def test_a_frame_with_a_silent_estimate_is_nan_for_both_targets(tmp_path: Path) 
 def test_half_a_second_is_one_frame(tmp_path: Path) -> None:
     stems = noise_stems(7, 0.5)
     job = set_up(tmp_path, stems, imperfect(stems))
-    score(job, 1)
+    job.run()
     assert [len(frames(job, target)) for target in TARGETS] == [1, 1]
     assert np.isfinite(list(frames(job, "vocals")[0].values())).all()
 
@@ -188,7 +205,7 @@ def test_bad_estimates_are_refused(tmp_path: Path, change, message: str) -> None
     job = set_up(tmp_path, stems, imperfect(stems))
     change(tmp_path / "estimates/test" / NAME)
     with pytest.raises(InputError, match=message):
-        score(job, 1)
+        job.run()
     assert not job.table.parent.exists()
 
 
@@ -197,7 +214,7 @@ def test_training_tracks_are_not_scored(tmp_path: Path) -> None:
     manifest = job.prepared[0]
     manifest.write_text(manifest.read_text().replace('"subset": "test"', '"subset": "train"'))
     with pytest.raises(InputError, match="is a train track; expected test tracks only"):
-        score(job, 1)
+        job.run()
 
 
 @pytest.mark.parametrize(
@@ -213,5 +230,51 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "write_text", fail)
     with pytest.raises(InputError, match=rf"test001\.json: {message}"):
-        score(job, 1)
+        job.run()
     assert [path for path in job.table.parent.rglob("*") if path.is_file()] == []
+
+
+def fast_job(tmp_path: Path) -> tuple[Job, Estimates]:
+    """A track of two seconds that the fast engine has scored."""
+    stems = noise_stems(3, 2.0)
+    job = set_up(tmp_path, stems, imperfect(stems))
+    job.run("fast")
+    return job, Estimates(job.prepared, job.slugs, job.folder)
+
+
+def test_audit_finds_the_fast_engine_right(tmp_path: Path) -> None:
+    job, estimates = fast_job(tmp_path)
+    audit(estimates, job.table.parent / "test", tmp_path / "audit.json", 1)
+    (worst,) = read_json(tmp_path / "audit.json")["worst_difference_db"].values()
+    assert worst <= 1e-5
+
+
+@pytest.mark.parametrize("change", [2e-4, float("nan")])
+def test_audit_stops_at_a_score_that_is_not_musevals(tmp_path: Path, change: float) -> None:
+    job, estimates = fast_job(tmp_path)
+    path = job.table.parent / "test/test001.json"
+    document = read_json(path)
+    document["targets"][1]["frames"][1]["metrics"]["SIR"] += change
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"It's \(Mine\): the fast engine differs from museval by (2.0e-04|inf) dB; at most 1e-04 dB"):
+        audit(estimates, path.parent, tmp_path / "audit.json", 1)
+    assert not (tmp_path / "audit.json").exists()
+
+
+def test_worst_difference_is_the_largest_over_frames_targets_and_metrics(tmp_path: Path) -> None:
+    job, _ = fast_job(tmp_path)
+    path = job.table.parent / "test/test001.json"
+    document = read_json(path)
+    document["targets"][0]["frames"][1]["metrics"]["SAR"] -= 0.5
+    document["targets"][1]["frames"][0]["metrics"]["SDR"] += 0.25
+    (tmp_path / "changed.json").write_text(json.dumps(document))
+    assert worst_difference_db(path, tmp_path / "changed.json") == pytest.approx(0.5)
+    assert worst_difference_db(path, path) == 0
+
+
+def test_preview_shows_the_medians_of_the_scores(tmp_path: Path) -> None:
+    job, estimates = fast_job(tmp_path)
+    preview(estimates, tmp_path / "preview.txt", 1)
+    median = np.median([frame["SDR"] for frame in frames(job, "vocals")])
+    (line,) = (line for line in (tmp_path / "preview.txt").read_text().splitlines() if "vocals" in line and "SDR" in line)
+    assert f"{median:.2f}" in line

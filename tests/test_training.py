@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import SIZES, tiny_recipe
+from tiny import SIZES, Identity, tiny_recipe
 
 from madsep import checkpoint
 from madsep.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint
@@ -29,13 +29,14 @@ from madsep.systems import Recipe, load_recipe
 from madsep.training.loop import HISTORY, Loop, write_events
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
+from madsep.training.validation import validation_sdr
 
 N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
 EACH_STEP = -1.0  # save_every_s
 NEVER = 1e9
 OUTPUTS = ["history.csv", "tensorboard", "weights.safetensors"]  # of a finished run: no state is left
 HELD_OUT = {"validation": True, "selection": "best"}
-COLUMNS = ["epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss"]
+COLUMNS = ["epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss", "validation_sdr"]
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +290,33 @@ def test_held_out_tracks_do_not_train(manifest: Path, tmp_path: Path) -> None:
     alone = run(tiny_recipe(), without, tmp_path / "alone")
     held_out = run(tiny_recipe(training={"validation": True}), manifest, tmp_path / "held_out", held_out=("Artist - 2",))
     assert all(torch.equal(tensor, weights(held_out)[name]) for name, tensor in weights(alone).items())
+
+
+def test_validation_sdr_is_musevals(manifest: Path) -> None:
+    """Of a network that estimates the mixture itself: museval's SDR of the mixture as voice, and of silence-free frames only."""
+    import museval
+
+    recipe = tiny_recipe()
+    held_out = Sequences(entries_of(manifest)[:2], recipe.segments, 3, Stft(recipe.front_end))
+    medians = []
+    for prepared in held_out.signals:
+        mixture, voice = (part.T.astype(np.float64) for part in prepared[:2])
+        references, estimates = [voice, mixture - voice], [mixture, 1e-4 * mixture]
+        medians.append(np.nanmedian(museval.evaluate(references, estimates, win=44_100, hop=44_100)[0][0]))
+    identity = Identity(recipe.segments.n_context)
+    found = validation_sdr(recipe, AlmostIdentity(identity), held_out, torch.device("cpu"))
+    assert found == pytest.approx(np.median(medians), abs=1e-3)
+
+
+class AlmostIdentity(torch.nn.Module):
+    """Estimates a little less than the mixture, so that the accompaniment is not silent."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__()
+        self.identity = identity
+
+    def forward(self, mixture: torch.Tensor, latent_threshold: float) -> Any:
+        return self.identity((1 - 1e-5) * mixture, latent_threshold)
 
 
 def test_best_keeps_the_best_epochs_weights(tmp_path: Path) -> None:

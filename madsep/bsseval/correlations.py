@@ -14,14 +14,15 @@ The cross spectra of a stretch's blocks add up before the one inverse FFT.
 """
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import scipy.fft
 
-from madsep.bsseval.fft import transform
+from madsep.bsseval.fft import transform_into
 
-MAX_BLOCKS = 32  # blocks of one stretch: what longer frames are cut to
-PADDING = 4  # points between blocks, so that a frequency's values in all blocks do not compete for the same lines of the cache
+MAX_BLOCKS = 31  # blocks of one stretch: what longer frames are cut to; odd, as powers of two are strides that caches dislike
 UNBALANCED = 1 << 24  # energies of a pair's channels further apart (72 dB) than this are brought together before they share an FFT
 
 
@@ -35,92 +36,109 @@ def block_plan(length: int, n_lags: int) -> tuple[int, int, int]:
     return n_fft, math.ceil(length / n_blocks), n_blocks
 
 
-def lags_of(spectrum: np.ndarray, n_lags: int) -> np.ndarray:
-    """Return real correlations (n_lags, 2 p, 2 q) at lags 0 ... n_lags - 1 of summed cross spectra (n_fft, 2 p, q), overwritten."""
-    n_fft = len(spectrum)
-    sequences = transform(spectrum, axis=0, inverse=True)[:n_lags]
-    n_pairs, n_extended = sequences.shape[1] // 2, sequences.shape[2]
+def lags_of_sequences(sequences: np.ndarray) -> np.ndarray:
+    """Return real correlations (n_lags, 2 p, 2 q) from the complex ones (n_lags, 2 p, q): rows of conj(z), then rows of z."""
+    n_lags, n_rows, n_extended = sequences.shape
+    n_pairs = n_rows // 2
     total = sequences[:, :n_pairs] + sequences[:, n_pairs:]
     difference = sequences[:, :n_pairs] - sequences[:, n_pairs:]
     lags = np.empty((n_lags, n_pairs, 2, n_extended, 2))
     lags[:, :, 0, :, 0], lags[:, :, 0, :, 1] = total.real, total.imag
     lags[:, :, 1, :, 0], lags[:, :, 1, :, 1] = -difference.imag, difference.real
-    lags *= 0.5 / n_fft
-    return lags.reshape(n_lags, 2 * n_pairs, 2 * n_extended)
+    lags *= 0.5
+    return lags.reshape(n_lags, n_rows, 2 * n_extended)
 
 
-class Workspace:
-    """Room for `n_blocks` blocks of `n_plain` pairs against `n_extended`, kept from stretch to stretch.
+def balance(energy: np.ndarray, *groups: np.ndarray) -> np.ndarray | None:
+    """Bring the channels of pairs that are far apart to like energies, in place, and return the factors (2 n_pairs,) that did it.
 
-    `plain` (n_blocks, n_fft, n_plain) and `extended` (n_blocks, n_fft, n_extended) are filled by the caller, zeros included.
+    The rounding of a pair's FFT is relative to its louder channel. Factors are powers of two, so nothing else is rounded. None where
+    all channels are alike enough. `energy` (2 n_pairs,) is that of all channels; each of `groups` (its pairs, ...) holds the first or,
+    where it holds fewer than all and is not the first group, the last of these pairs.
     """
-
-    def __init__(self, n_blocks: int, n_fft: int, n_plain: int, n_extended: int) -> None:
-        self.plain = np.zeros((n_blocks, n_fft + PADDING, n_plain), complex)[:, :n_fft]
-        self.extended = np.zeros((n_blocks, n_fft + PADDING, n_extended), complex)[:, :n_fft]
-        self._product = np.empty((n_fft, 2 * n_plain, n_extended), complex)
-
-    def lags(self, n_lags: int, energy: np.ndarray) -> np.ndarray:
-        """Return correlations (n_lags, 2 n_plain, 2 n_extended) summed over blocks, and leave the blocks overwritten.
-
-        `energy` (2 n_pairs,) is that of the channels of all pairs, of which the first are in `plain` and the last in `extended`; zero
-        only for a channel without any sample but zero. The rounding of a pair's FFT is relative to its louder channel: channels far apart
-        are brought together by powers of two, and silent ones get zeros, not the rounding of the other.
-        """
-        n_plain = self.plain.shape[2]
-        energies = energy[: 2 * n_plain], energy[-2 * self.extended.shape[2] :]
-        gains = [balancing_gains(one) for one in energies]
-        for blocks, gain in zip((self.plain, self.extended), gains, strict=True):
-            if gain is not None:
-                blocks.real *= gain[0::2]
-                blocks.imag *= gain[1::2]
-        plain, extended = transform(self.plain, axis=1), transform(self.extended, axis=1).transpose(1, 0, 2)
-        np.matmul(plain[:, :1].transpose(1, 2, 0), extended[:1], out=self._product[:1, n_plain:])
-        np.matmul(plain[:, :0:-1].transpose(1, 2, 0), extended[1:], out=self._product[1:, n_plain:])
-        np.conjugate(plain, out=plain)
-        np.matmul(plain.transpose(1, 2, 0), extended, out=self._product[:, :n_plain])
-        lags = lags_of(self._product, n_lags)
-        if gains[0] is not None:
-            lags /= gains[0][:, None]
-        if gains[1] is not None:
-            lags /= gains[1]
-        lags[:, energies[0] == 0] = 0.0
-        lags[:, :, energies[1] == 0] = 0.0
-        return lags
-
-
-def balancing_gains(energy: np.ndarray) -> np.ndarray | None:
-    """Return powers of two (2 n_pairs,) that bring the channels of each pair to like energies; None where all are alike enough."""
     pairs = np.where(energy > 0, energy, np.nan).reshape(-1, 2)
     if not (np.nanmax(pairs, axis=1, initial=0) > UNBALANCED * np.nanmin(pairs, axis=1, initial=np.inf)).any():
         return None
-    return np.where(energy > 0, np.exp2(-np.round(np.log2(np.where(energy > 0, energy, 1.0)) / 2)), 1.0)
+    gains = np.where(energy > 0, np.exp2(-np.round(np.log2(np.where(energy > 0, energy, 1.0)) / 2)), 1.0)
+    for number, group in enumerate(groups):
+        chosen = (gains[: 2 * len(group)] if number == 0 else gains[-2 * len(group) :]).reshape(-1, 2, *[1] * (group.ndim - 1))
+        group.real *= chosen[:, 0]
+        group.imag *= chosen[:, 1]
+    return gains
+
+
+class Workspace:
+    """Room for the spectra of `n_blocks` blocks of `n_plain` pairs and of `n_extended`, frequencies first, kept from use to use."""
+
+    def __init__(self, n_blocks: int, n_fft: int, n_plain: int, n_extended: int) -> None:
+        self._plain = np.empty((n_fft, n_blocks, n_plain), complex)
+        self._extended = np.empty((n_fft, n_blocks, n_extended), complex)
+        self._product = np.empty((n_fft, 2 * n_plain, n_extended), complex)
+
+    def lags(self, plain: np.ndarray, extended: np.ndarray, n_lags: int) -> np.ndarray:
+        """Return correlations (n_lags, 2 n_plain, 2 n_extended) summed over blocks (n_pairs, n_blocks, n_fft) of either kind."""
+        n_plain = len(plain)
+        transform_into(self._plain.transpose(2, 1, 0), plain, axis=2)
+        transform_into(self._extended.transpose(2, 1, 0), extended, axis=2)
+        left = self._plain.swapaxes(1, 2)
+        np.matmul(left[:1], self._extended[:1], out=self._product[:1, n_plain:])
+        np.matmul(left[:0:-1], self._extended[1:], out=self._product[1:, n_plain:])
+        np.conjugate(self._plain, out=self._plain)
+        np.matmul(left, self._extended, out=self._product[:, :n_plain])
+        transform_into(self._product, self._product, axis=0, inverse=True)
+        lags = lags_of_sequences(self._product[:n_lags])
+        lags /= len(self._product)
+        return lags
+
+
+class Correlating(Protocol):
+    """A workspace of NumPy or of another library."""
+
+    def lags(self, plain: np.ndarray, extended: np.ndarray, n_lags: int) -> np.ndarray:
+        """See `Workspace.lags`."""
+        ...
+
+
+MakeWorkspace = Callable[[int, int, int, int], Correlating]  # from n_blocks, n_fft, n_plain, n_extended
+
+
+def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
+    """Take the factors of `balance` out of correlations, in place, and give silent channels zeros: not the rounding of their partner."""
+    rows, columns = slice(None, lags.shape[1]), slice(-lags.shape[2], None)
+    if gains is not None:
+        lags /= gains[rows, None]
+        lags /= gains[columns]
+    lags[:, energy[rows] == 0] = 0.0
+    lags[:, :, energy[columns] == 0] = 0.0
+    return lags
 
 
 class LagCorrelator:
     """Correlations of signal pairs, stretch by stretch, for frames of at most `length` samples.
 
-    `stretch` is the number of samples correlated at a time, `n_columns` the number looked at: those behind for the lags included.
+    `pairs` counts plain and extended ones. `stretch` is the number of samples correlated at a time, `n_columns` the number looked at:
+    those behind for the lags included.
     """
 
-    def __init__(self, n_plain: int, n_extended: int, n_lags: int, length: int) -> None:
-        self._n_lags = n_lags
+    def __init__(self, pairs: tuple[int, int], n_lags: int, length: int, make: MakeWorkspace = Workspace) -> None:
+        n_plain, n_extended = pairs
+        self._n_lags, self._n_extended = n_lags, n_extended
         n_fft, self._block, n_blocks = block_plan(length, n_lags)
         self.stretch = self._block * n_blocks
         self.n_columns = self.stretch - self._block + n_fft
-        self._workspace = Workspace(n_blocks, n_fft, n_plain, n_extended)
+        self._plain = np.zeros((n_plain, n_blocks, n_fft), complex)
+        self._workspace = make(n_blocks, n_fft, n_plain, n_extended)
 
     def lags(self, pairs: np.ndarray, energy: np.ndarray) -> np.ndarray:
         """Return correlations (n_lags, 2 n_plain, 2 n_extended) of the first `n_plain` pairs with the last `n_extended` of them all.
 
-        `pairs` is (n_pairs, n_columns); `energy` that of each channel (2 n_pairs,), as `Workspace.lags` takes it.
+        `pairs` is (n_pairs, n_columns) and may be overwritten; `energy` (2 n_pairs,) is that of each channel, zero only for those without
+        any sample but zero.
         """
-        work = self._workspace
-        n_blocks, n_fft, n_plain = work.plain.shape
-        first = len(pairs) - work.extended.shape[2]
-        work.plain[:, : self._block] = pairs[:n_plain, : self.stretch].reshape(n_plain, n_blocks, self._block).transpose(1, 2, 0)
-        work.plain[:, self._block :] = 0
+        gains = balance(energy, pairs)
+        n_plain, n_blocks, n_fft = self._plain.shape
+        self._plain[:, :, : self._block] = pairs[:n_plain, : self.stretch].reshape(n_plain, n_blocks, self._block)
         pair, sample = pairs.strides
-        shape, strides = (n_blocks, n_fft, len(pairs) - first), (self._block * sample, sample, pair)
-        work.extended[:] = np.lib.stride_tricks.as_strided(pairs[first:], shape, strides, writeable=False)
-        return work.lags(self._n_lags, energy)
+        shape, strides = (self._n_extended, n_blocks, n_fft), (pair, self._block * sample, sample)
+        extended = np.lib.stride_tricks.as_strided(pairs[len(pairs) - self._n_extended :], shape, strides, writeable=False)
+        return restored(self._workspace.lags(self._plain, extended, self._n_lags), energy, gains)

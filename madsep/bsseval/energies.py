@@ -40,6 +40,12 @@ class Energies:
     artifacts: np.ndarray  # e_artif
     doubtful: np.ndarray  # bool: digits may have been lost
 
+    def replace(self, frame: int, values: np.ndarray) -> None:
+        """Put other energies of the five filtered terms into one frame, in the order of the fields."""
+        terms = (self.spatial, self.filtered, self.interference, self.projected, self.artifacts)
+        for term, value in zip(terms, values, strict=True):
+            term[frame] = value
+
 
 def forms(filters: np.ndarray) -> np.ndarray:
     """Return the weights (n_lags, m, m) of the quadratic form of filters (n_lags, m, n_outputs) on correlations (n_lags, m, m)."""

@@ -4,18 +4,19 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from madsep.bsseval import direct, energies
 from madsep.bsseval.filters import Solution, System, solve_all
 from madsep.bsseval.framing import Frame, frames
-from madsep.bsseval.passes import Correlations, FrameCorrelator, correlate, correlate_frame
+from madsep.bsseval.passes import Correlations, FrameCorrelator, Means, correlate, correlate_frame
 from madsep.bsseval.signals import Signal, as_signal
 from madsep.bsseval.stretches import Estimate, Sources, scenario_silence
 from madsep.errors import InputError
 
-METRICS = ("SDR", "ISR", "SIR", "SAR")
+EPSILON = np.finfo(float).eps  # on the diagonal of museval's normal equations; felt by references below -90 dB
 Scenario = tuple[int, ...]  # estimates, by number, that are scored together
 BARELY = 1e-12  # artifacts below this share of an estimate's error: it is its references filtered, but for rounding
 
@@ -78,6 +79,7 @@ class Scorer:
         self._sources = Sources(tuple(names), tuple(references), ())
         self._sources.check()
         self._frames = frames(settings.window, settings.hop, self._sources.n_samples)
+        self._means = _means(settings)
         self._known: Correlations | None = None
 
     def score(self, estimates: Sequence[Estimate], scenarios: Sequence[Scenario]) -> list[np.ndarray]:
@@ -90,25 +92,17 @@ class Scorer:
         sources.check()
         if self.settings.framewise_filters:
             return self._score_framewise(sources, scenarios)
-        correlations = self._correlate(sources)
+        correlations = correlate(sources, self._frames, self.settings.filters_len, self._means, self._known)
         self._known = correlations
         _refuse_silence(sources, correlations)
         return [_score_scenario(sources, correlations, scenario, self._frames) for scenario in scenarios]
-
-    def _correlate(self, sources: Sources) -> Correlations:
-        settings = self.settings
-        if settings.device is None:
-            return correlate(sources, self._frames, settings.filters_len, settings.n_threads, self._known)
-        from madsep.bsseval.torch_engine import correlate as correlate_on_device
-
-        return correlate_on_device(sources, self._frames, settings.filters_len, settings.device, self._known)
 
     def _score_framewise(self, sources: Sources, scenarios: Sequence[Scenario]) -> list[np.ndarray]:
         """BSS Eval v3: each frame is a track of its own."""
         length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
 
         def some(thread: int) -> list[tuple[int, list[np.ndarray]]]:
-            worker, found = FrameCorrelator(sources, self.settings.filters_len, length, True), []
+            worker, found = FrameCorrelator(sources, self.settings.filters_len, length, True, self._means.make), []
             for number in range(thread, len(self._frames), n_threads):
                 frame = self._frames[number]
                 alone = correlate_frame(sources, frame, worker)
@@ -116,8 +110,16 @@ class Scorer:
             return found
 
         with ThreadPoolExecutor(n_threads) as pool:
-            found = sorted(sum(pool.map(some, range(n_threads)), []), key=lambda item: item[0])
+            found = sorted(chain.from_iterable(pool.map(some, range(n_threads))), key=lambda item: item[0])
         return [np.concatenate(parts, axis=2) for parts in zip(*(scores for _, scores in found), strict=True)]
+
+
+def _means(settings: Settings) -> Means:
+    if settings.device is None:
+        return Means(settings.n_threads)
+    from madsep.bsseval.torch_engine import workspaces_on
+
+    return Means(settings.n_threads, workspaces_on(settings.device))
 
 
 def _refuse_silence(sources: Sources, correlations: Correlations) -> None:
@@ -135,12 +137,15 @@ def _score_scenario(sources: Sources, correlations: Correlations, scenario: Scen
     if not heard.any():
         return scores
     filters = _filters(sources, correlations, scenario)
-    for place, (number, found) in enumerate(zip(scenario, _energies(sources, correlations, scenario, filters), strict=True)):
-        for frame in np.flatnonzero(found.doubtful & heard):
-            exact = direct.frame_energies(sources, number, framed[frame], filters[place])
-            found.spatial[frame], found.filtered[frame], found.interference[frame], found.projected[frame], found.artifacts[frame] = exact
-        _warn_of_estimate(sources.estimates[number].name, found, heard)
-        scores[:, place, heard] = energies.ratios(found)[:, heard]
+    found = _energies(sources, correlations, scenario, filters)
+    for frame in np.flatnonzero(np.any([one.doubtful for one in found], axis=0) & heard).tolist():
+        places = [place for place, one in enumerate(found) if one.doubtful[frame]]
+        exact = direct.frame_energies(sources, [scenario[place] for place in places], framed[frame], [filters[place] for place in places])
+        for place, values in zip(places, exact, strict=True):
+            found[place].replace(frame, values)
+    for place, number in enumerate(scenario):
+        _warn_of_estimate(sources.estimates[number].name, found[place], heard)
+        scores[:, place, heard] = energies.ratios(found[place])[:, heard]
     if len(scenario) == 1:  # nothing can interfere: museval's numerator over exactly zero
         scores[2, :, heard] = np.inf
     return scores
@@ -162,6 +167,9 @@ def _filters(sources: Sources, correlations: Correlations, scenario: Scenario) -
     columns = [column for number in scenario for column in range(*sources.channels(number).indices(1 << 30))]
     lags = mixing @ correlations.total_references @ mixing.T
     products = mixing @ correlations.total_differences[:, :, columns]
+    # museval solves (G + eps I) C = <x, s + d>; with C = delta + B that is (G + eps I) B = <x, d> - eps delta
+    lags[0] += EPSILON * np.eye(len(mixing))
+    products[0] -= EPSILON * np.eye(len(mixing))
     places = [slice(place * n_channels, (place + 1) * n_channels) for place in range(len(scenario))]
     systems = [System(lags, products)] + [System(lags[:, place, place], products[:, place, place]) for place in places]
     solutions = solve_all(systems)
@@ -193,16 +201,17 @@ def _energies(
         distortion = np.array([summary.difference_energy[number] for summary in correlations.summaries])
         gross = energies.gross_amplitudes(*filters[place], identities[place]) @ amplitudes.T
         gross[4] += np.sqrt(distortion)
-        terms = np.stack([*quadratic[:4], distortion - 2 * products[:, place] + quadratic[4]])
-        doubtful = (terms < energies.LOST_DIGITS * gross**2).any(axis=0)
-        found.append(energies.Energies(source, distortion, *terms, doubtful))
+        artifacts = distortion - 2 * products[:, place] + quadratic[4]
+        doubtful = (np.stack([*quadratic[:4], artifacts]) < energies.LOST_DIGITS * gross**2).any(axis=0)
+        spatial, filtered, interference, projected, _ = quadratic
+        found.append(energies.Energies(source, distortion, spatial, filtered, interference, projected, artifacts, doubtful))
     return found
 
 
 def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -> None:
     for name in dict.fromkeys(names[channel // n_channels] for channel in solution.left_out):
         warnings.warn(
-            f"Reference {name}: a channel is silent or a sum of other channels; the span of all is what is projected onto",
+            f"Reference {name}: a channel is a copy or a sum of other channels; what is projected onto is the span of all",
             BssEvalWarning,
             stacklevel=2,
         )

@@ -32,7 +32,7 @@ class Solution:
 def solve_all(systems: Sequence[System]) -> list[Solution]:
     """Return the filters of each system, all of one number of lags.
 
-    G x = d with block-Toeplitz G[(k, a), (l, b)] = r_ab(k - l). Channels are scaled to unit energy first. Channels that are silent or
+    G x = d with block-Toeplitz G[(k, a), (l, b)] = r_ab(k - l). Channels are scaled to unit energy first; none may be zero. Channels
     explained by others at lag zero get filters of zero: the projection is the same and unique. A system that is singular beyond that is
     solved as though each channel carried white noise 100 dB below itself.
     """
@@ -45,7 +45,7 @@ def solve_all(systems: Sequence[System]) -> list[Solution]:
 
 
 def independent_channels(gram: np.ndarray) -> list[int]:
-    """Return the channels, in order, that span all others; `gram` (m, m) are their products at lag zero, each of unit or zero energy.
+    """Return the channels, in order, that span all others; `gram` (m, m) are their products at lag zero, each of unit energy.
 
     A Cholesky factor with the largest remaining channel first.
     """
@@ -71,16 +71,13 @@ def _solve_alike(systems: Sequence[System]) -> list[Solution]:
 
 
 def _scaled(system: System) -> tuple[System, np.ndarray]:
-    energy = np.diag(system.lags[0])
-    scale = np.where(energy > 0, 1 / np.sqrt(np.where(energy > 0, energy, 1.0)), 0.0)
+    scale = 1 / np.sqrt(np.diag(system.lags[0]))
     return System(system.lags * np.outer(scale, scale), system.products * scale[:, None]), scale
 
 
 def _solve_dependent(system: System, kept: list[int]) -> Solution:
     filters = np.zeros(system.products.shape)
-    left_out = tuple(channel for channel in range(filters.shape[1]) if channel not in kept)
-    if not kept:
-        return Solution(filters, left_out)
+    left_out = tuple(channel for channel in range(system.lags.shape[1]) if channel not in kept)
     part = System(np.ascontiguousarray(system.lags[:, kept][:, :, kept]), np.ascontiguousarray(system.products[:, kept]))
     (solution,) = _solve_regular([part])
     filters[:, kept] = solution.filters

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import scipy.fft
 
-from madsep.bsseval.correlations import LagCorrelator, Workspace
+from madsep.bsseval.correlations import Correlating, LagCorrelator, MakeWorkspace, Workspace, balance, restored
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
@@ -33,10 +34,10 @@ class Correlations:
 class FrameCorrelator:
     """Correlates one frame after another; a workspace for one thread."""
 
-    def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool) -> None:
+    def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool, make: MakeWorkspace = Workspace) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
         n_plain, n_pairs = pair_counts(sources)
-        self._correlator = LagCorrelator(n_plain, n_pairs - (0 if with_references else n_plain), n_lags, length)
+        self._correlator = LagCorrelator((n_plain, n_pairs - (0 if with_references else n_plain)), n_lags, length, make)
         self._loader = Loader(sources, self._correlator.n_columns)
 
     def frame(self, frame: Frame) -> tuple[np.ndarray, Summary]:
@@ -57,26 +58,31 @@ class FrameCorrelator:
 class BorderCorrelator:
     """What tiles miss of the whole track: products of the last samples before a border with the first behind it."""
 
-    def __init__(self, sources: Sources, n_lags: int, with_references: bool) -> None:
+    def __init__(self, sources: Sources, n_lags: int, with_references: bool, make: MakeWorkspace = Workspace) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
         n_plain, n_pairs = pair_counts(sources)
-        self._first_extended = 0 if with_references else n_plain
+        n_extended = n_pairs - (0 if with_references else n_plain)
+        n_fft = scipy.fft.next_fast_len(max(2 * n_lags - 2, 1))
         self._loader = Loader(sources, max(2 * n_lags - 2, 1))
-        self._workspace = Workspace(RUN, scipy.fft.next_fast_len(max(2 * n_lags - 2, 1)), n_plain, n_pairs - self._first_extended)
+        self._plain = np.empty((n_plain, RUN, n_fft), complex)
+        self._extended = np.empty((n_extended, RUN, n_fft), complex)
+        self._workspace: Correlating = make(RUN, n_fft, n_plain, n_extended)
 
     def lags(self, borders: Sequence[Frame]) -> np.ndarray:
         """Return summed lags for at most RUN borders, given as (first sample of the tile that ends there, border)."""
-        pairs, reach, work = self._loader.pairs, self.n_lags - 1, self._workspace
-        work.plain[:] = work.extended[:] = 0
-        energy = np.zeros(2 * len(pairs))
+        pairs, reach = self._loader.pairs, self.n_lags - 1
+        n_plain, n_extended = len(self._plain), len(self._extended)
+        self._plain[:], self._extended[:], energy = 0, 0, np.zeros(2 * len(pairs))
         for number, (tile_start, border) in enumerate(borders):
             start, stop = max(tile_start, border - reach), min(border + reach, self.sources.n_samples)
             self._loader.load(start, stop, stop - start)
             energy = energy + self._loader.energy(stop - start)
             n_before = border - start
-            work.plain[number, reach - n_before : reach] = pairs[: work.plain.shape[2], :n_before].T
-            work.extended[number, reach : reach + stop - border] = pairs[self._first_extended :, n_before : stop - start].T
-        return channels_only(work.lags(self.n_lags, energy), self.sources, self.with_references)
+            self._plain[:, number, reach - n_before : reach] = pairs[:n_plain, :n_before]
+            self._extended[:, number, reach : reach + stop - border] = pairs[-n_extended:, n_before : stop - start]
+        gains = balance(energy, self._plain, self._extended)
+        lags = restored(self._workspace.lags(self._plain, self._extended, self.n_lags), energy, gains)
+        return channels_only(lags, self.sources, self.with_references)
 
 
 def pair_counts(sources: Sources) -> tuple[int, int]:
@@ -95,15 +101,23 @@ def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> 
     return lags[:, :n_references][:, :, wanted]
 
 
-def correlate(sources: Sources, framed: list[Frame], n_lags: int, n_threads: int, known: Correlations | None = None) -> Correlations:
+@dataclass(frozen=True)
+class Means:
+    """What a pass is made with: threads, and the workspaces of NumPy or of a device."""
+
+    n_threads: int = 1
+    make: MakeWorkspace = Workspace
+
+
+def correlate(sources: Sources, framed: list[Frame], n_lags: int, means: Means, known: Correlations | None = None) -> Correlations:
     """Read a track once and return all its correlations; `known` holds those of the same references and frames from before."""
     store, n = _empty(sources, len(framed), n_lags, known), sources.n_samples
     covering = tiles(framed, n)
     if covering is not None:
-        _sweep(sources, covering, store, n_threads, (len(framed), True, known is None))
+        _sweep(sources, covering, store, means, (len(framed), True, known is None))
         return store
-    _sweep(sources, framed, store, n_threads, (len(framed), False, known is None))
-    _sweep(sources, [(start, min(start + TILE, n)) for start in range(0, n, TILE)], store, n_threads, (0, True, known is None))
+    _sweep(sources, framed, store, means, (len(framed), False, known is None))
+    _sweep(sources, [(start, min(start + TILE, n)) for start in range(0, n, TILE)], store, means, (0, True, known is None))
     return store
 
 
@@ -125,14 +139,14 @@ def _empty(sources: Sources, n_frames: int, n_lags: int, known: Correlations | N
     return Correlations(np.empty((n_frames, *own)), differences, np.zeros(own), total)
 
 
-def _sweep(sources: Sources, covered: list[Frame], store: Correlations, n_threads: int, want: tuple[int, bool, bool]) -> None:
+def _sweep(sources: Sources, covered: list[Frame], store: Correlations, means: Means, want: tuple[int, bool, bool]) -> None:
     """Correlate `covered`; store the first `want[0]` frames, add to the totals if want[1], the references' own part too if want[2]."""
     n_kept, with_total, with_references = want
-    n_lags, length = store.differences.shape[1], max(stop - start for start, stop in covered)
+    n_threads, n_lags, length = means.n_threads, store.differences.shape[1], max(stop - start for start, stop in covered)
 
     def runs_of(thread: int) -> Iterator[tuple[int, np.ndarray | None, list[Summary]]]:
-        worker = FrameCorrelator(sources, n_lags, length, with_references)
-        border = BorderCorrelator(sources, n_lags, with_references)
+        worker = FrameCorrelator(sources, n_lags, length, with_references, means.make)
+        border = BorderCorrelator(sources, n_lags, with_references, means.make)
         for number in range(thread, -(-len(covered) // RUN), n_threads):
             run = list(enumerate(covered))[number * RUN : (number + 1) * RUN]
             total, summaries = None, []
@@ -152,7 +166,7 @@ def _sweep(sources: Sources, covered: list[Frame], store: Correlations, n_thread
         found = list(runs_of(0))
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            found = sorted(sum(pool.map(lambda thread: list(runs_of(thread)), range(n_threads)), []), key=lambda run: run[0])
+            found = sorted(chain.from_iterable(pool.map(lambda thread: list(runs_of(thread)), range(n_threads))), key=lambda run: run[0])
     _collect(store, found, want)
 
 

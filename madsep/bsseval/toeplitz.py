@@ -134,11 +134,11 @@ def solve_dense(lags: np.ndarray, columns: np.ndarray, least_rcond: float) -> np
     Needs 8 (n_lags m)^2 bytes: 134 MB for 8 channels and 512 lags.
     """
     n_lags, m, _ = lags.shape
-    matrix = np.zeros((n_lags, m, n_lags, m))
+    blocks = np.zeros((n_lags, m, n_lags, m))
     for lag in range(n_lags):
         for k in range(lag, n_lags):
-            matrix[k, :, k - lag] = lags[lag]  # the lower triangle alone is read
-    matrix = matrix.reshape(n_lags * m, n_lags * m)
+            blocks[k, :, k - lag] = lags[lag]  # the lower triangle alone is read
+    matrix = blocks.reshape(n_lags * m, n_lags * m)
     norm = np.abs(lags).sum(axis=(0, 2)).max() * 2  # bounds the matrix's largest column sum
     try:
         factor = scipy.linalg.cholesky(matrix.T, lower=False, overwrite_a=True, check_finite=False).T

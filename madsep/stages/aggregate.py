@@ -1,6 +1,5 @@
-"""Medians over frames and tracks, the other averages in use, and their uncertainty."""
+"""The tables of a system's scores: medians over frames and tracks, the other averages in use, and their uncertainty."""
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from scipy.stats import bootstrap
 
 from madsep.errors import InputError
 from madsep.files import atomic
 from madsep.logs import log
-from madsep.scores import NO_ARTEFACTS_DB, ordered, read_scores
+from madsep.medians import nan_share_of, sisec_medians, track_medians
+from madsep.scores import ordered, read_scores
 
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
 CONFIDENCE_LEVEL = 0.95
@@ -28,30 +26,6 @@ NESTED_AVERAGES = {
     "median_of_means": ("mean", "median"),
     "mean_of_means": ("mean", "mean"),
 }
-
-
-def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the median over non-NaN frames of each track: track, target, metric, median, n_frames, nan_share.
-
-    `n_frames` counts all frames, `nan_share` is the part of them that is NaN (0..1). A track without any number has
-    the median NaN.
-    """
-    groups = scores.groupby(["track", "target", "metric"], sort=True)["score"]
-    medians = groups.agg(median="median", n_frames="size", nan_share=_nan_share).reset_index()
-    return ordered(medians)
-
-
-def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return SiSEC's number: the median over tracks of the median over frames, in dB, NaN frames skipped.
-
-    Columns: target, metric, median, n_tracks, nan_share. A track whose frames are all NaN is not counted; a warning
-    names it. Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation Campaign", section 3.
-    """
-    by_track = track_medians(scores)
-    _warn_of_empty_tracks(by_track)
-    medians = by_track.groupby(["target", "metric"])["median"].agg(median="median", n_tracks="count")
-    shares = scores.groupby(["target", "metric"])["score"].agg(nan_share=_nan_share)
-    return ordered(medians.join(shares).reset_index())
 
 
 def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
@@ -67,7 +41,7 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame
     for (target, metric), group in scores.groupby(["target", "metric"], sort=True):
         frames = [track.dropna().to_numpy() for _, track in group.groupby("track", sort=True)["score"]]
         frames = [track for track in frames if len(track)]
-        known = {"n_tracks": len(frames), "n_frames": len(group), "nan_share": _nan_share(group["score"])}
+        known = {"n_tracks": len(frames), "n_frames": len(group), "nan_share": nan_share_of(group["score"])}
         counts = f"n={len(frames)}; nan={known['nan_share']:.1%}"
         for aggregation, how, value, interval in _averages(frames, seed, n_resamples):
             recipe = f"{metric}[v4; {how}; {counts}]"
@@ -83,7 +57,7 @@ def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int) -
     rows: list[dict[str, Any]] = []
     for (target, metric), group in global_scores.groupby(["target", "metric"], sort=True):
         values = group.sort_values("track")["value"].dropna().to_numpy()
-        known = {"n_tracks": len(values), "n_frames": len(group), "nan_share": _nan_share(group["value"])}
+        known = {"n_tracks": len(values), "n_frames": len(group), "nan_share": nan_share_of(group["value"])}
         for name, average in AVERAGES.items():
             recipe = f"{metric}[whole track; tracks={name}; n={len(values)}; nan={known['nan_share']:.1%}]"
             numbers = (_value(average, values), *_interval(values, average, seed, n_resamples))
@@ -112,27 +86,6 @@ def aggregate(score_dir: Path, global_csvs: list[Path], names: dict[str, str], o
     _write(pd.concat(summary, ignore_index=True), out_dir / "summary.csv")
     _write(track_medians(scores), out_dir / "track_medians.csv")
     _write(ordered(global_scores.sort_values("track")), out_dir / "global.csv")
-
-
-def format_table(medians: pd.DataFrame, baseline: pd.DataFrame) -> str:
-    """Return `sisec_medians` of a system beside those of the unprocessed mixture and their difference, as text.
-
-    A target or metric that the baseline lacks shows a dash.
-    """
-    both = medians.merge(baseline[["target", "metric", "median"]], how="left", on=["target", "metric"])
-    table = Table(title="Median over tracks of the median over frames (BSSEval v4)")
-    table.add_column("target")
-    table.add_column("metric")
-    for heading in ("system, dB", "mixture, dB", "gain, dB", "tracks", "NaN frames"):
-        table.add_column(heading, justify="right")
-    for row in ordered(both).to_dict("records"):
-        system, mixture = row["median_x"], row["median_y"]
-        gain = np.nan if max(system, mixture) > NO_ARTEFACTS_DB else system - mixture
-        numbers = [_decibels(system), _decibels(mixture), _decibels(gain, "+")]
-        table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
-    text = io.StringIO()
-    Console(file=text, width=100).print(table)
-    return text.getvalue()
 
 
 def _averages(frames: list[NDArray[np.float64]], seed: int, n_resamples: int) -> Iterator[tuple[str, str, float, tuple[float, float]]]:
@@ -180,17 +133,6 @@ def _summary_row(
     return {**row, "value": value, "ci_low": low, "ci_high": high, **known}
 
 
-def _nan_share(values: pd.Series) -> float:
-    return float(values.isna().mean())
-
-
-def _warn_of_empty_tracks(by_track: pd.DataFrame) -> None:
-    empty = by_track[by_track["median"].isna()]
-    for (track, target), rows in empty.groupby(["track", "target"]):
-        metrics = ", ".join(rows["metric"])
-        log.warning("%s: every frame of %s is NaN (%s); the track is not counted in its median", track, target, metrics)
-
-
 def _read_global(paths: list[Path]) -> pd.DataFrame:
     """Read whole-track CSVs into one table. Raises InputError for one that cannot be read or has other columns."""
     tables = []
@@ -218,9 +160,3 @@ def _check_tracks(found: set[str], expected: set[str], where: Path) -> None:
 def _write(table: pd.DataFrame, path: Path) -> None:
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f")
-
-
-def _decibels(value: float, sign: str = "") -> str:
-    if value > NO_ARTEFACTS_DB:
-        return f"> {NO_ARTEFACTS_DB:.0f}"
-    return "-" if np.isnan(value) else f"{value:{sign}.2f}"

@@ -6,25 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from madsep.audio import read_wav
 from madsep.errors import InputError
-from madsep.ffmpeg import check_mp4_size, ffmpeg_version, probe, require_ffmpeg
+from madsep.ffmpeg import ffmpeg_version, require_ffmpeg
 from madsep.files import atomic, sha256, write_json
 from madsep.logs import log
+from madsep.stems import accompaniment, read_stems, stem_file
 from madsep.tracks import ERRATA, SAMPLE_RATE_HZ, STEMS, UNSUMMED, Track
 
 SIGNALS = (*STEMS, "accompaniment")
-N_CHANNELS = 2
-ACCOMPANIMENT = ("drums", "bass", "other")
 
 # Energy of mixture - (drums + bass + other + vocals) over that of the mixture. In stem files the five streams are
 # coded apart: Music Delta - 80s Rock leaves -31.6 dB, between -31.9 and -31.1 dB in each of its seconds. Leaving out
 # one of its stems gives -8.5 to -3.9 dB. Wavs of 16 bit leave about -90 dB when the mixture is the sum.
 WARN_RESIDUAL_DB = {"stems": -20.0, "wav": -40.0}
 MAX_RESIDUAL_DB = -10.0
-
-# A decoder may drop the encoder's priming samples or not: up to two AAC frames
-STEM_TOLERANCE_SAMPLES = 2048
 
 
 def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir: Path, manifest: Path) -> None:
@@ -43,7 +38,7 @@ def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir
     entries, faults = [], []
     for track in tracks:
         try:
-            stems = _read_stems(track)
+            stems = read_stems(track)
             residual_db, notes = _check_mixture(track, stems)
         except InputError as error:
             faults.append(str(error))
@@ -60,67 +55,13 @@ def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir
     write_json(manifest, {"tracks": entries})
 
 
-def _read_stems(track: Track) -> dict[str, np.ndarray]:
-    """Return the five stems, each float32 of shape (2, n_samples), all of one length and at 44.1 kHz."""
-    stems = _decode_stem_file(track) if track.layout == "stems" else _read_wavs(track)
-    n_samples = stems["mixture"].shape[1]
-    for name, stem in stems.items():
-        if stem.shape[1] != n_samples:
-            found = f"the stem '{name}' has {stem.shape[1]} samples, expected {n_samples} as in the mixture"
-            raise InputError(f"{_source_file(track, name)}: {found}; all stems of a track must be equally long.")
-    return stems
-
-
-def _source_file(track: Track, stem: str) -> Path:
-    return Path(track.path) if track.layout == "stems" else Path(track.path) / f"{stem}.wav"
-
-
-def _read_wavs(track: Track) -> dict[str, np.ndarray]:
-    stems = {}
-    for name in STEMS:
-        path = _source_file(track, name)
-        stems[name], sample_rate_hz = read_wav(path)
-        _check_format(path, sample_rate_hz, len(stems[name]))
-    return stems
-
-
-def _check_format(path: Path, sample_rate_hz: int, n_channels: int) -> None:
-    if sample_rate_hz != SAMPLE_RATE_HZ:
-        raise InputError(f"{path}: expected a sample rate of {SAMPLE_RATE_HZ} Hz, found {sample_rate_hz} Hz.")
-    if n_channels != N_CHANNELS:
-        raise InputError(f"{path}: expected stereo ({N_CHANNELS} channels), found {n_channels}.")
-
-
-def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
-    """Decode the five streams through musdb, that is by ffmpeg to 16 bit, as the campaign's tools do."""
-    path = Path(track.path)
-    check_mp4_size(path)
-    streams = probe(path)
-    if len(streams) != len(STEMS):
-        raise InputError(f"{path}: expected {len(STEMS)} audio streams ({', '.join(STEMS)}), found {len(streams)}.")
-    for stream in streams:
-        _check_format(path, stream.sample_rate_hz, stream.n_channels)
-    import musdb
-
-    multitrack = musdb.MultiTrack(path=str(path), name=track.name, subset=track.subset, stem_id=0)
-    stems = {}
-    for index, (name, stream) in enumerate(zip(STEMS, streams, strict=True)):
-        audio = multitrack.load_audio(str(path), index).T.astype(np.float32)
-        n_expected = round((stream.duration_s or 0) * SAMPLE_RATE_HZ)
-        if audio.shape[1] == 0 or audio.shape[1] < n_expected - STEM_TOLERANCE_SAMPLES:
-            reason = f"'{name}' decodes to {audio.shape[1]} samples, its header promises {n_expected}"
-            raise InputError(f"{path}: the file is truncated or damaged: {reason}; copy or download it again.")
-        stems[name] = np.ascontiguousarray(audio)
-    return stems
-
-
 def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, list[str]]:
     """Compare the mixture with the sum of the stems; return the residual in dB (None when there is none) and notes."""
     notes = [f"known erratum: {ERRATA[track.name]}"] if track.name in ERRATA else []
     energy = _energy(stems["mixture"])
     if energy == 0:
         raise InputError(f"{track.path}: the mixture is silent; copy or download it again.")
-    residual = _energy(stems["mixture"] - _accompaniment(stems) - stems["vocals"])
+    residual = _energy(stems["mixture"] - accompaniment(stems) - stems["vocals"])
     residual_db = round(10 * float(np.log10(residual / energy)), 2) if residual > 0 else None
     if residual_db is not None and residual_db > WARN_RESIDUAL_DB[track.layout]:
         what = f"the mixture differs from the sum of its stems by {residual_db:.1f} dB of its energy"
@@ -138,14 +79,9 @@ def _energy(audio: np.ndarray) -> float:
     return float(np.sum(np.square(audio), dtype=np.float64))
 
 
-def _accompaniment(stems: dict[str, np.ndarray]) -> np.ndarray:
-    first, *rest = (stems[name] for name in ACCOMPANIMENT)
-    return sum(rest, start=first)
-
-
 def _signal(stems: dict[str, np.ndarray], name: str, mono: bool) -> np.ndarray:
     """Return one signal, float32 of shape (1 or 2, n_samples)."""
-    audio = _accompaniment(stems) if name == "accompaniment" else stems[name]
+    audio = accompaniment(stems) if name == "accompaniment" else stems[name]
     return 0.5 * audio.sum(axis=0, keepdims=True) if mono else audio
 
 
@@ -157,7 +93,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _entry(track: Track, signals: Sequence[str], path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
-    sources = sorted({_source_file(track, stem) for stem in STEMS})
+    sources = sorted({stem_file(track, stem) for stem in STEMS})
     return {
         "slug": track.slug,
         "name": track.name,

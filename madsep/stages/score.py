@@ -1,106 +1,80 @@
-"""Score estimates of test tracks with museval (BSSEval v4) and whole-track metrics."""
+"""Score estimates of test tracks by BSSEval v4 and by whole-track metrics; audit one engine by the other; preview the medians."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from madsep.audio import read_wav
+from madsep.engines import score_text
 from madsep.errors import InputError
-from madsep.ffmpeg import require_ffmpeg
-from madsep.files import write_text
+from madsep.estimates import Estimates
+from madsep.files import write_json, write_text
 from madsep.logs import log
-from madsep.prepared import read_prepared, signal
+from madsep.medians import format_table, sisec_medians
+from madsep.scores import read_track
 
-TARGETS = ("vocals", "accompaniment")
-FRAME_S = 1.0  # window and hop of SiSEC 2018
-METRICS = ("SDR", "SIR", "ISR", "SAR")
 EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 challenges' definitions
-
-Signals = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Job:
-    """Which prepared test tracks to score, and where.
-
-    `estimates` is the folder that holds test/<true name>/<target>.wav; None scores the unprocessed mixture as every target.
-    """
-
-    prepared: Sequence[Path]
-    slugs: Sequence[str]
-    estimates: Path | None
-    table: Path
+MAX_AUDIT_DB = 1e-4  # files hold five decimals
 
 
-def score(job: Job, n_threads: int) -> None:
-    """Write test/<slug>.json, museval's JSON, beside the job's table for each track, then that tidy CSV of whole-track metrics.
+def score(estimates: Estimates, table: Path, engine: str, n_threads: int) -> None:
+    """Write test/<slug>.json, museval's JSON, beside `table` for each track, then `table`, a tidy CSV of whole-track metrics.
 
     Raises InputError when an estimate is missing or of another length, or a reference is silent throughout.
     """
-    require_ffmpeg()  # museval cannot be imported without it
     rows = []
-    with threadpool_limits(n_threads):
-        for entry in read_prepared(job.prepared, "test", job.slugs):
-            references = {target: signal(entry, target) for target in TARGETS}
-            for target, reference in references.items():
-                if not reference.any():
-                    raise InputError(f"{entry['name']}: the {target} reference is silent throughout; BSSEval is not defined for it.")
-            estimated = _estimates(entry["name"], signal(entry, "mixture"), job.estimates)
-            text = museval_json(entry["name"], references, estimated, entry["sample_rate_hz"])
-            write_text(job.table.parent / "test" / f"{entry['slug']}.json", text)
-            for target in TARGETS:
-                rows.append((entry["name"], target, "SDR_global", global_sdr(references[target], estimated[target])))
-                rows.append((entry["name"], target, "SI-SDR", si_sdr(references[target], estimated[target])))
-            log.info("scored %s (%s)", entry["name"], entry["slug"])
-    write_text(job.table, pd.DataFrame(rows, columns=["track", "target", "metric", "value"]).to_csv(index=False))
+    for entry, references, estimated in estimates.tracks():
+        text = score_text(engine, entry["name"], references, estimated, entry["sample_rate_hz"], n_threads)
+        write_text(table.parent / "test" / f"{entry['slug']}.json", text)
+        for target, reference in references.items():
+            rows.append((entry["name"], target, "SDR_global", global_sdr(reference, estimated[target])))
+            rows.append((entry["name"], target, "SI-SDR", si_sdr(reference, estimated[target])))
+        log.info("scored %s (%s)", entry["name"], entry["slug"])
+    write_text(table, pd.DataFrame(rows, columns=["track", "target", "metric", "value"]).to_csv(index=False))
 
 
-def _estimates(name: str, mixture: np.ndarray, folder: Path | None) -> Signals:
-    """Estimates (n_channels, n_samples) of all targets, as long as the mixture."""
-    if folder is None:
-        return dict.fromkeys(TARGETS, mixture)
-    found = {}
-    for target in TARGETS:
-        path = folder / "test" / name / f"{target}.wav"
-        if not path.is_file():
-            raise InputError(f"{path}: this estimate is missing; separate the track again (remove its manifest in {folder}).")
-        found[target] = read_wav(path)[0]
-        if found[target].shape != mixture.shape:
-            raise InputError(f"{path}: has shape {found[target].shape} (channels, samples); expected {mixture.shape} as the mixture.")
-    return found
+def audit(estimates: Estimates, scores: Path, report: Path, n_threads: int) -> None:
+    """Score tracks again by museval, beside `report`, and compare with <scores>/<slug>.json; write each track's worst difference.
 
-
-def museval_json(name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
-    """Return museval's own JSON text for one track: BSSEval v4, window and hop of 1 s, frame by frame.
-
-    A target whose estimate is silent throughout cannot be scored by museval; all its frames are NaN, as silent frames are.
+    Raises InputError when a difference exceeds 1e-4 dB, or a frame is undefined in one of the two only.
     """
-    import museval
+    worst = {}
+    for entry, references, estimated in estimates.tracks():
+        again = report.parent / "audit" / f"{entry['slug']}.json"
+        write_text(again, score_text("museval", entry["name"], references, estimated, entry["sample_rate_hz"], n_threads))
+        worst[entry["name"]] = worst_difference_db(again, scores / again.name)
+        log.info("audited %s (%s): worst difference to museval %.1e dB", entry["name"], entry["slug"], worst[entry["name"]])
+    faulty = [
+        f"{name}: the fast engine differs from museval by {value:.1e} dB; at most {MAX_AUDIT_DB:.0e} dB is allowed."
+        for name, value in worst.items()
+        if value > MAX_AUDIT_DB
+    ]
+    if faulty:
+        raise InputError("\n".join([*faulty, "Set scoring.engine: museval to score without the fast engine."]))
+    write_json(report, {"worst_difference_db": worst})
 
-    if not hasattr(np.linalg, "linalg"):
-        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 catches np.linalg.linalg.LinAlgError, a name that numpy 2 has dropped
-    n_frame = round(FRAME_S * sample_rate_hz)
-    stacked = [np.stack([signals[target].T.astype(np.float64) for target in references]) for signals in (references, estimates)]
-    silent = [target for target in references if not estimates[target].any()]
-    if silent:
-        log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
-        n_frames = museval.metrics.Framing(n_frame, n_frame, stacked[0].shape[1]).nwin
-        metrics = np.full((len(METRICS), len(references), n_frames), np.nan)
-    else:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
-            sdr, isr, sir, sar = museval.evaluate(*stacked, win=n_frame, hop=n_frame, mode="v4")
-        metrics = np.stack([sdr, sir, isr, sar])
-    store = museval.TrackStore(win=FRAME_S, hop=FRAME_S, track_name=name)
-    for number, target in enumerate(references):
-        store.add_target(target, {metric: metrics[i, number].tolist() for i, metric in enumerate(METRICS)})
-    store.validate()
-    return str(store.json)
+
+def worst_difference_db(path: Path, other: Path) -> float:
+    """Largest difference in dB between two score files; infinite where one has a number that the other lacks."""
+    key = ["target", "metric", "time"]
+    both = read_track(path).merge(read_track(other), how="outer", on=key)
+    one, two = both["score_x"], both["score_y"]
+    if (one.isna() != two.isna()).any():
+        return math.inf
+    return float((one - two).abs().max()) if one.notna().any() else 0.0
+
+
+def preview(estimates: Estimates, table: Path, n_threads: int) -> None:
+    """Score by the fast engine into preview/ beside `table`; write, and log, the table of medians long before museval is through."""
+    tracks = []
+    for entry, references, estimated in estimates.tracks():
+        path = table.parent / "preview" / f"{entry['slug']}.json"
+        write_text(path, score_text("fast", entry["name"], references, estimated, entry["sample_rate_hz"], n_threads))
+        tracks.append(read_track(path))
+    text = format_table(sisec_medians(pd.concat(tracks)), None)
+    write_text(table, text)
+    log.info("preview by the fast engine, museval's scores follow\n%s", text)
 
 
 def global_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -32,7 +32,12 @@ class Sources:
     benchmarks: Path  # folder of Snakemake's benchmark files
 
 
-def write_submission(sources: Sources, recipe: Recipe, authors: Mapping[str, str | None], folder: Path) -> None:
+def read_scoring(engine: str, audit: Path | None = None) -> dict[str, Any]:
+    """What provenance and description say of the scores: the engine and, where museval audited it, the worst difference of each track."""
+    return {"engine": engine} | ({} if audit is None else {"audit_by_museval": read_json(audit)})
+
+
+def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any], authors: Mapping[str, str | None], folder: Path) -> None:
     """Write `folder`/{description.md, provenance.yaml, test/<true name>.json}, check it, and only then put it in place.
 
     Raises InputError that lists every fault when the check finds any; `folder` is then left as it was.
@@ -45,8 +50,8 @@ def write_submission(sources: Sources, recipe: Recipe, authors: Mapping[str, str
         (new / "test").mkdir()
         for entry in test:
             shutil.copyfile(sources.scores / f"{entry['slug']}.json", new / "test" / f"{entry['name']}.json")
-        write_text(new / "description.md", describe(recipe, authors))
-        provenance = _provenance(sources, recipe, metadata["provenance"], test, new)
+        write_text(new / "description.md", describe(recipe, scoring, authors))
+        provenance = {"scoring": dict(scoring)} | _provenance(sources, recipe, metadata["provenance"], test, new)
         write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
         faults = check_submission(new)
         if faults:

@@ -17,8 +17,9 @@ from madsep.progress import Progress
 from madsep.systems import System
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
+from madsep.training.validation import validation_sdr
 
-HISTORY = ("epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss")
+HISTORY = ("epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss", "validation_sdr")
 
 
 class Loop:
@@ -93,6 +94,7 @@ class Loop:
         row: dict[str, Any] = {"epoch": position.epoch + 1, "step": position.step, "loss": means.pop("total"), **means}
         row["learning_rate"] = trainer.optimiser.param_groups[0]["lr"]
         row["validation_loss"] = self._validate() if self.held_out else None
+        row["validation_sdr"] = validation_sdr(self.recipe, trainer.network, self.held_out, self.held_out.stft.window.device)
         position.history.append(row)
         if training.plateau and row["epoch"] >= training.plateau.first_epoch and trainer.schedule:
             trainer.schedule.step(row["loss"])

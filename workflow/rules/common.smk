@@ -1,5 +1,6 @@
 """Settings, tracks and recipes that all rules share; the only place that looks at config as a whole."""
 
+import random
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -67,6 +68,13 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 SYSTEMS = list(RECIPES)
+TEST = [slug for slug, track in TRACKS.items() if track.subset == "test"]
+SCORING = config["scoring"]
+AUDITED = sorted(
+    random.Random(SCORING["audit_seed"]).sample(
+        TEST, min(SCORING["audit_tracks"], len(TEST))
+    )
+)
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
 GPUS = len(list_gpus())
 GPU_JOB = (
@@ -96,15 +104,35 @@ def prepared(subset):
     return expand("results/prepared/{batch}.json", batch=batch_names("prepare", subset))
 
 
-def prepared_for(batch):
-    """Manifests of the prepare jobs that a job's tracks come from."""
-    slugs = {track.slug for track in tracks_of(batch)}
-    names = batch_names("prepare", tracks_of(batch)[0].subset)
-    return [
-        f"results/prepared/{name}.json"
-        for name in names
-        if slugs & {track.slug for track in tracks_of(name)}
-    ]
+def slugs_of(batch):
+    """Slugs of a job's tracks."""
+    return [track.slug for track in tracks_of(batch)]
+
+
+def jobs_with(stage, slugs):
+    """Names of the jobs of a stage that hold any of some tracks of one subset."""
+    names = batch_names(stage, TRACKS[slugs[0]].subset)
+    return [name for name in names if set(slugs) & set(slugs_of(name))]
+
+
+def prepared_for(slugs):
+    """Manifests of the prepare jobs that some tracks come from."""
+    return expand("results/prepared/{batch}.json", batch=jobs_with("prepare", slugs))
+
+
+def estimates_for(system, slugs):
+    """Manifests of the separation jobs that some tracks come from; none for the unprocessed mixture."""
+    if system == BASELINE:
+        return []
+    return expand(
+        f"results/{system}/estimates/{{batch}}.json", batch=jobs_with("separate", slugs)
+    )
+
+
+def scoring_mb(slugs, engine):
+    """Memory in MB to score the longest of some tracks; museval keeps about 15 MB for each second of two stereo targets."""
+    longest_s = max(TRACKS[slug].duration_s for slug in slugs)
+    return 500 + int((16 if engine == "museval" else 3) * longest_s)
 
 
 def sources(wildcards):
@@ -114,17 +142,6 @@ def sources(wildcards):
         str(file)
         for path in paths
         for file in ([path] if path.is_file() else sorted(path.glob("*.wav")))
-    ]
-
-
-def estimates_of(wildcards):
-    """Manifests of the separation jobs that a scoring job's tracks come from; none for the unprocessed mixture."""
-    slugs = {track.slug for track in tracks_of(wildcards.batch)}
-    names = batch_names("separate", "test") if wildcards.system != BASELINE else []
-    return [
-        f"results/{wildcards.system}/estimates/{name}.json"
-        for name in names
-        if slugs & {track.slug for track in tracks_of(name)}
     ]
 
 

@@ -1,7 +1,9 @@
 rule score:
     input:
-        prepared=lambda wildcards: prepared_for(wildcards.batch),
-        estimates=estimates_of,
+        prepared=lambda wildcards: prepared_for(slugs_of(wildcards.batch)),
+        estimates=lambda wildcards: estimates_for(
+            wildcards.system, slugs_of(wildcards.batch)
+        ),
     output:
         table="results/{system}/scores/{batch}.csv",
     log:
@@ -12,13 +14,56 @@ rule score:
         "../envs/madsep.yaml"
     threads: config["threads"]["score"]
     resources:
-        # museval keeps about 15 MB for each second of two stereo targets
         mem_mb=lambda wildcards, attempt: attempt
-        * (500 + int(16 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+        * scoring_mb(slugs_of(wildcards.batch), SCORING["engine"]),
     params:
-        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
+        slugs=lambda wildcards: slugs_of(wildcards.batch),
+        engine=SCORING["engine"],
     script:
         "../scripts/score.py"
+
+
+# where the fast engine scores, museval scores a few tracks again
+rule audit:
+    input:
+        prepared=prepared_for(AUDITED) if AUDITED else [],
+        estimates=lambda wildcards: estimates_for(wildcards.system, AUDITED),
+        scores=lambda wildcards: expand(
+            "results/{{system}}/scores/{batch}.csv", batch=jobs_with("score", AUDITED)
+        ),
+    output:
+        report="results/{system}/audit.json",
+    log:
+        "results/logs/audit/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * scoring_mb(AUDITED, "museval"),
+    params:
+        slugs=AUDITED,
+    script:
+        "../scripts/audit.py"
+
+
+# where museval scores, the fast engine shows the medians first
+rule preview:
+    input:
+        prepared=prepared("test"),
+        estimates=lambda wildcards: estimates_for(wildcards.system, TEST),
+    output:
+        table="results/{system}/preview.txt",
+    log:
+        "results/logs/preview/{system}.log",
+    priority: 10
+    conda:
+        "../envs/madsep.yaml"
+    threads: config["threads"]["separate"]
+    resources:
+        mem_mb=scoring_mb(TEST, "fast"),
+    params:
+        slugs=TEST,
+    script:
+        "../scripts/preview.py"
 
 
 rule aggregate:
@@ -36,11 +81,7 @@ rule aggregate:
     conda:
         "../envs/madsep.yaml"
     params:
-        names={
-            slug: track.name
-            for slug, track in TRACKS.items()
-            if track.subset == "test"
-        },
+        names={slug: TRACKS[slug].name for slug in TEST},
         bootstrap=config["bootstrap"],
     script:
         "../scripts/aggregate.py"

@@ -1,7 +1,7 @@
 rule separate:
     input:
         checkpoint="results/{system}/checkpoint.safetensors",
-        prepared=lambda wildcards: prepared_for(wildcards.batch),
+        prepared=lambda wildcards: prepared_for(slugs_of(wildcards.batch)),
     output:
         manifest="results/{system}/estimates/{batch}.json",
     log:

@@ -12,6 +12,11 @@ rule submission:
             system=SUBMISSIONS[wildcards.name],
             batch=batch_names("score", "test"),
         ),
+        audit=lambda wildcards: (
+            [f"results/{SUBMISSIONS[wildcards.name]}/audit.json"]
+            if SCORING["engine"] == "fast" and AUDITED
+            else []
+        ),
     output:
         "submission/{name}/provenance.yaml",
     log:
@@ -19,6 +24,7 @@ rule submission:
     conda:
         "../envs/madsep.yaml"
     params:
+        engine=SCORING["engine"],
         authors=config["submission"],
         recipe=lambda wildcards: RECIPES[SUBMISSIONS[wildcards.name]].values(),
     script:

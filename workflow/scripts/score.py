@@ -5,8 +5,10 @@ from pathlib import Path
 from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.score import Job, score
+    from madsep.estimates import Estimates
+    from madsep.stages.score import score
 
     table = Path(snakemake.output.table)
-    estimates = table.parent.parent / "estimates" if snakemake.input.estimates else None
-    score(Job(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, estimates, table), snakemake.threads)
+    folder = table.parent.parent / "estimates" if snakemake.input.estimates else None
+    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, folder)
+    score(estimates, table, snakemake.params.engine, snakemake.threads)

@@ -5,11 +5,12 @@ from pathlib import Path
 from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.submission import Sources, write_submission
+    from madsep.stages.submission import Sources, read_scoring, write_submission
     from madsep.systems import parse_recipe
 
     folder = Path(snakemake.input.checkpoint).parent
     prepared, estimates = (list(map(Path, files)) for files in (snakemake.input.prepared, snakemake.input.estimates))
     sources = Sources(Path(snakemake.input.checkpoint), prepared, estimates, folder / "scores/test", Path("results/benchmarks"))
+    scoring = read_scoring(snakemake.params.engine, *map(Path, snakemake.input.audit))
     recipe = parse_recipe(snakemake.params.recipe, "recipe")
-    write_submission(sources, recipe, snakemake.params.authors, Path(snakemake.output[0]).parent)
+    write_submission(sources, recipe, scoring, snakemake.params.authors, Path(snakemake.output[0]).parent)

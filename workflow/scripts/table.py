@@ -8,7 +8,7 @@ from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.files import write_text
-    from madsep.stages.aggregate import format_table
+    from madsep.medians import format_table
 
     baseline, *medians = map(pd.read_csv, snakemake.input)
     tables = [f"{system}\n{format_table(table, baseline)}" for system, table in zip(snakemake.params.systems, medians)]

@@ -1,0 +1,73 @@
+"""The two scorers of one track: museval itself, and the package's own engine, which gives the same numbers."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+
+import numpy as np
+
+from madsep.bsseval import TrackScorer, scores_text
+from madsep.bsseval.scores import MUSEVAL_VERSION, Scoring
+from madsep.ffmpeg import require_ffmpeg
+from madsep.logs import log
+
+FRAME_S = 1.0  # window and hop of SiSEC 2018
+METRICS = ("SDR", "SIR", "SAR", "ISR")
+STEMS_OF_ACCOMPANIMENT = ("drums", "bass", "other")
+
+Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
+
+
+def museval_text(name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
+    """Score with museval (BSSEval v4, window and hop of 1 s) and return its own JSON text.
+
+    Raises InputError where ffmpeg is missing, without which museval cannot be imported.
+    """
+    require_ffmpeg()
+    import museval
+    from threadpoolctl import threadpool_limits
+
+    if not hasattr(np.linalg, "linalg"):
+        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 names an exception there; numpy 2 has dropped it
+    targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in references.items()}
+    track = SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets, subset="test")
+    estimated = {target: estimate.T.astype(np.float64) for target, estimate in estimates.items()}
+    with threadpool_limits(n_threads), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
+        store = museval.eval_mus_track(track, estimated, mode="v4", win=FRAME_S, hop=FRAME_S)
+    return str(store.json)
+
+
+def fast_text(name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
+    """Score with the package's own engine and return the text that museval would write."""
+    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=n_threads)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parts = [stem for stem in STEMS_OF_ACCOMPANIMENT if stem in references] if "accompaniment" not in references else None
+        scorer = TrackScorer({target: signal.T for target, signal in references.items()}, sample_rate_hz, scoring, parts)
+        scores = scorer.score({target: signal.T for target, signal in estimates.items()})
+    for warning in caught:
+        log.warning("%s: %s", name, warning.message)
+    return scores_text(scores)
+
+
+ENGINES: dict[str, Callable[[str, Signals, Signals, int, int], str]] = {"museval": museval_text, "fast": fast_text}
+
+
+def score_text(engine: str, name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
+    """Score one track with `engine` and return museval's JSON text.
+
+    Where an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
+    """
+    silent = [target for target, estimate in estimates.items() if not estimate.any()]
+    if not silent:
+        return ENGINES[engine](name, references, estimates, sample_rate_hz, n_threads)
+    log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
+    n_samples, n_frame = next(iter(references.values())).shape[1], round(FRAME_S * sample_rate_hz)
+    return scores_text({"targets": _undefined(estimates, max(n_samples // n_frame, 1)), "museval_version": MUSEVAL_VERSION})
+
+
+def _undefined(targets: Sequence[str] | Signals, n_frames: int) -> list[dict[str, object]]:
+    metrics = dict.fromkeys(METRICS, float("nan"))
+    frames = [{"time": number * FRAME_S, "duration": FRAME_S, "metrics": metrics} for number in range(n_frames)]
+    return [{"name": target, "frames": frames} for target in targets]

@@ -1,0 +1,30 @@
+"""How well a network separates the tracks that are held out of its training."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from madsep.bsseval import frame_sdr
+from madsep.checkpoint import Checkpoint
+from madsep.separator import Separator
+from madsep.systems import System
+from madsep.training.sequences import Sequences
+
+
+def validation_sdr(recipe: System, network: nn.Module, held_out: Sequences, device: torch.device) -> float | None:
+    """Median over tracks of the median over 1-second frames of the voice's SDR in dB, on the mono training signals.
+
+    It is BSSEval v4's SDR in its closed form, with the mixture's phase. Frames in which voice or accompaniment, or an estimate of them,
+    is silent do not count; None where no frame does.
+    """
+    separation = recipe.separation.model_copy(update={"griffin_lim_iterations": 0})
+    separator = Separator(Checkpoint(recipe.model_copy(update={"separation": separation}), network, {}), device)
+    rate_hz, medians = recipe.front_end.sample_rate_hz, []
+    for signal in held_out.signals:
+        mixture, voice = np.asarray(signal[0]), np.asarray(signal[1])
+        estimate = np.concatenate(list(separator.voice(mixture)), axis=1)
+        sdr = frame_sdr([voice.T, (mixture - voice).T], [estimate.T, (mixture - estimate).T], rate_hz, rate_hz)[0]
+        known = sdr[np.isfinite(sdr)]
+        if known.size:
+            medians.append(float(np.median(known)))
+    return float(np.median(medians)) if medians else None
