@@ -30,7 +30,7 @@ from madsep.tracks import test_names as campaign_names
 TARGETS = ("vocals", "accompaniment")
 AFTER_AGGREGATE = {"figures": 1, "table": 1}
 AFTER_SCORE = {"aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
-AFTER_CHECKPOINT = {"separate": 1, "score": 1, **AFTER_SCORE}
+AFTER_CHECKPOINT = {"separate": 1, "preview": 1, "score": 1, **AFTER_SCORE}
 AFTER_TRAINING = {"losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
 
 
@@ -172,7 +172,7 @@ def test_one_change_reruns_exactly_what_depends_on_it(replanned: dict[str, dict[
 
 
 def test_mdlt_takes_the_weights_of_mdl1(replanned: dict[str, dict[str, int]]) -> None:
-    both = {"checkpoint": 2, "separate": 2, "score": 3, "aggregate": 3, "submission": 2, "figures": 2}
+    both = {"checkpoint": 2, "separate": 2, "preview": 2, "score": 3, "aggregate": 3, "submission": 2, "figures": 2}
     assert replanned["everything, two systems"] == {"prepare": 2, "train": 1, "losses": 1, "table": 1, **both}
 
 
@@ -261,10 +261,16 @@ def test_a_real_stem_file_goes_all_the_way(shared: Path, tmp_path: Path) -> None
         (root / subset).mkdir(parents=True)
         shutil.copyfile(source, root / subset / name)
     folder = tmp_path / "run"
-    finished = Run(folder, {}, run(folder, tiny_config(root), "submission/MDL1/provenance.yaml"))
+    config = tiny_config(root, scoring={"engine": "fast", "audit_tracks": 1, "audit_seed": 1})
+    finished = Run(folder, config, run(folder, config, "submission/MDL1/provenance.yaml"))
     assert finished.outcome.status == 0, finished.outcome.text
     campaign_accepts(finished.submission, ["Somebody's - 80s Rock (feat. Others)"])
     assert check_submission(finished.submission) == []
+    assert finished.outcome.jobs["audit"] == 1
+    scoring = finished.provenance["scoring"]
+    assert scoring["engine"] == "fast"
+    assert scoring["audit_by_museval"]["worst_difference_db"]["Somebody's - 80s Rock (feat. Others)"] <= 1e-4
+    assert "museval scored 1 tracks again" in (finished.submission / "description.md").read_text()
     data = finished.provenance["data"]
     assert data["layouts"] == ["stems"] and data["ffmpeg"]
     assert data["sources_sha256"]["Music Delta - 80s Rock"] == {source.name: digest(source)}
