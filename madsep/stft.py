@@ -50,25 +50,26 @@ class Stft:
     def overlap_add(self, bins: Tensor) -> Tensor:
         """Return the windowed, not yet normalised sum (..., n_span) of the frames' inverse transforms."""
         frames = torch.fft.irfft(bins, n=self.fft_length)[..., : self.length] * self.window
-        flat = frames.reshape(-1, *frames.shape[-2:]).transpose(1, 2)
-        span = functional.fold(flat, (1, self.n_span(bins.shape[-2])), (1, self.length), stride=(1, self.hop))
-        return span.reshape(*bins.shape[:-2], -1)
+        return self._fold(frames.reshape(-1, *frames.shape[-2:])).reshape(*bins.shape[:-2], -1)
+
+    def _fold(self, frames: Tensor) -> Tensor:
+        """Overlap-add frames (n, n_frames, length) into (n, n_span)."""
+        span = functional.fold(frames.transpose(1, 2), (1, self.n_span(frames.shape[1])), (1, self.length), stride=(1, self.hop))
+        return span[:, 0, 0]
 
     def window_energy(self, first_sample: int, n_samples: int, n_frames: int) -> Tensor:
         """Sum over a signal's `n_frames` frames of the squared window at `n_samples` samples from `first_sample`.
 
         Dividing the overlap-add by it gives the least-squares inverse (Griffin and Lim, 1984, Eq. 6).
         """
-        first = max((first_sample + self.padding - self.length) // self.hop, 0)
-        last = min((first_sample + n_samples + self.padding) // self.hop + 1, n_frames)
-        energy = self.window.new_zeros(n_samples)
-        squared = self.window**2
-        for frame in range(first, last):
-            start = self.first_sample(frame) - first_sample
-            low, high = max(start, 0), min(start + self.length, n_samples)
-            if low < high:
-                energy[low:high] += squared[low - start : high - start]
-        return energy
+        low = max(-((self.length - first_sample - self.padding - 1) // self.hop), 0)  # frames that reach into the range
+        high = min((first_sample + n_samples - 1 + self.padding) // self.hop + 1, n_frames)
+        if low >= high:
+            return self.window.new_zeros(n_samples)
+        span = self._fold((self.window**2).expand(1, high - low, self.length))[0]
+        start = first_sample - self.first_sample(low)
+        padded = functional.pad(span, (max(-start, 0), max(start + n_samples - len(span), 0)))
+        return padded[max(start, 0) : max(start, 0) + n_samples]
 
     def inverse(self, bins: Tensor, n_samples: int) -> Tensor:
         """Return the signal (..., n_samples) whose transform is nearest to `bins` (..., n_frames, n_bins) in the least-squares sense."""

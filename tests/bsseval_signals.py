@@ -5,7 +5,7 @@ from scipy.signal import lfilter
 
 
 def material(n_sources: int, n_samples: int, n_channels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """References (n_sources, n_samples, n_channels) with coloured, correlated channels of 16 bits, and leaked, filtered, noisy estimates."""
+    """References (n_sources, n_samples, n_channels), coloured and of 16 bits, and leaked, filtered, noisy estimates."""
     rng = np.random.default_rng(seed)
     references = lfilter([1.0], [1.0, -0.8], rng.standard_normal((n_sources, n_samples, n_channels)), axis=1)
     references[:, :, 1:] += 0.6 * references[:, :, :1]

@@ -226,6 +226,6 @@ def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -
 
 def _warn_of_estimate(name: str, found: energies.Energies, heard: np.ndarray) -> None:
     error, artifacts = found.distortion[heard].sum(), found.artifacts[heard].sum()
-    if artifacts <= BARELY * error:
+    if error == 0 or artifacts <= BARELY * error:
         what = "equals its reference" if error == 0 else "is made of the references, filtered"
         warnings.warn(f"Estimate of {name}: {what}; ratios beyond some 120 dB measure rounding", BssEvalWarning, stacklevel=2)

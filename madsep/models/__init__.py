@@ -70,4 +70,4 @@ def load_reference(path: Path | str) -> nn.Module:
     network = mad.Mad(settings, sizes["N"], sizes["L"])
     renamed = {key.replace("/", ".") + ("_l0" if key.endswith(("ih", "hh")) else ""): value for key, value in weights.items()}
     network.load_state_dict(renamed, strict=True)
-    return network.eval()
+    return network.to(weights["mask/weight"].dtype).eval()

@@ -70,7 +70,7 @@ class Loop:
         """
         trainer, position = self.trainer, self.trainer.position
         loss = self._loss(self.sequences, numbers)
-        values = {name: value.item() for name, value in loss._asdict().items()}
+        values = dict(zip(loss._fields, torch.stack(tuple(loss)).tolist(), strict=True))
         trainer.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
         norm = nn.utils.clip_grad_norm_(trainer.network.parameters(), self.recipe.training.gradient_norm_clip)
