@@ -23,7 +23,7 @@ from madsep.provenance import list_gpus
 from madsep.tracks import DATASET_PAGE, ERRATA, SAMPLE_RATE_HZ, STEMS, SUBSETS, Track, find_tracks
 
 PACKAGE = "madsep"
-DISK_NEED_GB = 25  # full MUSDB18: prepared arrays, estimates and scores of one system
+DISK_NEED_GB = 27  # full MUSDB18: prepared arrays, estimates and scores of one system
 MEMORY_NEED_GB = 7  # museval takes 15 MB for each second of two stereo targets; the longest test track has 430 s
 
 

@@ -144,6 +144,40 @@ def test_several_systems_share_the_references(track: FakeTrack, monkeypatch: pyt
     assert [bsseval.scores_text(scorer.score(one)) for one in (systems[0], systems[1], systems[0])] == [*expected, expected[0]]
 
 
+class CountingSignal(bsseval.ArraySignal):
+    """Counts what is read of it."""
+
+    def __init__(self, samples: np.ndarray) -> None:
+        super().__init__(samples)
+        self.n_read, self.n_largest = 0, 0
+
+    def read(self, start: int, n_samples: int) -> np.ndarray:
+        self.n_read, self.n_largest = self.n_read + n_samples, max(self.n_largest, n_samples)
+        return super().read(start, n_samples)
+
+
+def counting(samples: np.ndarray) -> dict[str, CountingSignal]:
+    return {name: CountingSignal(one) for name, one in zip(STEMS, samples, strict=True)}
+
+
+def test_both_scenarios_come_from_one_reading() -> None:
+    rate_hz, n_samples = 44100, 3 * 44100
+    made, given = material(4, n_samples, 1)
+    references, estimates = counting(made), counting(given)
+    estimates["accompaniment"] = CountingSignal(made.sum(axis=0) - given[0])
+    scores = bsseval.score_track(references, estimates, rate_hz)
+    assert [target["name"] for target in scores["targets"]] == ["drums", "bass", "other", "vocals", "accompaniment"]
+    for signal in (*references.values(), *estimates.values()):
+        assert n_samples <= signal.n_read < 1.05 * n_samples  # a little more around the borders of frames
+
+
+def test_one_frame_as_long_as_the_track_is_read_in_stretches() -> None:
+    made, given = material(4, 400_000, 1)
+    references, estimates = counting(made), counting(given)
+    bsseval.score_track(references, estimates, 1000, bsseval.Scoring(win=400, hop=400))
+    assert max(signal.n_largest for signal in (*references.values(), *estimates.values())) < 60_000
+
+
 def test_an_accompaniment_that_is_no_sum_is_a_reference_of_its_own(museval: Any, track: FakeTrack) -> None:
     other = track.targets["accompaniment"].audio + 0.01 * np.random.default_rng(0).standard_normal((3 * RATE_HZ + 123, 2))
     targets = {**track.targets, "accompaniment": FakeTarget([FakeSource("accompaniment", other, 0.5)])}

@@ -23,7 +23,7 @@ import scipy.fft
 from madsep.bsseval.fft import transform_into
 
 MAX_BLOCKS = 31  # blocks of one stretch: what longer frames are cut to; odd, as powers of two are strides that caches dislike
-UNBALANCED = 1 << 24  # energies of a pair's channels further apart (72 dB) than this are brought together before they share an FFT
+UNBALANCED = 1 << 10  # energies of a pair's channels further apart (30 dB) than this are brought together before they share an FFT
 
 
 def block_plan(length: int, n_lags: int) -> tuple[int, int, int]:
@@ -49,22 +49,22 @@ def lags_of_sequences(sequences: np.ndarray) -> np.ndarray:
     return lags.reshape(n_lags, n_rows, 2 * n_extended)
 
 
-def balance(energy: np.ndarray, *groups: np.ndarray) -> np.ndarray | None:
-    """Bring the channels of pairs that are far apart to like energies, in place, and return the factors (2 n_pairs,) that did it.
+def balancing_gains(energy: np.ndarray) -> np.ndarray | None:
+    """Return factors (2 n_pairs,) that bring channels of given energies (2 n_pairs,) together; None where those of all pairs are near.
 
-    The rounding of a pair's FFT is relative to its louder channel. Factors are powers of two, so nothing else is rounded. None where
-    all channels are alike enough. `energy` (2 n_pairs,) is that of all channels; each of `groups` (its pairs, ...) holds the first or,
-    where it holds fewer than all and is not the first group, the last of these pairs.
+    The rounding of a pair's FFT is relative to its louder channel. Factors are powers of two, which round nothing themselves.
     """
     pairs = np.where(energy > 0, energy, np.nan).reshape(-1, 2)
     if not (np.nanmax(pairs, axis=1, initial=0) > UNBALANCED * np.nanmin(pairs, axis=1, initial=np.inf)).any():
         return None
-    gains = np.where(energy > 0, np.exp2(-np.round(np.log2(np.where(energy > 0, energy, 1.0)) / 2)), 1.0)
-    for number, group in enumerate(groups):
-        chosen = (gains[: 2 * len(group)] if number == 0 else gains[-2 * len(group) :]).reshape(-1, 2, *[1] * (group.ndim - 1))
-        group.real *= chosen[:, 0]
-        group.imag *= chosen[:, 1]
-    return gains
+    return np.where(energy > 0, np.exp2(-np.round(np.log2(np.where(energy > 0, energy, 1.0)) / 2)), 1.0)
+
+
+def scale(pairs: np.ndarray, gains: np.ndarray) -> None:
+    """Multiply the channels of complex pairs (n_pairs, ...) by `gains` (2 n_pairs,), in place."""
+    lanes = gains.reshape(-1, 2, *[1] * (pairs.ndim - 1))
+    pairs.real *= lanes[:, 0]
+    pairs.imag *= lanes[:, 1]
 
 
 class Workspace:
@@ -103,7 +103,7 @@ MakeWorkspace = Callable[[int, int, int, int], Correlating]  # from n_blocks, n_
 
 
 def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
-    """Take the factors of `balance` out of correlations, in place, and give silent channels zeros: not the rounding of their partner."""
+    """Take the factors of `balancing_gains` out of correlations, in place, and give silent channels zeros, not their partner's rounding."""
     rows, columns = slice(None, lags.shape[1]), slice(-lags.shape[2], None)
     if gains is not None:
         lags /= gains[rows, None]
@@ -135,7 +135,9 @@ class LagCorrelator:
         `pairs` is (n_pairs, n_columns) and may be overwritten; `energy` (2 n_pairs,) is that of each channel, zero only for those without
         any sample but zero.
         """
-        gains = balance(energy, pairs)
+        gains = balancing_gains(energy)
+        if gains is not None:
+            scale(pairs, gains)
         n_plain, n_blocks, n_fft = self._plain.shape
         self._plain[:, :, : self._block] = pairs[:n_plain, : self.stretch].reshape(n_plain, n_blocks, self._block)
         pair, sample = pairs.strides

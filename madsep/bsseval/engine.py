@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from madsep.bsseval import direct, energies
 from madsep.bsseval.filters import Solution, System, solve_all
 from madsep.bsseval.framing import Frame, frames
-from madsep.bsseval.passes import Correlations, FrameCorrelator, Means, correlate, correlate_frame
+from madsep.bsseval.passes import Correlations, FrameCorrelator, Means, correlate, correlate_frame, summarise
 from madsep.bsseval.signals import Signal, as_signal
-from madsep.bsseval.stretches import Estimate, Sources, scenario_silence
+from madsep.bsseval.stretches import Estimate, Sources, Summary, scenario_silence
 from madsep.errors import InputError
 
 EPSILON = np.finfo(float).eps  # on the diagonal of museval's normal equations; felt by references below -90 dB
@@ -93,12 +93,14 @@ class Scorer:
         if self.settings.framewise_filters:
             return self._score_framewise(sources, scenarios)
         correlations = correlate(sources, self._frames, self.settings.filters_len, self._means, self._known)
-        self._known = correlations
-        _refuse_silence(sources, correlations)
+        self._known = replace(correlations, differences=np.empty(0), total_differences=np.empty(0))
+        assert correlations.whole is not None
+        _refuse_silence(sources, correlations.whole)
         return [_score_scenario(sources, correlations, scenario, self._frames) for scenario in scenarios]
 
     def _score_framewise(self, sources: Sources, scenarios: Sequence[Scenario]) -> list[np.ndarray]:
         """BSS Eval v3: each frame is a track of its own."""
+        _refuse_silence(sources, summarise(sources))
         length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
 
         def some(thread: int) -> list[tuple[int, list[np.ndarray]]]:
@@ -122,10 +124,9 @@ def _means(settings: Settings) -> Means:
     return Means(settings.n_threads, workspaces_on(settings.device))
 
 
-def _refuse_silence(sources: Sources, correlations: Correlations) -> None:
-    assert correlations.whole is not None
+def _refuse_silence(sources: Sources, whole: Summary) -> None:
     for number, estimate in enumerate(sources.estimates):
-        for heard, what in ((correlations.whole.source_heard, "reference"), (correlations.whole.estimate_heard, "estimate")):
+        for heard, what in ((whole.source_heard, "reference"), (whole.estimate_heard, "estimate")):
             if not heard[number]:
                 raise InputError(f"The {what} of {estimate.name} is silent throughout; BSSEval is not defined for it.")
 
@@ -209,19 +210,17 @@ def _energies(
 
 
 def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -> None:
-    for name in dict.fromkeys(names[channel // n_channels] for channel in solution.left_out):
-        warnings.warn(
-            f"Reference {name}: a channel is a copy or a sum of other channels; what is projected onto is the span of all",
-            BssEvalWarning,
-            stacklevel=2,
-        )
+    together, cause = " + ".join(names), "bands empty down to rounding, or delayed or filtered copies of one another"
+    messages = [
+        f"Reference {name}: a channel is a copy or a sum of other channels; what is projected onto is the span of all"
+        for name in dict.fromkeys(names[channel // n_channels] for channel in solution.left_out)
+    ]
+    if solution.nearly_singular:
+        messages.append(f"Reference {together}: nearly {cause}; digits of ISR, SIR and SAR are rounding, in museval's as well")
     if solution.noise_added:
-        warnings.warn(
-            f"Reference {' + '.join(names)}: bands empty down to rounding, or delayed or filtered copies of one another; "
-            "ISR, SIR and SAR are those with white noise 100 dB below each channel",
-            BssEvalWarning,
-            stacklevel=2,
-        )
+        messages.append(f"Reference {together}: {cause}; ISR, SIR and SAR are those with white noise 100 dB below each channel")
+    for message in messages:
+        warnings.warn(message, BssEvalWarning, stacklevel=2)
 
 
 def _warn_of_estimate(name: str, found: energies.Energies, heard: np.ndarray) -> None:

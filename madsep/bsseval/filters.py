@@ -22,10 +22,11 @@ class System:
 
 @dataclass(frozen=True)
 class Solution:
-    """Filters (n_lags, m, k), the channels that were left out, and whether noise was added to make the system regular."""
+    """Filters (n_lags, m, k), the channels that were left out, whether the system was nearly singular and whether noise was added."""
 
     filters: np.ndarray
     left_out: tuple[int, ...] = ()
+    nearly_singular: bool = False
     noise_added: bool = False
 
 
@@ -81,7 +82,7 @@ def _solve_dependent(system: System, kept: list[int]) -> Solution:
     part = System(np.ascontiguousarray(system.lags[:, kept][:, :, kept]), np.ascontiguousarray(system.products[:, kept]))
     (solution,) = _solve_regular([part])
     filters[:, kept] = solution.filters
-    return Solution(filters, left_out, solution.noise_added)
+    return replace(solution, filters=filters, left_out=left_out)
 
 
 def _solve_regular(systems: Sequence[System]) -> list[Solution]:
@@ -99,7 +100,7 @@ def _solve_regular(systems: Sequence[System]) -> list[Solution]:
 def _solve_hard(system: System) -> Solution:
     filters = toeplitz.solve_dense(system.lags, system.products, ILL_POSED)
     if filters is not None:
-        return Solution(filters)
+        return Solution(filters, nearly_singular=True)
     noisy = system.lags.copy()
     noisy[0] += NOISE * np.eye(len(noisy[0]))
     filters = toeplitz.solve_dense(noisy, system.products, 0.0)

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import scipy.fft
 
-from madsep.bsseval.correlations import Correlating, LagCorrelator, MakeWorkspace, Workspace, balance, restored
+from madsep.bsseval.correlations import Correlating, LagCorrelator, MakeWorkspace, Workspace, balancing_gains, restored, scale
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
@@ -80,7 +80,10 @@ class BorderCorrelator:
             n_before = border - start
             self._plain[:, number, reach - n_before : reach] = pairs[:n_plain, :n_before]
             self._extended[:, number, reach : reach + stop - border] = pairs[-n_extended:, n_before : stop - start]
-        gains = balance(energy, self._plain, self._extended)
+        gains = balancing_gains(energy)
+        if gains is not None:
+            scale(self._plain, gains[: 2 * n_plain])
+            scale(self._extended, gains[-2 * n_extended :])
         lags = restored(self._workspace.lags(self._plain, self._extended, self.n_lags), energy, gains)
         return channels_only(lags, self.sources, self.with_references)
 
@@ -127,6 +130,13 @@ def correlate_frame(sources: Sources, frame: Frame, worker: FrameCorrelator) -> 
     n_references = len(sources.references) * sources.n_channels
     own, other = lags[:, :, :n_references], lags[:, :, n_references:]
     return Correlations(own[None], other[None], own, other, [summary], summary)
+
+
+def summarise(sources: Sources) -> Summary:
+    """Return what the whole track says of itself."""
+    loader, n = Loader(sources, TILE), sources.n_samples
+    parts = [loader.load(start, min(start + TILE, n), min(start + TILE, n) - start) for start in range(0, n, TILE)]
+    return sum(parts[1:], parts[0])
 
 
 def _empty(sources: Sources, n_frames: int, n_lags: int, known: Correlations | None) -> Correlations:
