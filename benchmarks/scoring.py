@@ -1,7 +1,7 @@
 """The scoring engine against museval: time, memory and differences on synthetic stereo songs, and the distance to a floor.
 
-    python benchmarks/scoring.py                     60, 240 and 430 s with 2 and 4 targets (about 20 minutes; museval needs 12 GB)
-    python benchmarks/scoring.py --seconds 60        one length
+    python benchmarks/scoring.py                     30, 60 and 240 s with 2 and 4 targets (about 10 minutes; museval needs 7 GB)
+    python benchmarks/scoring.py --seconds 430       other lengths; at 430 s museval needs 12 GB
     python benchmarks/scoring.py --targets 2         one number of targets
 
 Prints a Markdown table. Times are wall-clock seconds on float64 arrays in memory, both engines in turn in one process with one BLAS thread:
@@ -164,7 +164,7 @@ def row(folder: Path, seconds: int, n_targets: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="museval and the engine side by side")
-    parser.add_argument("--seconds", type=int, nargs="+", default=[60, 240, 430])
+    parser.add_argument("--seconds", type=int, nargs="+", default=[30, 60, 240])
     parser.add_argument("--targets", type=int, nargs="+", default=[2, 4], choices=[2, 4])
     parser.add_argument("--role", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()

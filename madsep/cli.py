@@ -65,11 +65,16 @@ def score(
     out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; tracks that have theirs are left out.")],
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
+    from madsep.devices import require_cuda
+    from madsep.engines import Engine
     from madsep.stages.score_folders import score_folders
 
-    score_folders(references, estimates, out, engine, jobs)
+    if device == "cuda":
+        require_cuda()
+    score_folders(references, estimates, out, Engine(engine, device=None if device == "cpu" else device), jobs)
 
 
 @app.command()

@@ -15,6 +15,14 @@ from madsep.logs import log
 Device = Literal["auto", "cpu", "cuda"]
 
 
+def require_cuda() -> None:
+    """Raise InputError when PyTorch sees no GPU."""
+    if not torch.cuda.is_available():
+        raise InputError(
+            "device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto or cpu, or check the driver with nvidia-smi."
+        )
+
+
 @contextlib.contextmanager
 def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
     """Yield the device to compute on, held for this process alone when it is a GPU; CPU work uses `n_threads` threads.
@@ -22,9 +30,9 @@ def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
     Raises InputError when `cuda` is wanted and PyTorch sees no GPU.
     """
     torch.set_num_threads(n_threads)
+    if wanted == "cuda":
+        require_cuda()
     if wanted == "cpu" or not torch.cuda.is_available():
-        if wanted == "cuda":
-            raise InputError("device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto, or check the driver with nvidia-smi.")
         torch.use_deterministic_algorithms(True)
         yield torch.device("cpu")
         return

@@ -1,7 +1,8 @@
 """The two scorers of one track: museval itself, and the package's own engine, which gives the same numbers."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,11 +19,31 @@ STEMS_OF_ACCOMPANIMENT = ("drums", "bass", "other")
 Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
 
 
-def museval_text(name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
-    """Score with museval (BSSEval v4, window and hop of 1 s) and return its own JSON text.
+@dataclass(frozen=True)
+class Engine:
+    """Which scorer, `museval` or `fast`, and how it runs; `device` is a torch device for the fast one, None for NumPy."""
 
-    Raises InputError where ffmpeg is missing, without which museval cannot be imported.
+    name: str
+    n_threads: int = 1
+    device: str | None = None
+
+
+def score_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
+    """Score track `name` and return museval's JSON text: BSSEval v4, window and hop of 1 s.
+
+    Where an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
+    Raises InputError where museval is asked for and ffmpeg is missing, without which it cannot be imported.
     """
+    silent = [target for target, estimate in estimates.items() if not estimate.any()]
+    if silent:
+        log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
+        n_samples, n_frame = next(iter(references.values())).shape[1], round(FRAME_S * sample_rate_hz)
+        return scores_text({"targets": _undefined(estimates, max(n_samples // n_frame, 1)), "museval_version": MUSEVAL_VERSION})
+    score = _museval_text if engine.name == "museval" else _fast_text
+    return score(engine, name, references, estimates, sample_rate_hz)
+
+
+def _museval_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
     require_ffmpeg()
     import museval
     from threadpoolctl import threadpool_limits
@@ -32,15 +53,14 @@ def museval_text(name: str, references: Signals, estimates: Signals, sample_rate
     targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in references.items()}
     track = SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets, subset="test")
     estimated = {target: estimate.T.astype(np.float64) for target, estimate in estimates.items()}
-    with threadpool_limits(n_threads), warnings.catch_warnings():
+    with threadpool_limits(engine.n_threads), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
         store = museval.eval_mus_track(track, estimated, mode="v4", win=FRAME_S, hop=FRAME_S)
     return str(store.json)
 
 
-def fast_text(name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
-    """Score with the package's own engine and return the text that museval would write."""
-    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=n_threads)
+def _fast_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
+    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=engine.n_threads, device=engine.device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         parts = [stem for stem in STEMS_OF_ACCOMPANIMENT if stem in references] if "accompaniment" not in references else None
@@ -51,23 +71,7 @@ def fast_text(name: str, references: Signals, estimates: Signals, sample_rate_hz
     return scores_text(scores)
 
 
-ENGINES: dict[str, Callable[[str, Signals, Signals, int, int], str]] = {"museval": museval_text, "fast": fast_text}
-
-
-def score_text(engine: str, name: str, references: Signals, estimates: Signals, sample_rate_hz: int, n_threads: int) -> str:
-    """Score one track with `engine` and return museval's JSON text.
-
-    Where an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
-    """
-    silent = [target for target, estimate in estimates.items() if not estimate.any()]
-    if not silent:
-        return ENGINES[engine](name, references, estimates, sample_rate_hz, n_threads)
-    log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
-    n_samples, n_frame = next(iter(references.values())).shape[1], round(FRAME_S * sample_rate_hz)
-    return scores_text({"targets": _undefined(estimates, max(n_samples // n_frame, 1)), "museval_version": MUSEVAL_VERSION})
-
-
-def _undefined(targets: Sequence[str] | Signals, n_frames: int) -> list[dict[str, object]]:
+def _undefined(targets: Signals, n_frames: int) -> list[dict[str, object]]:
     metrics = dict.fromkeys(METRICS, float("nan"))
     frames = [{"time": number * FRAME_S, "duration": FRAME_S, "metrics": metrics} for number in range(n_frames)]
     return [{"name": target, "frames": frames} for target in targets]

@@ -14,7 +14,7 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
 
-from madsep.engines import museval_text
+from madsep.engines import Engine, score_text
 from madsep.errors import InputError
 from madsep.estimates import Estimates
 from madsep.files import read_json
@@ -36,7 +36,7 @@ class Job:
     table: Path
 
     def run(self, engine: str = "museval") -> None:
-        score(Estimates(self.prepared, self.slugs, self.folder), self.table, engine, 1)
+        score(Estimates(self.prepared, self.slugs, self.folder), self.table, Engine(engine))
 
 
 def set_up(tmp_path: Path, stems: dict[str, np.ndarray], estimates: dict[str, np.ndarray]) -> Job:
@@ -87,7 +87,7 @@ def test_regression_file_of_museval(shared: Path, tmp_path: Path) -> None:
     np.random.seed(0)  # as museval's own test draws them
     shape = references["vocals"].T.shape
     estimates = {target: np.random.random(shape).T for target in TARGETS}
-    found = json.loads(museval_text(track.name, references, estimates, RATE_HZ, 1))
+    found = json.loads(score_text(Engine("museval"), track.name, references, estimates, RATE_HZ))
     truth = read_json(data / "museval-regression.json")
     assert [target["name"] for target in found["targets"]] == [target["name"] for target in truth["targets"]] == list(TARGETS)
     for target, expected in zip(found["targets"], truth["targets"], strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from madsep.engines import score_text
+from madsep.engines import Engine, score_text
 from madsep.errors import InputError
 from madsep.estimates import Estimates
 from madsep.files import write_json, write_text
@@ -18,14 +18,14 @@ EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 challenges' definitions
 MAX_AUDIT_DB = 1e-4  # files hold five decimals
 
 
-def score(estimates: Estimates, table: Path, engine: str, n_threads: int) -> None:
+def score(estimates: Estimates, table: Path, engine: Engine) -> None:
     """Write test/<slug>.json, museval's JSON, beside `table` for each track, then `table`, a tidy CSV of whole-track metrics.
 
     Raises InputError when an estimate is missing or of another length, or a reference is silent throughout.
     """
     rows = []
     for entry, references, estimated in estimates.tracks():
-        text = score_text(engine, entry["name"], references, estimated, entry["sample_rate_hz"], n_threads)
+        text = score_text(engine, entry["name"], references, estimated, entry["sample_rate_hz"])
         write_text(table.parent / "test" / f"{entry['slug']}.json", text)
         for target, reference in references.items():
             rows.append((entry["name"], target, "SDR_global", global_sdr(reference, estimated[target])))
@@ -39,10 +39,10 @@ def audit(estimates: Estimates, scores: Path, report: Path, n_threads: int) -> N
 
     Raises InputError when a difference exceeds 1e-4 dB, or a frame is undefined in one of the two only.
     """
-    worst = {}
+    worst, museval = {}, Engine("museval", n_threads)
     for entry, references, estimated in estimates.tracks():
         again = report.parent / "audit" / f"{entry['slug']}.json"
-        write_text(again, score_text("museval", entry["name"], references, estimated, entry["sample_rate_hz"], n_threads))
+        write_text(again, score_text(museval, entry["name"], references, estimated, entry["sample_rate_hz"]))
         worst[entry["name"]] = worst_difference_db(again, scores / again.name)
         log.info("audited %s (%s): worst difference to museval %.1e dB", entry["name"], entry["slug"], worst[entry["name"]])
     faulty = [
@@ -67,10 +67,10 @@ def worst_difference_db(path: Path, other: Path) -> float:
 
 def preview(estimates: Estimates, table: Path, n_threads: int) -> None:
     """Score by the fast engine into preview/ beside `table`; write, and log, the table of medians long before museval is through."""
-    tracks = []
+    tracks, fast = [], Engine("fast", n_threads)
     for entry, references, estimated in estimates.tracks():
         path = table.parent / "preview" / f"{entry['slug']}.json"
-        write_text(path, score_text("fast", entry["name"], references, estimated, entry["sample_rate_hz"], n_threads))
+        write_text(path, score_text(fast, entry["name"], references, estimated, entry["sample_rate_hz"]))
         tracks.append(read_track(path))
     text = format_table(sisec_medians(pd.concat(tracks)), None)
     write_text(table, text)

@@ -1,12 +1,12 @@
 """Score a folder of estimates in museval's layout, several tracks at once, leaving out those that have a score file already."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from madsep.audio import read_wav
-from madsep.engines import score_text
+from madsep.engines import Engine, score_text
 from madsep.errors import InputError
 from madsep.files import write_text
 from madsep.logs import log
@@ -25,10 +25,10 @@ class _Task:
     track: Track
     estimates: Path
     out: Path
-    engine: str
+    engine: Engine
 
 
-def score_folders(references: Path, estimates: Path, out: Path, engine: str, n_jobs: int) -> None:
+def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, n_jobs: int) -> None:
     """Write <out>/<subset>/<track>.json for each track folder of `estimates`, against the MUSDB18 tree (stems or wavs) `references`.
 
     Both folders hold test/ or train/ with tracks in them. Tracks with a valid score file of the same targets are left out.
@@ -37,7 +37,9 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: str, n_j
     tasks = [task for task in _tasks(references, estimates, out, engine) if not _is_done(task)]
     log.info("%d tracks to score", len(tasks))
     faults = []
-    with ProcessPoolExecutor(n_jobs) as pool, Progress("scoring", len(tasks)) as progress:
+    # on a device, threads keep several tracks in flight in one context; on the CPU, processes do not wait for each other
+    workers = ThreadPoolExecutor if engine.device else ProcessPoolExecutor
+    with workers(n_jobs) as pool, Progress("scoring", len(tasks)) as progress:
         running = {pool.submit(_score, task): task for task in tasks}
         for finished in as_completed(running):
             try:
@@ -49,7 +51,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: str, n_j
         raise InputError("\n".join(faults))
 
 
-def _tasks(references: Path, estimates: Path, out: Path, engine: str) -> Iterator[_Task]:
+def _tasks(references: Path, estimates: Path, out: Path, engine: Engine) -> Iterator[_Task]:
     folders = [folder for subset in SUBSETS for folder in sorted((estimates / subset).glob("*")) if folder.is_dir()]
     if not folders:
         raise InputError(f"{estimates}: no estimates in it; expected test/<track>/<target>.wav.")
@@ -93,4 +95,4 @@ def _score(task: _Task) -> None:
             raise InputError(f"{task.track.name}: the {target} reference is silent throughout; BSSEval is not defined for it.")
         estimates[target] = audio
     references = {target: stems[target] for target in estimates}
-    write_text(task.out, score_text(task.engine, task.track.name, references, estimates, SAMPLE_RATE_HZ, 1))
+    write_text(task.out, score_text(task.engine, task.track.name, references, estimates, SAMPLE_RATE_HZ))

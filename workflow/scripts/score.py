@@ -5,10 +5,11 @@ from pathlib import Path
 from madsep.logs import job_log
 
 with job_log(snakemake.log[0]):
+    from madsep.engines import Engine
     from madsep.estimates import Estimates
     from madsep.stages.score import score
 
     table = Path(snakemake.output.table)
     folder = table.parent.parent / "estimates" if snakemake.input.estimates else None
     estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, folder)
-    score(estimates, table, snakemake.params.engine, snakemake.threads)
+    score(estimates, table, Engine(snakemake.params.engine, snakemake.threads))
