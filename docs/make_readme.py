@@ -1,4 +1,4 @@
-"""Write README's generated parts: config keys, systems, measured needs, the demo's table and picture (after `make demo`)."""
+"""Write the generated parts of README and docs/scoring.md: config keys, systems, what was measured, the demo's table and picture."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,7 @@ from madsep.systems import load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", DOCS / "scoring.md")
 
 
 def systems_table() -> str:
@@ -28,12 +29,13 @@ def parts() -> dict[str, str]:
         "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
         "systems": systems_table(),
         "needs": (DOCS / "needs.md").read_text(encoding="utf-8").strip(),
+        "scoring": (DOCS / "scoring_table.md").read_text(encoding="utf-8").strip(),
         "demo": "```\n" + (DOCS / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
 
 
 def filled(text: str) -> str:
-    """README's text with every generated part put between its markers."""
+    """A page's text with every generated part put between its markers."""
     for name, part in parts().items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
@@ -54,14 +56,14 @@ def draw(song: Path, estimate: Path, path: Path) -> None:
 
 
 def main() -> None:
-    """Copy the demo's table and draw its first test song where a demo has run; then fill README."""
+    """Copy the demo's table and draw its first test song where a demo has run; then fill the pages."""
     table = ROOT / "results/table.txt"
     if table.exists():
         (DOCS / "demo.txt").write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
         song = min((ROOT / "results/demo-musdb/test").iterdir())
         draw(song, ROOT / "results/MDL1/estimates/test" / song.name, DOCS / "demo.png")
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
