@@ -181,9 +181,9 @@ def _require_file(path: Path) -> None:
 
 def _check_finite(block: np.ndarray, n_before: int, sample_rate_hz: int, path: Path) -> None:
     """Refuse a block of shape (n, n_channels) that starts `n_before` samples into the file and is not finite."""
-    finite = np.isfinite(block).all(axis=1)
+    finite = np.isfinite(block)
     if not finite.all():
-        time_s = (n_before + int(np.argmin(finite))) / sample_rate_hz
+        time_s = (n_before + int(np.argmin(finite.all(axis=1)))) / sample_rate_hz
         raise InputError(f"{path}: holds NaN or infinite samples, the first at {time_s:.3f} s; export it again.")
 
 
