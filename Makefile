@@ -11,15 +11,17 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 
 .PHONY: demo test lint format setup ffmpeg readme clean
 
-demo: setup
-	[ -d $(DEMO_DATA) ] || $(BIN)/madsep synth $(DEMO_DATA) --train 12 --test 4 --seconds 20 --seed 1
+demo: setup $(DEMO_DATA)
 	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
 	@cat results/table.txt && echo "submission: $(CURDIR)/submission/MDL1"
+
+$(DEMO_DATA): | setup
+	$(BIN)/madsep synth $@ --train 12 --test 4 --seconds 20 --seed 1
 
 test: setup
 	$(BIN)/python -m pytest
 
-lint: setup
+lint: setup $(DEMO_DATA)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from madsep.bsseval import TrackScorer, scores_text
 from madsep.bsseval.scores import MUSEVAL_VERSION, Scoring
@@ -40,20 +41,20 @@ def score_text(engine: Engine, name: str, references: Signals, estimates: Signal
         n_samples, n_frame = next(iter(references.values())).shape[1], round(FRAME_S * sample_rate_hz)
         return scores_text({"targets": _undefined(estimates, max(n_samples // n_frame, 1)), "museval_version": MUSEVAL_VERSION})
     score = _museval_text if engine.name == "museval" else _fast_text
-    return score(engine, name, references, estimates, sample_rate_hz)
+    with threadpool_limits(engine.n_threads):  # of the linear algebra: more would stand in the way of other jobs
+        return score(engine, name, references, estimates, sample_rate_hz)
 
 
 def _museval_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
     require_ffmpeg()
     import museval
-    from threadpoolctl import threadpool_limits
 
     if not hasattr(np.linalg, "linalg"):
         np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 names an exception there; numpy 2 has dropped it
     targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in references.items()}
     track = SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets, subset="test")
     estimated = {target: estimate.T.astype(np.float64) for target, estimate in estimates.items()}
-    with threadpool_limits(engine.n_threads), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
         store = museval.eval_mus_track(track, estimated, mode="v4", win=FRAME_S, hop=FRAME_S)
     return str(store.json)
