@@ -15,10 +15,11 @@ TEST_BATCH = "test001-test002"
 
 
 def own_lines(outcome: Outcome) -> list[str]:
-    """What the workflow says itself, without Snakemake's frame around it."""
+    """What the workflow says itself, after Snakemake's line about the config."""
     assert "Traceback" not in outcome.text
-    (start,) = (number for number, line in enumerate(outcome.lines) if line.startswith("WorkflowError in file"))
-    return [line for line in outcome.lines[start + 1 :] if line and not line.startswith('  File "')]
+    (start,) = (number for number, line in enumerate(outcome.lines) if line.startswith("ERROR: "))
+    assert all(line.startswith("Config file") for line in outcome.lines[:start])
+    return outcome.lines[start:]
 
 
 @pytest.fixture(scope="module")

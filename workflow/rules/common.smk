@@ -2,10 +2,9 @@
 
 import random
 import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from madsep.config import check_config, typed
 from madsep.errors import InputError
@@ -65,7 +64,9 @@ try:
     TRACKS = find_data()
     VALIDATION = validation()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(
+        f"ERROR: {error}"
+    )  # a plain line; an exception would come with a trace of this file
 
 SYSTEMS = list(RECIPES)
 TEST = [slug for slug, track in TRACKS.items() if track.subset == "test"]
