@@ -131,9 +131,9 @@ def estimates_for(system, slugs):
 
 
 def scoring_mb(slugs, engine):
-    """Memory in MB to score the longest of some tracks; museval keeps about 15 MB for each second of two stereo targets."""
+    """Memory in MB to score the longest of some tracks; museval takes about 18 MB for each second of two stereo targets."""
     longest_s = max(TRACKS[slug].duration_s for slug in slugs)
-    return 500 + int((16 if engine == "museval" else 3) * longest_s)
+    return 600 + int((18 if engine == "museval" else 4) * longest_s)
 
 
 def sources(wildcards):
