@@ -24,7 +24,7 @@ from madsep.tracks import DATASET_PAGE, ERRATA, SAMPLE_RATE_HZ, STEMS, SUBSETS, 
 
 PACKAGE = "madsep"
 DISK_NEED_GB = 27  # full MUSDB18: prepared arrays, estimates and scores of one system
-MEMORY_NEED_GB = 7  # museval takes 15 MB for each second of two stereo targets; the longest test track has 430 s
+MEMORY_NEED_GB = 9  # museval takes 18 MB for each second of two stereo targets; the longest test track has 430 s
 
 
 @dataclass(frozen=True)
