@@ -1,7 +1,8 @@
 """Score a folder of estimates in museval's layout, several tracks at once, leaving out those that have a score file already."""
 
+import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     tasks = [task for task in _tasks(references, estimates, out, engine) if not _is_done(task)]
     log.info("%d tracks to score", len(tasks))
     faults = []
-    # on a device, threads keep several tracks in flight in one context; on the CPU, processes do not wait for each other
-    workers = ThreadPoolExecutor if engine.device else ProcessPoolExecutor
-    with workers(n_jobs) as pool, Progress("scoring", len(tasks)) as progress:
+    # processes started afresh: a GPU cannot be used by one that was forked
+    with ProcessPoolExecutor(n_jobs, multiprocessing.get_context("spawn")) as pool, Progress("scoring", len(tasks)) as progress:
         running = {pool.submit(_score, task): task for task in tasks}
         for finished in as_completed(running):
             try:
