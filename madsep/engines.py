@@ -9,13 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from madsep.bsseval import TrackScorer, scores_text
-from madsep.bsseval.scores import MUSEVAL_VERSION, Scoring
+from madsep.bsseval.scores import METRICS, MUSEVAL_VERSION, Scoring
 from madsep.ffmpeg import require_ffmpeg
 from madsep.logs import log
+from madsep.stems import ACCOMPANIMENT
 
 FRAME_S = 1.0  # window and hop of SiSEC 2018
-METRICS = ("SDR", "SIR", "SAR", "ISR")
-STEMS_OF_ACCOMPANIMENT = ("drums", "bass", "other")
 
 Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
 
@@ -64,7 +63,7 @@ def _fast_text(engine: Engine, name: str, references: Signals, estimates: Signal
     scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=engine.n_threads, device=engine.device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        parts = [stem for stem in STEMS_OF_ACCOMPANIMENT if stem in references] if "accompaniment" not in references else None
+        parts = ACCOMPANIMENT if references.keys() >= set(ACCOMPANIMENT) else None  # then its correlations are sums of theirs
         scorer = TrackScorer({target: signal.T for target, signal in references.items()}, sample_rate_hz, scoring, parts)
         scores = scorer.score({target: signal.T for target, signal in estimates.items()})
     for warning in caught:

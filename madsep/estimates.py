@@ -10,9 +10,7 @@ import numpy as np
 from madsep.audio import read_wav
 from madsep.engines import Signals
 from madsep.errors import InputError
-from madsep.prepared import read_prepared, signal
-
-TARGETS = ("vocals", "accompaniment")
+from madsep.prepared import TARGETS, read_prepared, signal
 
 
 @dataclass(frozen=True)

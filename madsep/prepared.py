@@ -9,6 +9,8 @@ import numpy as np
 from madsep.errors import InputError
 from madsep.files import read_json
 
+TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
+
 
 def read_prepared(manifests: Sequence[Path], subset: str, slugs: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Entries of prepared tracks (of those in `slugs`, or of all) in the order of the manifests, with `file` as a path beside its manifest.

@@ -1,8 +1,10 @@
 """Fixtures that several test modules share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from flow import Run, run, tiny_config
 
 from madsep.synth import make_dataset
@@ -16,6 +18,15 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def torch_settings_restored() -> Iterator[None]:
+    """Leaves PyTorch's threads and determinism as they were."""
+    n_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

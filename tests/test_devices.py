@@ -1,7 +1,6 @@
 """Which processor computes, with and without GPUs."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +10,7 @@ import torch
 from madsep.devices import claim
 from madsep.errors import InputError
 
-
-@pytest.fixture(autouse=True)
-def settings_restored() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(n_threads)
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,7 @@ HELD_OUT = {"validation": True, "selection": "best"}
 COLUMNS = ["epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss", "validation_sdr"]
 
 
-@pytest.fixture(autouse=True)
-def torch_settings_restored() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(n_threads)
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
 
 def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,9 @@ from madsep.devices import Device, claim
 from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_error, write_json
 from madsep.logs import log
-from madsep.prepared import read_prepared, signal
+from madsep.prepared import TARGETS, read_prepared, signal
 from madsep.progress import Progress
 from madsep.separator import Separator
-
-TARGETS = ("vocals", "accompaniment")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Write a submission to the Signal Separation Evaluation Campaign: description, scores by true name, provenance."""
 
+import contextlib
 import datetime
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,32 +59,20 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
             raise InputError("\n".join([f"{folder}: not written, {len(faults)} to mend:", *faults]))
 
 
-class _new_folder:
-    """A folder beside `folder`, with its name, that replaces it when the block ends well and vanishes when it does not."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> Path:
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self.scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder.parent))
-        except OSError as error:
-            raise (write_error(self.folder, error) or error) from None
-        new = self.scratch / self.folder.name
-        new.mkdir()
-        return new
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if error is None:
-                if self.folder.exists():
-                    shutil.rmtree(self.folder)
-                (self.scratch / self.folder.name).rename(self.folder)
-        finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-        if error is not None and (plain := write_error(self.folder, error)):
-            raise plain from None
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder of the same name that replaces `folder` when the block ends well and vanishes when it does not."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
+            new = Path(scratch) / folder.name
+            new.mkdir()
+            yield new
+            if folder.exists():
+                shutil.rmtree(folder)
+            new.rename(folder)
+    except OSError as error:
+        raise (write_error(folder, error) or error) from None
 
 
 def _test_tracks(prepared: Sequence[Path]) -> list[dict[str, Any]]:
