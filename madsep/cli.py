@@ -31,14 +31,27 @@ def synth(
 
 
 @app.command()
+def import_mir1k(
+    source: Annotated[Path, typer.Argument(help="MIR-1K's folder, or its folder Wavfile, with the clips as .wav or .flac.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to make, for musdb_root; it must not exist or be empty.")],
+) -> None:
+    """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
+    from madsep.stages.import_mir1k import import_mir1k
+
+    import_mir1k(source, folder)
+
+
+@app.command()
 def doctor(
-    musdb_root: Annotated[Path | None, typer.Option(help="Folder of MUSDB18 to examine as well.")] = None,
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than MUSDB18's 100 + 50.")] = False,
+    musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
+    dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than all of the data set's.")] = False,
 ) -> None:
     """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
+    from madsep.datasets import DATASETS
     from madsep.doctor import examine, report
 
-    findings = examine(musdb_root, allow_partial)
+    findings = examine(musdb_root, DATASETS[dataset], allow_partial)
     typer.echo(report(findings))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
@@ -104,7 +117,7 @@ def systems() -> None:
 
     for name in recipe_names():
         recipe = load_recipe(name, {})
-        typer.echo(f"{name:<12} {recipe.short_name:<5} {recipe.description.title}")
+        typer.echo(f"{name:<14} {recipe.short_name:<5} {recipe.description.title}")
 
 
 def main() -> None:

@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from madsep.audio import check_wav_size
+from madsep.datasets import MUSDB18, Dataset
 from madsep.errors import InputError
 from madsep.ffmpeg import check_mp4_size, ffmpeg_version, probe
 from madsep.provenance import list_gpus
-from madsep.tracks import DATASET_PAGE, ERRATA, SAMPLE_RATE_HZ, STEMS, SUBSETS, Track, find_tracks
+from madsep.tracks import SUBSETS, Track, find_tracks
 
 PACKAGE = "madsep"
 DISK_NEED_GB = 27  # full MUSDB18: prepared arrays, estimates and scores of one system
@@ -37,11 +38,11 @@ class Finding:
     remedy: str = ""
 
 
-def examine(musdb_root: Path | None, allow_partial: bool) -> list[Finding]:
-    """Examine the machine and, where `musdb_root` is given, the data under it. Reads headers only; raises nothing."""
-    full = musdb_root is not None and not allow_partial
+def examine(root: Path | None, dataset: Dataset, allow_partial: bool) -> list[Finding]:
+    """Examine the machine and, where `root` is given, the data set under it. Reads headers only; raises nothing."""
+    full = root is not None and dataset is MUSDB18 and not allow_partial
     findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full)]
-    return findings if musdb_root is None else findings + _data(musdb_root, allow_partial)
+    return findings if root is None else findings + _data(root, dataset, allow_partial)
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -120,14 +121,14 @@ def _amount(name: str, found_bytes: int, need_gb: int, full: bool, remedy: str) 
     return Finding(name, ok, detail, "" if ok else remedy)
 
 
-def _data(root: Path, allow_partial: bool) -> list[Finding]:
+def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
     findings = []
     try:
-        tracks = find_tracks(root, allow_partial)
+        tracks = find_tracks(root, dataset, allow_partial)
     except InputError as error:
-        findings.append(Finding("data", False, str(error), f"see {DATASET_PAGE}"))
+        findings.append(Finding("data", False, str(error), f"see {dataset.page}"))
         try:
-            tracks = find_tracks(root, allow_partial=True)
+            tracks = find_tracks(root, dataset, allow_partial=True)
         except InputError:
             return findings
     counts = {subset: sum(track.subset == subset for track in tracks) for subset in SUBSETS}
@@ -136,29 +137,29 @@ def _data(root: Path, allow_partial: bool) -> list[Finding]:
     if tracks[0].layout == "stems" and (shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None):
         return [*findings, Finding("audio", False, "not examined: stem files need ffmpeg", "install ffmpeg")]
     with ThreadPoolExecutor() as pool:
-        faults = [fault for fault in pool.map(_track_fault, tracks) if fault]
+        faults = [fault for fault in pool.map(lambda track: _track_fault(track, dataset), tracks) if fault]
     if faults:
         findings.append(Finding("audio", False, "\n".join(faults), "copy or download these tracks again"))
     else:
-        findings.append(Finding("audio", True, f"all stereo at {SAMPLE_RATE_HZ} Hz, stems equally long"))
-    errata = [f"{track.name}: {ERRATA[track.name]}" for track in tracks if track.name in ERRATA]
+        findings.append(Finding("audio", True, f"all {dataset.channels} at {dataset.sample_rate_hz} Hz, stems equally long"))
+    errata = [f"{track.name}: {dataset.errata[track.name]}" for track in tracks if track.name in dataset.errata]
     return [*findings, Finding("known errata", True, "\n".join(errata))] if errata else findings
 
 
-def _track_fault(track: Track) -> str:
+def _track_fault(track: Track, dataset: Dataset) -> str:
     """Return what the headers of one track say against it, or nothing."""
     try:
-        headers = _stem_headers(track) if track.layout == "stems" else _wav_headers(track)
+        headers = _stem_headers(track) if track.layout == "stems" else _wav_headers(track, dataset)
     except InputError as error:
         return str(error)
-    if len(headers) != len(STEMS):
-        return f"{track.path}: {len(headers)} audio streams, expected {len(STEMS)}"
+    if len(headers) != len(dataset.stems):
+        return f"{track.path}: {len(headers)} audio streams, expected {len(dataset.stems)}"
     faults = []
-    for stem, (sample_rate_hz, n_channels, duration_s) in zip(STEMS, headers, strict=True):
-        if sample_rate_hz != SAMPLE_RATE_HZ:
-            faults.append(f"{stem} at {sample_rate_hz} Hz, expected {SAMPLE_RATE_HZ} Hz")
-        if n_channels != 2:
-            faults.append(f"{stem} has {n_channels} channels, expected 2")
+    for stem, (sample_rate_hz, n_channels, duration_s) in zip(dataset.stems, headers, strict=True):
+        if sample_rate_hz != dataset.sample_rate_hz:
+            faults.append(f"{stem} at {sample_rate_hz} Hz, expected {dataset.sample_rate_hz} Hz")
+        if n_channels != dataset.n_channels:
+            faults.append(f"{stem} has {n_channels} channels, expected {dataset.n_channels}")
         if duration_s != headers[0][2]:
             faults.append(f"{stem} lasts {duration_s} s, expected {headers[0][2]} s as the mixture")
     return f"{track.path}: {'; '.join(faults)}" if faults else ""
@@ -169,9 +170,9 @@ def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
     return [(stream.sample_rate_hz, stream.n_channels, stream.duration_s) for stream in probe(track.path)]
 
 
-def _wav_headers(track: Track) -> list[tuple[int, int, float | None]]:
+def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float | None]]:
     headers: list[tuple[int, int, float | None]] = []
-    for path in (Path(track.path) / f"{stem}.wav" for stem in STEMS):
+    for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
         check_wav_size(path)
         try:
             info = sf.info(path)

@@ -12,8 +12,8 @@ from madsep.bsseval import TrackScorer, scores_text
 from madsep.bsseval.scores import METRICS, MUSEVAL_VERSION, Scoring
 from madsep.ffmpeg import require_ffmpeg
 from madsep.logs import log
-from madsep.stems import ACCOMPANIMENT
 
+ACCOMPANIMENT = ("drums", "bass", "other")
 FRAME_S = 1.0  # window and hop of SiSEC 2018
 
 Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)

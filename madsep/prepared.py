@@ -34,3 +34,13 @@ def signal(entry: dict[str, Any], name: str) -> np.ndarray:
     """Memory-mapped signal `name` of a prepared track, float32 (n_channels, n_samples)."""
     array: np.ndarray = np.load(entry["file"], mmap_mode="r")
     return array[entry["signals"].index(name)]
+
+
+def check_rate(entries: Sequence[dict[str, Any]], sample_rate_hz: int, recipe: str) -> None:
+    """Raise InputError where prepared tracks have another rate than the `sample_rate_hz` of the front end of `recipe`."""
+    for entry in entries:
+        if entry["sample_rate_hz"] != sample_rate_hz:
+            raise InputError(
+                f"{entry['name']}: has a sample rate of {entry['sample_rate_hz']} Hz, the front end of recipe {recipe} expects "
+                f"{sample_rate_hz} Hz; choose a recipe made for this data set, or override its front_end."
+            )

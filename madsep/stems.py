@@ -1,23 +1,21 @@
-"""The five stems of a MUSDB18 track as arrays, from a stem file or from wavs."""
+"""The stems of a track as arrays, from a stem file or from wavs."""
 
 from pathlib import Path
 
 import numpy as np
 
 from madsep.audio import read_wav
+from madsep.datasets import DATASETS, MUSDB18, Dataset
 from madsep.errors import InputError
 from madsep.ffmpeg import check_mp4_size, probe
-from madsep.tracks import SAMPLE_RATE_HZ, STEMS, Track
-
-N_CHANNELS = 2
-ACCOMPANIMENT = ("drums", "bass", "other")
+from madsep.tracks import Track
 
 # A decoder may drop the encoder's priming samples or not: up to two AAC frames
 STEM_TOLERANCE_SAMPLES = 2048
 
 
 def read_stems(track: Track) -> dict[str, np.ndarray]:
-    """Return the five stems by name, each float32 of shape (2, n_samples), all of one length and at 44.1 kHz.
+    """Return the stems by name, each float32 of shape (n_channels, n_samples), all of one length and at the data set's rate.
 
     Raises InputError where a file is damaged or truncated, or of another rate, channel count or length than the rest.
     """
@@ -37,36 +35,37 @@ def stem_file(track: Track, stem: str) -> Path:
 
 def _read_wavs(track: Track) -> dict[str, np.ndarray]:
     stems = {}
-    for name in STEMS:
+    dataset = DATASETS[track.dataset]
+    for name in dataset.stems:
         path = stem_file(track, name)
         stems[name], sample_rate_hz = read_wav(path)
-        _check_format(path, sample_rate_hz, len(stems[name]))
+        _check_format(path, dataset, sample_rate_hz, len(stems[name]))
     return stems
 
 
-def _check_format(path: Path, sample_rate_hz: int, n_channels: int) -> None:
-    if sample_rate_hz != SAMPLE_RATE_HZ:
-        raise InputError(f"{path}: expected a sample rate of {SAMPLE_RATE_HZ} Hz, found {sample_rate_hz} Hz.")
-    if n_channels != N_CHANNELS:
-        raise InputError(f"{path}: expected stereo ({N_CHANNELS} channels), found {n_channels}.")
+def _check_format(path: Path, dataset: Dataset, sample_rate_hz: int, n_channels: int) -> None:
+    if sample_rate_hz != dataset.sample_rate_hz:
+        raise InputError(f"{path}: expected a sample rate of {dataset.sample_rate_hz} Hz, found {sample_rate_hz} Hz.")
+    if n_channels != dataset.n_channels:
+        raise InputError(f"{path}: expected {dataset.channels}, found {n_channels}.")
 
 
 def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
-    """Decode the five streams through musdb, that is by ffmpeg to 16 bit, as the campaign's tools do."""
+    """Decode the five streams of a MUSDB18 track through musdb, that is by ffmpeg to 16 bit, as the campaign's tools do."""
     path = Path(track.path)
     check_mp4_size(path)
     streams = probe(path)
-    if len(streams) != len(STEMS):
-        raise InputError(f"{path}: expected {len(STEMS)} audio streams ({', '.join(STEMS)}), found {len(streams)}.")
+    if len(streams) != len(MUSDB18.stems):
+        raise InputError(f"{path}: expected {len(MUSDB18.stems)} audio streams ({', '.join(MUSDB18.stems)}), found {len(streams)}.")
     for stream in streams:
-        _check_format(path, stream.sample_rate_hz, stream.n_channels)
+        _check_format(path, MUSDB18, stream.sample_rate_hz, stream.n_channels)
     import musdb
 
     multitrack = musdb.MultiTrack(path=str(path), name=track.name, subset=track.subset, stem_id=0)
     stems = {}
-    for index, (name, stream) in enumerate(zip(STEMS, streams, strict=True)):
+    for index, (name, stream) in enumerate(zip(MUSDB18.stems, streams, strict=True)):
         audio = multitrack.load_audio(str(path), index).T.astype(np.float32)
-        n_expected = round((stream.duration_s or 0) * SAMPLE_RATE_HZ)
+        n_expected = round((stream.duration_s or 0) * MUSDB18.sample_rate_hz)
         if audio.shape[1] == 0 or audio.shape[1] < n_expected - STEM_TOLERANCE_SAMPLES:
             reason = f"'{name}' decodes to {audio.shape[1]} samples, its header promises {n_expected}"
             raise InputError(f"{path}: the file is truncated or damaged: {reason}; copy or download it again.")
@@ -75,6 +74,6 @@ def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
 
 
 def accompaniment(stems: dict[str, np.ndarray]) -> np.ndarray:
-    """The sum of drums, bass and other, (2, n_samples)."""
-    first, *rest = (stems[name] for name in ACCOMPANIMENT)
+    """The sum of all stems of a track but the mixture and the vocals, (n_channels, n_samples)."""
+    first, *rest = (stem for name, stem in stems.items() if name not in ("mixture", "vocals"))
     return sum(rest, start=first)

@@ -1,47 +1,29 @@
-"""MUSDB18 on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
+"""A data set on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
 
 import contextlib
 import importlib.util
-import json
 import shutil
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import soundfile as sf
 import yaml
 
+from madsep.datasets import MUSDB18, Dataset
 from madsep.errors import InputError
 from madsep.ffmpeg import require_ffmpeg
 from madsep.files import write_error
 
 SUBSETS = ("train", "test")
-STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in the order of a stem file's streams
 STEM_SUFFIX = ".stem.mp4"
-SAMPLE_RATE_HZ = 44_100
-N_TRAIN = 100
-DATASET_PAGE = "https://sigsep.github.io/datasets/musdb.html"
 
 # Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music comes to
 # 165 kB/s, so the length estimated from a file's size can be a third too long; it plans jobs and is never a length.
 STEM_BYTES_PER_S = 122_000
-
-# Errata list of the data set's page and its issue tracker (github.com/sigsep/website)
-ERRATA = {
-    "Al James - Schoolboy Facination": "vocals are mixed into the stem 'other'",
-    "BKS - Bulldozer": "a cowbell is mixed into the stem 'other' (1:12)",
-    "Chris Durban - Celebrate": "other instruments bleed into the vocals",
-    "Detsky Sad - Walkie Talkie": "the stem 'other' is mixed into the drums",
-    "Enda Reilly - Cur An Long Ag Seol": "speech at the start of the stem 'other'",
-    "Hop Along - Sister Cities": "other instruments bleed into the vocals",
-    "Leaf - Wicked": "an electric guitar is mixed into the drums (2:20, 3:02)",
-    "PR - Oh No": "the sum of the sources is not the mixture in the left channel",
-}
-UNSUMMED = frozenset({"PR - Oh No"})  # the errata for which the mixture may differ from the sum of the stems
 
 
 @dataclass(frozen=True)
@@ -54,40 +36,36 @@ class Track:
     layout: str
     path: str
     duration_s: float
+    dataset: str
 
 
-def find_tracks(root: Path | str, allow_partial: bool) -> list[Track]:
-    """Return the training tracks, then the test tracks, of the MUSDB18 under `root`, each subset sorted by name.
+def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list[Track]:
+    """Return the training tracks, then the test tracks, of the data set under `root`, each subset sorted by name.
 
-    `root`, or the one folder in it that does, holds train/ and test/; these hold stem files or folders of wavs.
-    Without `allow_partial` they are the 100 and the 50 tracks of MUSDB18. Only names, sizes and wav headers are read.
+    `root`, or the one folder in it that does, holds train/ and test/; these hold folders of wavs or, for MUSDB18, stem files.
+    Without `allow_partial` they are all its tracks, 100 and 50 of MUSDB18. Only names, sizes and wav headers are read.
     Raises InputError when anything else is found, and always when a test track lies among the training tracks.
     """
-    dataset = _dataset_folder(Path(root).expanduser())
-    found = {subset: _track_paths(dataset / subset) for subset in SUBSETS}
+    folder = _dataset_folder(Path(root).expanduser(), dataset)
+    found = {subset: _track_paths(folder / subset, dataset) for subset in SUBSETS}
     if len({_layout(path) for paths in found.values() for path in paths}) > 1:
-        raise InputError(f"{dataset}: stem files and wav folders are mixed; keep only one layout in train/ and test/.")
+        raise InputError(f"{folder}: stem files and wav folders are mixed; keep only one layout in train/ and test/.")
     for subset, paths in found.items():
         if not paths:
-            expected = f"expected *{STEM_SUFFIX} files or folders with {', '.join(STEMS)} as .wav"
-            raise InputError(f"{dataset / subset}: holds no tracks; {expected}.")
+            files = f"*{STEM_SUFFIX} files or " if dataset.has_stem_files else ""
+            raise InputError(f"{folder / subset}: holds no tracks; expected {files}folders with {', '.join(dataset.stems)} as .wav.")
     names = {subset: {_name(path) for path in paths} for subset, paths in found.items()}
-    _check_names(dataset, names["train"], names["test"], allow_partial)
-    _check_stems(path for paths in found.values() for path in paths)
+    _check_names(folder, dataset, names, allow_partial)
+    _check_stems((path for paths in found.values() for path in paths), dataset)
     return [
-        Track(f"{subset}{number:03d}", _name(path), subset, _layout(path), str(path), _duration_s(path))
+        Track(f"{subset}{number:03d}", _name(path), subset, _layout(path), str(path), _duration_s(path), dataset.name)
         for subset, paths in found.items()
         for number, path in enumerate(sorted(paths, key=_name), start=1)
     ]
 
 
-def test_names() -> list[str]:
-    """Return the names of MUSDB18's 50 test tracks, sorted."""
-    return json.loads((resources.files("madsep") / "data" / "musdb18_test.json").read_text(encoding="utf-8"))
-
-
 def validation_names() -> list[str]:
-    """Return the names of the 14 training tracks that musdb sets aside for validation, without importing musdb.
+    """Return the names of the 14 training tracks of MUSDB18 that musdb sets aside for validation, without importing musdb.
 
     Raises InputError when musdb is not installed.
     """
@@ -124,7 +102,7 @@ def fetch_sample(folder: Path | str) -> Path:
     """
     folder = Path(folder).expanduser()
     if folder.is_dir() and any(folder.iterdir()):
-        find_tracks(folder, allow_partial=True)
+        find_tracks(folder, MUSDB18, allow_partial=True)
         return folder
     require_ffmpeg()
     import musdb
@@ -135,11 +113,11 @@ def fetch_sample(folder: Path | str) -> Path:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         with contextlib.redirect_stdout(sys.stderr):
             musdb.DB(root=str(temporary), download=True)
-        find_tracks(temporary, allow_partial=True)
+        find_tracks(temporary, MUSDB18, allow_partial=True)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except (OSError, zipfile.BadZipFile) as error:
-        by_hand = f"Download it by hand (see {DATASET_PAGE}), unpack it and set musdb_root to its folder."
+        by_hand = f"Download it by hand (see {MUSDB18.page}), unpack it and set musdb_root to its folder."
         failed = InputError(f"{folder}: the sample of MUSDB18 could not be downloaded ({error}). {by_hand}")
         raise (write_error(folder, error) or failed) from None
     finally:
@@ -148,38 +126,39 @@ def fetch_sample(folder: Path | str) -> Path:
     return folder
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted, without hidden files. Raises InputError where it may not be read."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except PermissionError:
         raise InputError(f"{folder}: no permission to read it.") from None
 
 
-def _dataset_folder(root: Path) -> Path:
+def _dataset_folder(root: Path, dataset: Dataset) -> Path:
     """Return `root`, or the one folder in it, that holds train/ or test/; both must be there."""
-    wanted = "give the folder that holds MUSDB18's train/ and test/ (musdb_root)"
+    wanted = f"give the folder that holds {dataset.title}'s train/ and test/ (musdb_root)"
     if not root.exists():
         raise InputError(f"{root}: no such folder; {wanted}.")
     if not root.is_dir():
         raise InputError(f"{root}: is a file; {wanted}.")
-    inside = _visible(root)
+    inside = visible(root)
     if not inside:
         raise InputError(f"{root}: is empty; {wanted}.")
     candidates = [folder for folder in [root, *inside] if any((folder / subset).is_dir() for subset in SUBSETS)]
     if not candidates:
-        raise InputError(f"{root}: no train/ and test/ in it, only {_listed(p.name for p in inside)}; {wanted}.")
+        found = _listed(path.name for path in inside)
+        raise InputError(f"{root}: no train/ and test/ in it, only {found}; {wanted}; {dataset.how_to_get}.")
     if root not in candidates and len(candidates) > 1:
         raise InputError(f"{root}: holds several data sets ({_listed(p.name for p in candidates)}); name one of them.")
-    dataset = candidates[0]
     for subset in SUBSETS:
-        if not (dataset / subset).is_dir():
-            raise InputError(f"{dataset}: the folder {subset}/ is missing; {wanted}.")
-    return dataset
+        if not (candidates[0] / subset).is_dir():
+            raise InputError(f"{candidates[0]}: the folder {subset}/ is missing; {wanted}.")
+    return candidates[0]
 
 
-def _track_paths(folder: Path) -> list[Path]:
+def _track_paths(folder: Path, dataset: Dataset) -> list[Path]:
     """Return the stem files and the track folders of one subset."""
-    return [path for path in _visible(folder) if path.is_dir() or path.name.endswith(STEM_SUFFIX)]
+    return [path for path in visible(folder) if path.is_dir() or (dataset.has_stem_files and path.name.endswith(STEM_SUFFIX))]
 
 
 def _name(path: Path) -> str:
@@ -190,28 +169,28 @@ def _layout(path: Path) -> str:
     return "stems" if path.name.endswith(STEM_SUFFIX) else "wav"
 
 
-def _check_names(dataset: Path, train: set[str], test: set[str], allow_partial: bool) -> None:
-    campaign = set(test_names())
+def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], allow_partial: bool) -> None:
+    train, test, campaign = names["train"], names["test"], set(dataset.test_names())
     leaked = train & (test | campaign)
     if leaked:
-        raise InputError(f"{dataset / 'train'}: test tracks lie among the training tracks: {_listed(leaked)}. Move them.")
-    if allow_partial or (len(train) == N_TRAIN and test == campaign):
+        raise InputError(f"{folder / 'train'}: test tracks lie among the training tracks: {_listed(leaked)}. Move them.")
+    complete = len(train) == dataset.n_train and len(test) == dataset.n_test and (test == campaign or not campaign)
+    if allow_partial or complete:
         return
-    found = f"found {len(train)} training and {len(test)} test tracks, expected {N_TRAIN} and {len(campaign)}"
-    details = [
-        f"{kind} test tracks: {_listed(names)}" for kind, names in (("missing", campaign - test), ("unexpected", test - campaign)) if names
-    ]
+    found = f"found {len(train)} training and {len(test)} test tracks, expected {dataset.n_train} and {dataset.n_test}"
+    listed = (("missing", campaign - test), ("unexpected", test - campaign)) if campaign else ()
+    details = [f"{kind} test tracks: {_listed(tracks)}" for kind, tracks in listed if tracks]
     remedy = "If this is meant, set allow_partial: true; otherwise complete the data set."
-    raise InputError(f"{'; '.join([f'{dataset}: {found}', *details])}.\n{remedy}")
+    raise InputError(f"{'; '.join([f'{folder}: {found}', *details])}.\n{remedy}")
 
 
-def _check_stems(paths: Iterable[Path]) -> None:
+def _check_stems(paths: Iterable[Path], dataset: Dataset) -> None:
     faults = []
     for folder in (path for path in paths if path.is_dir()):
         present = {path.name for path in folder.iterdir()}
-        faults += [str(folder / f"{stem}.wav") for stem in STEMS if f"{stem}.wav" not in present]
+        faults += [str(folder / f"{stem}.wav") for stem in dataset.stems if f"{stem}.wav" not in present]
     if faults:
-        raise InputError(f"missing stems: {_listed(faults)}. Every track folder holds {', '.join(STEMS)} as .wav.")
+        raise InputError(f"missing stems: {_listed(faults)}. Every track folder holds {', '.join(dataset.stems)} as .wav.")
 
 
 def _duration_s(path: Path) -> float:

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 import soundfile as sf
 import torch
+from clips import make_clips
 from flow import ROOT, Run
 from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
 from madsep import cli
+from madsep.datasets import MUSDB18
 from madsep.systems import recipe_names
-from madsep.tracks import STEMS
 
 Call = Callable[..., tuple[int, str, list[str]]]
 
@@ -53,12 +54,24 @@ def test_synth_makes_a_tree(madsep: Call, tmp_path: Path) -> None:
     tracks = {subset: list((tmp_path / "musdb" / subset).iterdir()) for subset in ("train", "test")}
     assert {subset: len(paths) for subset, paths in tracks.items()} == {"train": 2, "test": 1}
     for path in (*tracks["train"], *tracks["test"]):
-        assert {wav.stem: sf.info(wav).frames for wav in path.iterdir()} == dict.fromkeys(STEMS, 22_050)
+        assert {wav.stem: sf.info(wav).frames for wav in path.iterdir()} == dict.fromkeys(MUSDB18.stems, 22_050)
     assert madsep("synth", tmp_path / "musdb") == (
         1,
         "",
         [f"madsep: ERROR: {tmp_path}/musdb: the folder is not empty; give a new one, or empty it first."],
     )
+
+
+def test_import_mir1k(madsep: Call, tmp_path: Path) -> None:
+    source = make_clips(tmp_path / "MIR-1K", ["amy_1_01", "Ani_1_01"])
+    status, printed, lines = madsep("import-mir1k", source, tmp_path / "tree")
+    assert (status, printed) == (0, "")
+    assert lines == [f"madsep: INFO: {tmp_path}/tree: 1 training and 1 test clips; all of MIR-1K has 175 and 825"]
+    assert (tmp_path / "tree/train/amy_1_01/mixture.wav").is_file()
+    status, _, lines = madsep("import-mir1k", source, tmp_path / "tree")
+    assert (status, lines) == (1, [f"madsep: ERROR: {tmp_path}/tree: the folder is not empty; give a new one, or empty it first."])
+    status, printed, _ = madsep("doctor", "--musdb-root", tmp_path / "tree", "--dataset", "mir1k", "--allow-partial")
+    assert status == 0 and "16000" in printed
 
 
 def write_song(path: Path, n_samples: int, n_channels: int, rate_hz: int) -> np.ndarray:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from madsep.datasets import MUSDB18
 from madsep.errors import InputError
 from madsep.stages.prepare import prepare
-from madsep.tracks import STEMS, Track
+from madsep.tracks import Track
 
 RATE_HZ = 44_100
 N_SAMPLES = RATE_HZ // 2
@@ -26,7 +27,7 @@ TEST_SIGNALS = ["mixture", "vocals", "accompaniment"]
 def make_stems(seed: int = 0) -> dict[str, np.ndarray]:
     """Return five int16 stems of shape (2, n_samples); the mixture is the sum of the others."""
     generator = np.random.default_rng(seed)
-    sources = {name: generator.integers(-8000, 8000, (2, N_SAMPLES)).astype(np.int16) for name in STEMS[1:]}
+    sources = {name: generator.integers(-8000, 8000, (2, N_SAMPLES)).astype(np.int16) for name in MUSDB18.stems[1:]}
     return {"mixture": sum(sources.values()), **sources}
 
 
@@ -35,7 +36,7 @@ def write_track(root: Path, stems: dict[str, np.ndarray], name: str = "A - B", s
     folder.mkdir(parents=True)
     for stem, samples in stems.items():
         sf.write(folder / f"{stem}.wav", samples.T, RATE_HZ, subtype="PCM_16")
-    return Track(slug, name, slug.rstrip("0123456789"), "wav", str(folder), 0.5)
+    return Track(slug, name, slug.rstrip("0123456789"), "wav", str(folder), 0.5, "musdb18")
 
 
 def prepare_one(track: Track, tmp_path: Path, signals: list[str] = TEST_SIGNALS, mono: bool = False) -> dict:
@@ -56,7 +57,7 @@ def stem_track(shared: Path, tmp_path: Path) -> Track:
     path = tmp_path / "test" / "Music Delta - 80s Rock.stem.mp4"
     path.parent.mkdir()
     shutil.copyfile(shared / "data/musdb_sample/train" / path.name, path)
-    return Track("test001", "Music Delta - 80s Rock", "test", "stems", str(path), 6.8)
+    return Track("test001", "Music Delta - 80s Rock", "test", "stems", str(path), 6.8, "musdb18")
 
 
 def test_stereo_wavs_are_kept_exactly(tmp_path: Path) -> None:
@@ -99,11 +100,50 @@ def test_mono_is_the_mean_of_left_and_right(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[0] * 65536, stems[stem].astype(int).sum(axis=0))
 
 
+def write_clip(root: Path, **formats: tuple[int, int]) -> Track:
+    """A clip like MIR-1K's, louder than full scale; `formats` gives rate and channels of single stems."""
+    voice, music = np.random.default_rng(0).integers(-30_000, 30_000, (2, 800)) / 32768
+    (root / "Ani_1_01").mkdir()
+    for stem, samples in {"mixture": voice + music, "accompaniment": music, "vocals": voice}.items():
+        rate_hz, n_channels = formats.get(stem, (16_000, 1))
+        sf.write(root / "Ani_1_01" / f"{stem}.wav", np.stack([samples] * n_channels, axis=1), rate_hz, subtype="FLOAT")
+    return Track("test001", "Ani_1_01", "test", "wav", str(root / "Ani_1_01"), 0.05, "mir1k")
+
+
+@pytest.mark.parametrize("mono", [False, True])
+def test_mir1k_is_mono_at_16_khz(tmp_path: Path, mono: bool) -> None:
+    track = write_clip(tmp_path)
+    entry = prepare_one(track, tmp_path, mono=mono)
+    array = np.load(tmp_path / "out" / "test001.npy")
+    assert (entry["sample_rate_hz"], entry["n_channels"], entry["n_samples"], array.shape) == (16_000, 1, 800, (3, 1, 800))
+    assert (entry["mixture_residual_db"], entry["notes"]) == (None, [])
+    assert sorted(entry["source_sha256"]) == ["accompaniment.wav", "mixture.wav", "vocals.wav"]
+    for stem, found in zip(TEST_SIGNALS, array, strict=True):
+        np.testing.assert_array_equal(found[0], sf.read(Path(track.path) / f"{stem}.wav")[0])
+    assert np.abs(array[0]).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("formats", "message"),
+    [
+        ({"vocals": (16_000, 2)}, r"vocals\.wav: expected mono \(1 channel\), found 2\."),
+        ({"mixture": (44_100, 1)}, r"mixture\.wav: expected a sample rate of 16000 Hz, found 44100 Hz\."),
+    ],
+)
+def test_mir1k_of_another_format_is_refused(tmp_path: Path, formats: dict[str, tuple[int, int]], message: str) -> None:
+    refuse([write_clip(tmp_path, **formats)], message, tmp_path)
+
+
+def test_mir1k_has_no_drums(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="drums"):
+        prepare_one(write_clip(tmp_path), tmp_path, ["mixture", "drums"])
+
+
 def test_every_stem_can_be_had(tmp_path: Path) -> None:
     stems = make_stems()
-    prepare_one(write_track(tmp_path, stems), tmp_path, list(STEMS))
+    prepare_one(write_track(tmp_path, stems), tmp_path, list(MUSDB18.stems))
     array = np.load(tmp_path / "out" / "test001.npy")
-    np.testing.assert_array_equal(array * 32768, np.stack([stems[stem] for stem in STEMS]))
+    np.testing.assert_array_equal(array * 32768, np.stack([stems[stem] for stem in MUSDB18.stems]))
 
 
 def test_unknown_signals_are_refused(tmp_path: Path) -> None:
@@ -166,7 +206,7 @@ def make_stem_file(tmp_path: Path, durations_s: list[float], rate_hz: int = RATE
     inputs = [argument for noise in noises for argument in ("-f", "lavfi", "-i", noise)]
     maps = [argument for index in range(len(durations_s)) for argument in ("-map", str(index))]
     subprocess.run(["ffmpeg", "-v", "error", *inputs, *maps, "-c:a", "aac", path], check=True)
-    return Track("test001", "A", "test", "stems", str(path), 1.0)
+    return Track("test001", "A", "test", "stems", str(path), 1.0, "musdb18")
 
 
 @pytest.mark.parametrize(
@@ -259,14 +299,14 @@ def test_a_silent_reference_of_a_test_track_is_noted(tmp_path: Path, silent: str
         stems["vocals"][1] = -stems["vocals"][0]  # its channels cancel: silent to the scoring
     else:
         stems |= dict.fromkeys(["drums", "bass", "other"], np.zeros((2, N_SAMPLES), np.int16))
-    stems["mixture"] = sum(stems[name] for name in STEMS[1:])
+    stems["mixture"] = sum(stems[name] for name in MUSDB18.stems[1:])
     entry = prepare_one(write_track(tmp_path, stems, slug=slug), tmp_path)
     note = f"the {silent} are silent throughout, so this track cannot be scored"
     assert entry["notes"] == ([note] if slug == "test001" else [])
 
 
 def test_a_silent_mixture_is_refused(tmp_path: Path) -> None:
-    stems = dict.fromkeys(STEMS, np.zeros((2, N_SAMPLES), np.int16))
+    stems = dict.fromkeys(MUSDB18.stems, np.zeros((2, N_SAMPLES), np.int16))
     refuse([write_track(tmp_path, stems)], "the mixture is silent", tmp_path)
 
 

@@ -81,7 +81,7 @@ def test_scores_are_musevals_own_bytes(tmp_path: Path, engine: str) -> None:
 def test_regression_file_of_museval(shared: Path, tmp_path: Path) -> None:
     data = shared / "data/musdb_sample"
     (path,) = (data / "train").glob("*.stem.mp4")
-    track = Track("test001", "Music Delta - 80s Rock", "test", "stems", str(path), 6.8)
+    track = Track("test001", "Music Delta - 80s Rock", "test", "stems", str(path), 6.8, "musdb18")
     prepare([track], TARGETS, False, tmp_path, tmp_path / "test.json")
     references = dict(zip(TARGETS, np.load(tmp_path / "test001.npy"), strict=True))
     np.random.seed(0)  # as museval's own test draws them

@@ -12,8 +12,9 @@ import pytest
 import soundfile as sf
 
 from madsep import tracks
+from madsep.datasets import MIR1K, MUSDB18
 from madsep.errors import InputError
-from madsep.tracks import STEMS, Track, find_tracks
+from madsep.tracks import Track, find_tracks
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
 
@@ -22,7 +23,7 @@ def add_wavs(folder: Path, n_samples: int = 100) -> None:
     folder.mkdir(parents=True)
     first = folder / "mixture.wav"
     sf.write(first, np.zeros((n_samples, 2)), 44_100, subtype="PCM_16")
-    for stem in STEMS[1:]:
+    for stem in MUSDB18.stems[1:]:
         shutil.copy(first, folder / f"{stem}.wav")
 
 
@@ -44,17 +45,17 @@ def make_stem_tree(root: Path, train: list[str], test: list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def full_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_wav_tree(tmp_path_factory.mktemp("full") / "musdb18hq", TRAIN_NAMES, tracks.test_names())
+    return make_wav_tree(tmp_path_factory.mktemp("full") / "musdb18hq", TRAIN_NAMES, MUSDB18.test_names())
 
 
 def refuse(root: Path, message: str, allow_partial: bool = True) -> None:
     with pytest.raises(InputError, match=message):
-        find_tracks(root, allow_partial)
+        find_tracks(root, MUSDB18, allow_partial)
 
 
 def test_test_names_are_the_campaigns(shared: Path) -> None:
     published = (shared / "data/sisec18/mus18_test_tracks.json").read_text()
-    names = tracks.test_names()
+    names = MUSDB18.test_names()
     assert len(names) == 50
     assert names == sorted(names)
     assert all(f'"{name}"' in published for name in names)
@@ -75,18 +76,20 @@ def test_validation_names_need_musdb(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_full_wav_tree(full_tree: Path) -> None:
     start = time.perf_counter()
-    found = find_tracks(full_tree, allow_partial=False)
+    found = find_tracks(full_tree, MUSDB18, allow_partial=False)
     assert time.perf_counter() - start < 1
     assert [track.slug for track in found] == [f"train{n:03d}" for n in range(1, 101)] + [f"test{n:03d}" for n in range(1, 51)]
-    assert [track.name for track in found[100:]] == tracks.test_names()
-    assert found[0] == Track("train001", "Artist 000 - Song", "train", "wav", str(full_tree / "train" / "Artist 000 - Song"), 100 / 44_100)
+    assert [track.name for track in found[100:]] == MUSDB18.test_names()
+    assert found[0] == Track(
+        "train001", "Artist 000 - Song", "train", "wav", str(full_tree / "train" / "Artist 000 - Song"), 100 / 44_100, "musdb18"
+    )
 
 
 def test_full_stem_tree_nested_one_folder_deeper(tmp_path: Path) -> None:
-    make_stem_tree(tmp_path / "MUSDB18" / "MUSDB18", TRAIN_NAMES, tracks.test_names())
+    make_stem_tree(tmp_path / "MUSDB18" / "MUSDB18", TRAIN_NAMES, MUSDB18.test_names())
     (tmp_path / "MUSDB18" / "README.txt").touch()
     (tmp_path / "MUSDB18" / "MUSDB18" / "train" / "._Artist 000 - Song.stem.mp4").touch()
-    found = find_tracks(str(tmp_path / "MUSDB18"), allow_partial=False)
+    found = find_tracks(str(tmp_path / "MUSDB18"), MUSDB18, allow_partial=False)
     assert [track.subset for track in found] == ["train"] * 100 + ["test"] * 50
     assert found[-1].name == "Zeno - Signs"
     assert found[-1].path == str(tmp_path / "MUSDB18/MUSDB18/test/Zeno - Signs.stem.mp4")
@@ -95,7 +98,7 @@ def test_full_stem_tree_nested_one_folder_deeper(tmp_path: Path) -> None:
 
 def test_names_are_sorted_without_the_suffix(tmp_path: Path) -> None:
     root = make_stem_tree(tmp_path, ["A", "A - B", "A!"], ["Triviul feat. The Fiend - Widow"])
-    assert [track.name for track in find_tracks(root, True)] == ["A", "A - B", "A!", "Triviul feat. The Fiend - Widow"]
+    assert [track.name for track in find_tracks(root, MUSDB18, True)] == ["A", "A - B", "A!", "Triviul feat. The Fiend - Widow"]
 
 
 def test_stem_duration_is_right_within_a_third_or_so(shared: Path, tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_stem_duration_is_right_within_a_third_or_so(shared: Path, tmp_path: Pat
         shutil.copytree(shared / "data/musdb_sample/train", tmp_path / subset)
     real = next((tmp_path / "test").iterdir())
     real.rename(real.with_name("Other - Song.stem.mp4"))
-    assert [track.duration_s for track in find_tracks(tmp_path, True)] == pytest.approx([6.8, 6.8], rel=0.4)
+    assert [track.duration_s for track in find_tracks(tmp_path, MUSDB18, True)] == pytest.approx([6.8, 6.8], rel=0.4)
 
 
 def test_wrong_roots(tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_every_missing_stem_is_named_up_to_five(tmp_path: Path) -> None:
     (root / "train" / "A" / "bass.wav").unlink()
     (root / "test" / "T" / "mixture.wav").unlink()
     refuse(root, r"missing stems: '.*test/T/mixture\.wav', '.*train/A/bass\.wav'\. Every")
-    for stem in STEMS:
+    for stem in MUSDB18.stems:
         (root / "train" / "It's (B) & C." / f"{stem}.wav").unlink()
     refuse(root, r"It's \(B\) & C\./drums\.wav'.* and 2 more\. Every")
 
@@ -159,7 +162,7 @@ def test_partial_sets_must_be_allowed(tmp_path: Path) -> None:
     expected = r"found 1 training and 2 test tracks, expected 100 and 50"
     missing = r"missing test tracks: 'AM Contra - Heart Peripheral', .* and 44 more; unexpected test tracks: 'B'\."
     refuse(root, f"{expected}; {missing}\n.*allow_partial: true", allow_partial=False)
-    assert len(find_tracks(root, allow_partial=True)) == 3
+    assert len(find_tracks(root, MUSDB18, allow_partial=True)) == 3
 
 
 def test_one_training_track_missing(full_tree: Path, tmp_path: Path) -> None:
@@ -179,12 +182,59 @@ def test_test_tracks_are_refused_in_training(tmp_path: Path, leaked: str, allow_
 def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_wav_tree(tmp_path / "data", ["A"], ["B"])
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert len(find_tracks("~/data", True)) == 2
+    assert len(find_tracks("~/data", MUSDB18, True)) == 2
     assert tracks.fetch_sample(Path("~/data")) == tmp_path / "data"
 
 
+def make_mir1k(root: Path, train: list[str], test: list[str]) -> Path:
+    for subset, names in (("train", train), ("test", test)):
+        for name in names:
+            (root / subset / name).mkdir(parents=True)
+            for stem in MIR1K.stems:
+                sf.write(root / subset / name / f"{stem}.wav", np.zeros(160), 16_000)
+    return root
+
+
+def test_mir1k(tmp_path: Path) -> None:
+    make_mir1k(tmp_path, ["abjones_1_01", "amy_1_01"], ["Ani_1_01"])
+    found = find_tracks(tmp_path, MIR1K, allow_partial=True)
+    assert found[2] == Track("test001", "Ani_1_01", "test", "wav", str(tmp_path / "test/Ani_1_01"), 0.01, "mir1k")
+    assert [track.slug for track in found] == ["train001", "train002", "test001"]
+    with pytest.raises(
+        InputError, match=r"found 2 training and 1 test tracks, expected 175 and 825\.\nIf this is meant, set allow_partial"
+    ):
+        find_tracks(tmp_path, MIR1K, allow_partial=False)
+    (tmp_path / "test/Ani_1_01/accompaniment.wav").unlink()
+    with pytest.raises(
+        InputError, match=r"Ani_1_01/accompaniment\.wav'\. Every track folder holds mixture, accompaniment, vocals as \.wav"
+    ):
+        find_tracks(tmp_path, MIR1K, allow_partial=True)
+
+
+def test_all_of_mir1k_needs_no_leave(tmp_path: Path) -> None:
+    one = make_mir1k(tmp_path / "one", ["a"], []) / "train/a"
+    for subset, count in (("train", 175), ("test", 825)):
+        (tmp_path / "all" / subset).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "all" / subset / f"{subset}_{number}").symlink_to(one)
+    assert len(find_tracks(tmp_path / "all", MIR1K, allow_partial=False)) == 1000
+
+
+def test_mir1k_as_it_is_handed_out_is_no_tree(tmp_path: Path) -> None:
+    (tmp_path / "Wavfile").mkdir()
+    (tmp_path / "Wavfile" / "Ani_1_01.wav").touch()
+    with pytest.raises(InputError, match=r"no train/ and test/ in it, only 'Wavfile'; .*'madsep import-mir1k' makes it"):
+        find_tracks(tmp_path, MIR1K, allow_partial=True)
+
+
+def test_mir1k_has_no_stem_files(tmp_path: Path) -> None:
+    make_stem_tree(tmp_path, ["A"], ["B"])
+    with pytest.raises(InputError, match=r"holds no tracks; expected folders with mixture, accompaniment, vocals as \.wav"):
+        find_tracks(tmp_path, MIR1K, allow_partial=True)
+
+
 def make_track(slug: str, duration_s: float) -> Track:
-    return Track(slug, slug, slug.rstrip("0123456789"), "wav", slug, duration_s)
+    return Track(slug, slug, slug.rstrip("0123456789"), "wav", slug, duration_s, "musdb18")
 
 
 def test_batches_by_hand() -> None:
@@ -206,9 +256,9 @@ def test_batches_by_hand() -> None:
 
 
 def test_errata_tracks_of_the_test_set_have_the_campaigns_names() -> None:
-    assert set(tracks.ERRATA) >= tracks.UNSUMMED
+    assert set(MUSDB18.errata) >= MUSDB18.unsummed
     in_test = {"Al James - Schoolboy Facination", "BKS - Bulldozer", "Detsky Sad - Walkie Talkie", "PR - Oh No"}
-    assert set(tracks.ERRATA) & set(tracks.test_names()) == in_test | {"Enda Reilly - Cur An Long Ag Seol"}
+    assert set(MUSDB18.errata) & set(MUSDB18.test_names()) == in_test | {"Enda Reilly - Cur An Long Ag Seol"}
 
 
 class FakeDB:
@@ -230,7 +280,7 @@ def test_fetch_sample_downloads_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = tmp_path / "new" / "sample"
     assert tracks.fetch_sample(folder) == folder
     assert capsys.readouterr().out == ""
-    assert len(find_tracks(folder, allow_partial=True)) == 3
+    assert len(find_tracks(folder, MUSDB18, allow_partial=True)) == 3
     assert [path.name for path in folder.parent.iterdir()] == ["sample"]
     monkeypatch.setattr(musdb, "DB", None)
     assert tracks.fetch_sample(folder) == folder

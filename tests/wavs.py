@@ -7,8 +7,9 @@ import soundfile as sf
 import torch
 
 from madsep.checkpoint import Checkpoint, write_tensors
+from madsep.datasets import MUSDB18
 from madsep.stages.prepare import prepare
-from madsep.tracks import STEMS, find_tracks
+from madsep.tracks import find_tracks
 
 RATE_HZ = 44_100
 
@@ -16,7 +17,7 @@ RATE_HZ = 44_100
 def noise_stems(seed: int, duration_s: float, peak: int = 3000) -> dict[str, np.ndarray]:
     """Four stems of 16-bit noise, each (n_samples, 2) with values below `peak`, and the mixture, their sum."""
     rng = np.random.default_rng(seed)
-    stems = {name: rng.integers(-peak, peak, (round(duration_s * RATE_HZ), 2), dtype=np.int16) for name in STEMS[1:]}
+    stems = {name: rng.integers(-peak, peak, (round(duration_s * RATE_HZ), 2), dtype=np.int16) for name in MUSDB18.stems[1:]}
     return {"mixture": sum(stems.values()), **stems}
 
 
@@ -29,7 +30,7 @@ def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
 
 def prepare_test_tracks(root: Path, folder: Path) -> Path:
     """Prepare the test tracks below `root` in `folder` as the workflow does; return the manifest."""
-    tracks = [track for track in find_tracks(root, allow_partial=True) if track.subset == "test"]
+    tracks = [track for track in find_tracks(root, MUSDB18, allow_partial=True) if track.subset == "test"]
     prepare(tracks, ["mixture", "vocals", "accompaniment"], False, folder, folder / "test.json")
     return folder / "test.json"
 

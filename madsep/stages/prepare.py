@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from madsep.datasets import DATASETS
 from madsep.errors import InputError
 from madsep.ffmpeg import ffmpeg_version, require_ffmpeg
 from madsep.files import atomic, sha256, write_json
 from madsep.logs import log
 from madsep.stems import accompaniment, read_stems, stem_file
-from madsep.tracks import ERRATA, SAMPLE_RATE_HZ, STEMS, UNSUMMED, Track
-
-SIGNALS = (*STEMS, "accompaniment")
+from madsep.tracks import Track
 
 # Energy of mixture - (drums + bass + other + vocals) over that of the mixture. In stem files the five streams are
 # coded apart: Music Delta - 80s Rock leaves -31.6 dB, between -31.9 and -31.1 dB in each of its seconds. Leaving out
@@ -25,14 +24,14 @@ MAX_RESIDUAL_DB = -10.0
 def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir: Path, manifest: Path) -> None:
     """Decode and check `tracks`; write each as <out_dir>/<slug>.npy and, at last, the JSON `manifest`.
 
-    An array is float32 of shape (len(signals), n_channels, n_samples), at 44.1 kHz and full scale 1, lossless for
-    16-bit input; n_channels is 2, or 1 with `mono`, the mean of left and right. Signals are the stems' names and
-    "accompaniment" = drums + bass + other. Memory: about 3 MB for each second of the longest track.
+    An array is float32 of shape (len(signals), n_channels, n_samples), at the data set's rate and full scale 1, lossless for
+    16-bit input; n_channels is the data set's, or 1 with `mono`, their mean. Signals are the stems' names and "accompaniment",
+    the sum of all but mixture and vocals. The tracks are of one data set. Memory: about 3 MB for each second of MUSDB18's longest track.
     Raises InputError with one line for each faulty track, without a manifest; ValueError for an unknown signal.
     """
-    unknown = set(signals) - set(SIGNALS)
-    if unknown or not signals or not tracks:
-        raise ValueError(f"expected tracks and signals out of {SIGNALS}, found {len(tracks)} tracks, {tuple(signals)}")
+    known = {signal for track in tracks for signal in (*DATASETS[track.dataset].stems, "accompaniment")}
+    if not tracks or not signals or not set(signals) <= known:
+        raise ValueError(f"expected tracks and signals out of {sorted(known)}, found {len(tracks)} tracks, {tuple(signals)}")
     if any(track.layout == "stems" for track in tracks):
         require_ffmpeg()
     entries, faults = [], []
@@ -48,8 +47,9 @@ def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir
         path = Path(out_dir) / f"{track.slug}.npy"
         array = np.stack([_signal(stems, signal, mono) for signal in signals])
         _save(path, array)
-        entries.append(_entry(track, signals, path, array.shape) | {"mixture_residual_db": residual_db, "notes": notes})
-        log.info("prepared %s (%s), %.1f s", track.name, track.slug, array.shape[-1] / SAMPLE_RATE_HZ)
+        entry = _entry(track, signals, path, array.shape) | {"mixture_residual_db": residual_db, "notes": notes}
+        entries.append(entry)
+        log.info("prepared %s (%s), %.1f s", track.name, track.slug, entry["n_samples"] / entry["sample_rate_hz"])
     if faults:
         raise InputError("\n".join(faults))
     write_json(manifest, {"tracks": entries})
@@ -57,7 +57,8 @@ def prepare(tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir
 
 def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, list[str]]:
     """Compare the mixture with the sum of the stems; return the residual in dB (None when there is none) and notes."""
-    notes = [f"known erratum: {ERRATA[track.name]}"] if track.name in ERRATA else []
+    dataset = DATASETS[track.dataset]
+    notes = [f"known erratum: {dataset.errata[track.name]}"] if track.name in dataset.errata else []
     energy = _energy(stems["mixture"])
     if energy == 0:
         raise InputError(f"{track.path}: the mixture is silent; copy or download it again.")
@@ -66,7 +67,7 @@ def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | 
     if residual_db is not None and residual_db > WARN_RESIDUAL_DB[track.layout]:
         what = f"the mixture differs from the sum of its stems by {residual_db:.1f} dB of its energy"
         limit_db = MAX_RESIDUAL_DB
-        if residual_db > limit_db and track.name not in UNSUMMED:
+        if residual_db > limit_db and track.name not in dataset.unsummed:
             raise InputError(f"{track.path}: {what}, at most {limit_db:.0f} dB is allowed; these are not its stems.")
         notes.append(what)
     for name in ("vocals", "accompaniment"):
@@ -80,9 +81,9 @@ def _energy(audio: np.ndarray) -> float:
 
 
 def _signal(stems: dict[str, np.ndarray], name: str, mono: bool) -> np.ndarray:
-    """Return one signal, float32 of shape (1 or 2, n_samples)."""
+    """Return one signal, float32 of shape (n_channels, n_samples), or (1, n_samples) with `mono`."""
     audio = accompaniment(stems) if name == "accompaniment" else stems[name]
-    return 0.5 * audio.sum(axis=0, keepdims=True) if mono else audio
+    return audio.mean(axis=0, keepdims=True) if mono else audio
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -93,7 +94,8 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _entry(track: Track, signals: Sequence[str], path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
-    sources = sorted({stem_file(track, stem) for stem in STEMS})
+    dataset = DATASETS[track.dataset]
+    sources = sorted({stem_file(track, stem) for stem in dataset.stems})
     return {
         "slug": track.slug,
         "name": track.name,
@@ -105,7 +107,7 @@ def _entry(track: Track, signals: Sequence[str], path: Path, shape: tuple[int, .
         "signals": list(signals),
         "n_channels": shape[1],
         "n_samples": shape[2],
-        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "sample_rate_hz": dataset.sample_rate_hz,
         "source_sha256": {source.name: sha256(source) for source in sources},
         "ffmpeg": ffmpeg_version() if track.layout == "stems" else None,
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from madsep.audio import read_wav
+from madsep.datasets import MUSDB18
 from madsep.engines import Engine, score_text
 from madsep.errors import InputError
 from madsep.files import write_text
@@ -14,7 +15,7 @@ from madsep.logs import log
 from madsep.progress import Progress
 from madsep.scores import read_track
 from madsep.stems import accompaniment, read_stems
-from madsep.tracks import SAMPLE_RATE_HZ, STEM_SUFFIX, SUBSETS, Track
+from madsep.tracks import STEM_SUFFIX, SUBSETS, Track
 
 TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")  # in the order of museval's files
 
@@ -61,7 +62,7 @@ def _tasks(references: Path, estimates: Path, out: Path, engine: Engine) -> Iter
         source, layout = (stems, "stems") if stems.is_file() else (wavs, "wav")
         if not source.exists():
             raise InputError(f"{references}: has no track {subset}/{name}, for which there are estimates in {folder}.")
-        yield _Task(Track(name, name, subset, layout, str(source), 0.0), folder, out / subset / f"{name}.json", engine)
+        yield _Task(Track(name, name, subset, layout, str(source), 0.0, MUSDB18.name), folder, out / subset / f"{name}.json", engine)
 
 
 def _targets(task: _Task) -> list[str]:
@@ -89,10 +90,11 @@ def _score(task: _Task) -> None:
     for target in _targets(task):
         path = task.estimates / f"{target}.wav"
         audio, rate_hz = read_wav(path)
-        if rate_hz != SAMPLE_RATE_HZ or len(audio) != len(stems[target]):
-            raise InputError(f"{path}: has {rate_hz} Hz and {len(audio)} channels; expected {SAMPLE_RATE_HZ} Hz and {len(stems[target])}.")
+        if (rate_hz, len(audio)) != (MUSDB18.sample_rate_hz, MUSDB18.n_channels):
+            expected = f"expected {MUSDB18.sample_rate_hz} Hz and {MUSDB18.n_channels}"
+            raise InputError(f"{path}: has {rate_hz} Hz and {len(audio)} channels; {expected}.")
         if not stems[target].any():
             raise InputError(f"{task.track.name}: the {target} reference is silent throughout; BSSEval is not defined for it.")
         estimates[target] = audio
     references = {target: stems[target] for target in estimates}
-    write_text(task.out, score_text(task.engine, task.track.name, references, estimates, SAMPLE_RATE_HZ))
+    write_text(task.out, score_text(task.engine, task.track.name, references, estimates, MUSDB18.sample_rate_hz))

@@ -14,7 +14,7 @@ from madsep.devices import Device, claim
 from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_error, write_json
 from madsep.logs import log
-from madsep.prepared import TARGETS, read_prepared, signal
+from madsep.prepared import TARGETS, check_rate, read_prepared, signal
 from madsep.progress import Progress
 from madsep.separator import Separator
 
@@ -32,13 +32,15 @@ def separate(checkpoint: Path, job: Job, device: Device, n_threads: int) -> None
     """Separate the job's tracks into <manifest's folder>/test/<true name>/{vocals,accompaniment}.wav, then write the manifest.
 
     accompaniment = mixture - vocals in the time domain. The manifest names each file with its SHA-256 and the samples clipped.
-    Raises InputError for a training track, a damaged checkpoint or a full disk.
+    Raises InputError for a training track, a track of another rate than the checkpoint's front end, a damaged checkpoint or a full disk.
     """
     entries = read_prepared(job.prepared, "test", job.slugs)
     manifest = job.manifest
     tracks = []
     with claim(device, n_threads) as claimed, Progress(f"separating {manifest.stem}", len(entries)) as progress:
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+        recipe = separator.checkpoint.recipe
+        check_rate(entries, recipe.front_end.sample_rate_hz, recipe.name)
         for entry in entries:
             mixture = signal(entry, "mixture")
             folder = manifest.parent / "test" / entry["name"]
