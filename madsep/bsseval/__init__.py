@@ -1,9 +1,10 @@
-"""BSSEval v4 and v3 (images), exact and fast: a scoring engine that gives museval 0.4.1's numbers.
+"""BSSEval v4 and v3, exact and fast: a scoring engine that gives museval 0.4.1's numbers.
 
     bss_eval            arrays in, SDR, ISR, SIR and SAR frame by frame out; museval's arguments
     score_track         one track by target names, from arrays, memory maps or wav files, in museval's JSON layout; `scores_text` writes it
     TrackScorer         the same for several systems on one track
     frame_sdr           SDR alone, in a fraction of the time
+    bss_eval_sources    v3's scores of mono sources, which may have passed through a filter; `SourcesScorer` for several systems on one clip
     eval_mus_track, eval_mus_dir        drop-ins for museval's
 
 Vincent, Gribonval, Fevotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006; Stoeter, Liutkus, Ito, "The
@@ -15,6 +16,7 @@ from madsep.bsseval.engine import BssEvalWarning, Scorer, Settings, bss_eval
 from madsep.bsseval.scores import SISEC18, Scoring, TrackScorer, score_track, scores_text
 from madsep.bsseval.sdr import frame_sdr
 from madsep.bsseval.signals import ArraySignal, Signal, SumSignal, WavSignal, as_signal
+from madsep.bsseval.sources import SourcesScorer, bss_eval_sources
 from madsep.bsseval.stretches import Estimate
 
 __all__ = [
@@ -26,12 +28,14 @@ __all__ = [
     "Scoring",
     "Settings",
     "Signal",
+    "SourcesScorer",
     "SumSignal",
     "TrackScorer",
     "TrackScores",
     "WavSignal",
     "as_signal",
     "bss_eval",
+    "bss_eval_sources",
     "eval_mus_dir",
     "eval_mus_track",
     "frame_sdr",
