@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from madsep.settings import Augmentation, Training
 from madsep.systems import Recipe
 
 TARGETS = {
@@ -72,19 +73,34 @@ def _training(recipe: Recipe) -> str:
         if not training.validation
         else f"the training tracks but those held out for validation; the {training.selection} epoch is kept"
     )
-    plateau = (
-        "constant"
-        if training.plateau is None
-        else f"multiplied by {training.plateau.factor} on a plateau of {training.plateau.patience} epochs, from epoch "
-        f"{training.plateau.first_epoch} on"
-    )
     return (
-        f"Training: target {TARGETS[target.definition]}, clipped at {target.clip}; input clipped at {target.input_clip}. Generalised "
-        f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {training.learning_rate}, {plateau}; batches of "
-        f"{training.batch_size} sequences, gradient norm clipped at {training.gradient_norm_clip}, {training.n_epochs} epochs, seed "
-        f"{training.seed}; {tracks}. Mono mean of both channels; {training.edge_frames_dropped} frames at either end of a track left out; "
-        "no augmentation, normalisation or dropout."
+        f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Generalised "
+        f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {_rate(training)}; batches of {training.batch_size} "
+        f"sequences, gradient norm clipped at {training.gradient_norm_clip}, {training.n_epochs} epochs, seed {training.seed}; "
+        f"products in {training.precision}; {tracks}. Mono mean of all channels; {training.edge_frames_dropped} frames at either end of a "
+        f"track left out; {_augmentation(training.augmentation)}; no normalisation or dropout."
     )
+
+
+def _bound(clip: float | None) -> str:
+    return "not clipped" if clip is None else f"clipped at {clip}"
+
+
+def _rate(training: Training) -> str:
+    rate, plateau = training.learning_rate, training.plateau
+    if training.final_learning_rate is not None:
+        return f"{rate}, falling to {training.final_learning_rate} along half a cosine"
+    if plateau is None:
+        return f"{rate}, constant"
+    return f"{rate}, multiplied by {plateau.factor} on a plateau of {plateau.patience} epochs, from epoch {plateau.first_epoch} on"
+
+
+def _augmentation(augmentation: Augmentation | None) -> str:
+    if augmentation is None:
+        return "no augmentation"
+    whose = "accompaniments of tracks drawn at random" if augmentation.other_accompaniments else "their own accompaniments"
+    shifted = ", shifted at random" if augmentation.circular_shift else ""
+    return f"voices mixed anew each epoch with {whose}{shifted}, with gains up to +-{augmentation.gain_db} dB"
 
 
 def _separation(recipe: Recipe) -> str:
@@ -98,7 +114,8 @@ def _separation(recipe: Recipe) -> str:
         "" if separation.latent_threshold == 0 else f" Entries of H_dec with magnitude up to {separation.latent_threshold} are set to zero."
     )
     framing = "every frame is estimated" if separation.framing == "full" else "the last incomplete batch of sequences is left silent"
-    return f"Separation: each channel alone, {phase}; {framing}.{latent} Accompaniment: mixture minus vocals in the time domain."
+    products = f"Products in {separation.precision}."
+    return f"Separation: each channel alone, {phase}; {framing}.{latent} {products} Accompaniment: mixture minus vocals in the time domain."
 
 
 def _scoring(scoring: Mapping[str, Any]) -> str:

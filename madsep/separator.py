@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from madsep.checkpoint import Checkpoint
+from madsep.precision import products
 from madsep.segments import Plan, full_plan, legacy_plan, read_padded
 from madsep.stft import Stft
 
 Audio = NDArray[np.float32]
+SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class _Blocks:
         first_estimated = first_read + plan.n_context
         outside = torch.arange(first_estimated, first_estimated + bins.shape[1], device=bins.device) >= self.n_frames
         magnitudes[:, outside] = 0
-        voice = torch.polar(magnitudes, bins.angle())
+        voice = with_phase_of(bins, magnitudes)
         return self._refine(voice, magnitudes, first_estimated)
 
     def _network(self, magnitudes: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class _Blocks:
         sequences = magnitudes.unfold(0, self.plan.n_read, self.plan.step).transpose(1, 2)
         field = self.checkpoint.recipe.trained_family.estimate
         estimates = []
-        with torch.no_grad():
+        with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
             for batch in sequences.split(self.settings.batch_size):
                 output = self.checkpoint.network(batch, self.settings.latent_threshold)
                 estimates.append(getattr(output, field).flatten(0, 1))
@@ -105,7 +107,7 @@ class _Blocks:
             span = self.stft.overlap_add(voice)
             energy = self.stft.window_energy(self.stft.first_sample(first_frame), span.shape[-1], self.n_frames)
             consistent = self.stft.analyse(span / energy.clamp_min(torch.finfo(energy.dtype).tiny))
-            voice = torch.polar(magnitudes, consistent.angle())
+            voice = with_phase_of(consistent, magnitudes)
         return voice
 
     def _add(self, first_sample: int, span: Tensor) -> None:
@@ -128,3 +130,8 @@ class _Blocks:
         block = torch.where((samples >= self.audible.start) & (samples < self.audible.stop), block, 0.0)
         self.given, self.waiting = end, self.waiting[:, n_samples:]
         yield block.cpu().numpy()
+
+
+def with_phase_of(bins: Tensor, magnitudes: Tensor) -> Tensor:
+    """Complex bins with the phase of `bins` and these magnitudes; 0 where `bins` has no phase."""
+    return bins * (magnitudes / bins.abs().clamp_min(SILENT_BIN))

@@ -13,6 +13,7 @@ from madsep.errors import InputError
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 class Settings(BaseModel):
@@ -59,8 +60,8 @@ class Target(Settings):
     """What the network is trained to give, from the magnitudes of mixture X, voice V and background B."""
 
     definition: Literal["irm_background", "irm_mixture_x2"] = Field(description="X V / (V + B), or 2 X V / (V + X)")
-    clip: Weight = Field(description="upper bound of the target magnitude")
-    input_clip: Weight = Field(description="upper bound of the mixture magnitude, in training only")
+    clip: Weight | None = Field(description="upper bound of the target magnitude; null: none")
+    input_clip: Weight | None = Field(description="upper bound of the mixture magnitude, in training only; null: none")
 
 
 class Plateau(Settings):
@@ -71,17 +72,30 @@ class Plateau(Settings):
     first_epoch: Annotated[int, Field(ge=0)] = Field(description="epochs before this one are not looked at")
 
 
+class Augmentation(Settings):
+    """Training mixtures made anew each epoch from voices and accompaniments (Huang et al., IEEE/ACM TASLP 23(12), 2015, for the shifts)."""
+
+    circular_shift: bool = Field(description="shift the accompaniment against the voice by a random amount, around the track's end")
+    other_accompaniments: bool = Field(description="take the accompaniment of a track drawn at random instead of the voice's own")
+    gain_db: Weight = Field(description="dB; the accompaniment's gain is drawn between minus and plus this")
+
+
 class Training(Settings):
     """Optimisation by Adam."""
 
     n_epochs: Count
     batch_size: Count = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
+    final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant, but for a plateau"
+    )
     gradient_norm_clip: Annotated[float, Field(gt=0)] = Field(description="L2 norm over all parameters jointly")
     edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
     plateau: Plateau | None = Field(description="null: constant learning rate")
-    validation: bool = Field(description="hold out musdb's 14 validation tracks; false: train on all tracks")
+    validation: bool = Field(description="hold out the validation tracks; false: train on all tracks")
     selection: Literal["last", "best"] = Field(description="epoch kept: the last, or the best on the validation tracks")
+    precision: Precision = Field(description="arithmetic of the network's matrix products; sums, states, losses and weights stay fp32")
+    augmentation: Augmentation | None = Field(description="null: mixtures as they are")
     seed: int
 
 
@@ -94,6 +108,7 @@ class Separation(Settings):
     griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
     batch_size: Count = Field(description="sequences at a time; bounds the memory")
+    precision: Precision = Field(description="arithmetic of the network's matrix products")
 
 
 class Description(Settings):

@@ -18,4 +18,9 @@ def training_target(mixture: Tensor, voice: Tensor, background: Tensor, settings
         target = mixture * voice / (voice + background + EPSILON)
     else:
         target = 2 * mixture * voice / (voice + mixture + EPSILON)
-    return target.clamp(max=settings.clip)
+    return bounded(target, settings.clip)
+
+
+def bounded(magnitudes: Tensor, clip: float | None) -> Tensor:
+    """Return magnitudes no larger than `clip`; as they are where it is None."""
+    return magnitudes if clip is None else magnitudes.clamp(max=clip)

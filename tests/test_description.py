@@ -13,6 +13,7 @@ SCORING = {"engine": "museval"}
 NOBODY = {"authors": None, "affiliations": None, "contact": None}
 SOMEBODY = {"authors": "Ada Lovelace, Charles Babbage", "affiliations": "Analytical Engines", "contact": "ada@example.org"}
 PLATEAU = {"plateau": {"factor": 0.5, "patience": 7, "first_epoch": 2}}
+AUGMENTATION = {"augmentation": {"circular_shift": False, "other_accompaniments": True, "gain_db": 2.5}}
 UNSAID = {"batch_size"}  # of the separation: results do not depend on it
 
 
@@ -64,6 +65,8 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("target", {"definition": "irm_mixture_x2"}),
     ("target", {"clip": 1.1}),
     ("target", {"input_clip": 1.1}),
+    ("target", {"clip": None}),
+    ("target", {"input_clip": None}),
     ("loss", {"gate": None}),
     ("loss", {"latent_l1": 3e-7}),
     ("loss", {"mask_l1": 0.5}),
@@ -79,9 +82,13 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("training", {"validation": True}),
     ("training", {"validation": True, "selection": "best"}),
     ("training", {"seed": 219}),
+    ("training", {"final_learning_rate": 3e-6}),
+    ("training", {"precision": "tf32"}),
+    ("training", AUGMENTATION),
     ("separation", {"framing": "legacy"}),
     ("separation", {"griffin_lim_iterations": 10}),
     ("separation", {"latent_threshold": 0.2}),
+    ("separation", {"precision": "fp32"}),
     ("description", {"title": "Another title"}),
     ("description", {"code": "another page"}),
     ("description", {"demos": "another page"}),
@@ -115,6 +122,15 @@ def test_every_setting_is_among_those_tested(section: str) -> None:
         ("training", {}, "all training tracks, without selection"),
         ("training", {"validation": True, "selection": "best"}, "those held out for validation; the best epoch is kept"),
         ("training", PLATEAU, "multiplied by 0.5 on a plateau of 7 epochs, from epoch 2 on"),
+        ("training", {"final_learning_rate": 3e-6}, "learning rate 0.0001, falling to 3e-06 along half a cosine;"),
+        ("training", {}, "left out; no augmentation; no normalisation"),
+        (
+            "training",
+            AUGMENTATION,
+            "voices mixed anew each epoch with accompaniments of tracks drawn at random, with gains up to +-2.5 dB;",
+        ),
+        ("target", {}, "clipped at 1.0; input clipped at 1.0."),
+        ("target", {"input_clip": None}, "clipped at 1.0; input not clipped."),
         ("target", {}, "target X V / (V + B)"),
         ("target", {"definition": "irm_mixture_x2"}, "target 2 X V / (V + X)"),
         ("loss", {}, "latent_l1 2e-07"),

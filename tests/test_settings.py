@@ -10,14 +10,17 @@ TRAINING = {
     "n_epochs": 3,
     "batch_size": 4,
     "learning_rate": 1e-3,
+    "final_learning_rate": None,
     "gradient_norm_clip": 0.5,
     "edge_frames_dropped": 3,
     "plateau": {"factor": 0.5, "patience": 2, "first_epoch": 10},
     "validation": True,
     "selection": "best",
+    "precision": "fp32",
+    "augmentation": {"circular_shift": True, "other_accompaniments": False, "gain_db": 3.0},
     "seed": 1,
 }
-SEPARATION = {"framing": "full", "griffin_lim_iterations": 0, "latent_threshold": 0.0, "batch_size": 16}
+SEPARATION = {"framing": "full", "griffin_lim_iterations": 0, "latent_threshold": 0.0, "batch_size": 16, "precision": "bf16"}
 TARGET = {"definition": "irm_background", "clip": 1.0, "input_clip": 1.0}
 
 
@@ -67,7 +70,9 @@ def test_faults_say_where_what_and_what_was_expected(changes: dict[str, object],
         (Training, TRAINING, "batch_size", 0),
         (Training, TRAINING, "learning_rate", 0.0),
         (Training, TRAINING, "gradient_norm_clip", 0.0),
+        (Training, TRAINING, "final_learning_rate", 0.0),
         (Training, TRAINING, "edge_frames_dropped", -1),
+        (Training, TRAINING, "precision", "fp16"),
         (Separation, SEPARATION, "griffin_lim_iterations", -1),
         (Separation, SEPARATION, "latent_threshold", -0.1),
         (Separation, SEPARATION, "framing", "half"),

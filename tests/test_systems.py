@@ -15,6 +15,7 @@ from madsep.errors import InputError
 from madsep.systems import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
+NAMES_16K = ["GRU-NRI-mir1k", "GRU-RIS-l-mir1k", "GRU-RIS-s-mir1k", "MDL1-16k", "MDL1-16k-aug", "MDL1-mir1k", "MDLT-mir1k"]
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
@@ -34,14 +35,14 @@ def nested(path: str, value: object) -> dict[str, Any]:
 
 
 def test_the_recipes_that_ship_load() -> None:
-    assert recipe_names() == NAMES
-    recipes = [load_recipe(name, {}) for name in NAMES]
-    assert [recipe.name for recipe in recipes] == NAMES
+    assert recipe_names() == sorted([*NAMES, *NAMES_16K])
+    recipes = [load_recipe(name, {}) for name in recipe_names()]
+    assert [recipe.name for recipe in recipes] == recipe_names()
 
 
 def test_each_recipe_has_a_short_name_of_its_own() -> None:
-    short_names = [load_recipe(name, {}).short_name for name in NAMES]
-    assert len(set(short_names)) == len(NAMES)
+    short_names = [load_recipe(name, {}).short_name for name in recipe_names()]
+    assert len(set(short_names)) == len(recipe_names())
     assert all(len(short_name) <= 4 for short_name in short_names)
 
 
@@ -64,6 +65,8 @@ PUBLISHED = {
     "training.gradient_norm_clip": 0.5,
     "training.edge_frames_dropped": 3,
     "training.plateau": None,
+    "training.final_learning_rate": None,
+    "training.augmentation": None,
 }
 ICASSP = PUBLISHED | {
     "target.definition": "irm_mixture_x2",
@@ -123,6 +126,49 @@ def test_parameter_counts(name: str, count: int) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
+@pytest.mark.parametrize("name", NAMES_16K)
+def test_the_front_end_at_16_khz_has_the_lengths_in_ms_of_the_one_at_44_khz(name: str) -> None:
+    recipe, original = load_recipe(name, {}), load_recipe("MDL1", {}).front_end
+    front_end, scale = recipe.front_end, 16_000 / 44_100
+    assert front_end.sample_rate_hz == 16_000
+    assert (front_end.window_length, front_end.hop_length) == (round(scale * original.window_length), round(scale * original.hop_length))
+    assert front_end.window_length <= front_end.fft_length < 2 * front_end.window_length
+    network = plain(recipe)["network"]
+    assert (network["n_encoder_bins"], network["n_denoiser_hidden"]) == (front_end.n_bins, front_end.n_bins // 2)
+
+
+@pytest.mark.parametrize("name", ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDLT"])
+def test_recipes_for_mir1k_differ_from_those_for_musdb18_in_front_end_clip_and_training_only(name: str) -> None:
+    values, original = plain(load_recipe(f"{name}-mir1k", {})), plain(load_recipe(name, {}))
+    for values_of_one in (values, original):
+        for key in ("front_end", "training", "name", "short_name", "weights_from", "description"):
+            del values_of_one[key]
+        for section, key in (("network", "n_encoder_bins"), ("network", "n_denoiser_hidden"), ("target", "clip"), ("target", "input_clip")):
+            del values_of_one[section][key]
+    assert values == original
+
+
+def test_mdl1_at_16_khz_differs_in_the_front_end_alone_and_then_in_the_augmentation_alone() -> None:
+    plain_one, scaled, augmented = (plain(load_recipe(name, {})) for name in ("MDL1", "MDL1-16k", "MDL1-16k-aug"))
+    assert {key for key in scaled if scaled[key] != plain_one[key]} == {"front_end", "network", "name", "short_name", "description"}
+    assert scaled["training"] | {"augmentation": augmented["training"]["augmentation"]} == augmented["training"]
+    assert {key for key in scaled if scaled[key] != augmented[key]} == {"training", "name", "short_name", "description"}
+
+
+def test_augmentation_is_off_in_mdl1_as_submitted_and_on_in_what_is_compared() -> None:
+    trained = {name: load_recipe(name, {}).training for name in (*NAMES, *NAMES_16K)}
+    assert {name for name, training in trained.items() if training.augmentation} == {*NAMES_16K} - {"MDL1-16k"}
+    assert all(trained[name] == trained["MDL1-mir1k"] for name in NAMES_16K if name.endswith("-mir1k"))
+    mdl1, mdlt = load_recipe("MDL1-mir1k", {}), load_recipe("MDLT-mir1k", {})
+    assert mdlt.weights_from == mdl1.name and mdlt.training_half() == mdl1.training_half()
+
+
+def test_a_rate_follows_a_plateau_or_a_cosine_but_not_both() -> None:
+    both = {"plateau": {"factor": 0.5, "patience": 1, "first_epoch": 1}, "final_learning_rate": 1e-6}
+    with pytest.raises(InputError, match="both a plateau and a final_learning_rate"):
+        load_recipe("MDL1", {"MDL1": {"training": both}})
+
+
 def test_mdlt_is_trained_as_mdl1_and_separates_otherwise() -> None:
     mdl1, mdlt = load_recipe("MDL1", {}), load_recipe("MDLT", {})
     assert mdlt.training_half() == mdl1.training_half()
@@ -180,7 +226,7 @@ def test_separation_of_mdlt_may_be_overridden() -> None:
     ("name", "overrides", "message"),
     [
         ("MDL2", {}, r"there is no recipe 'MDL2'; did you mean 'MDL"),
-        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: GRU-NRI, GRU-RIS-l"),
+        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: GRU-NRI, GRU-NRI-mir1k, GRU-RIS-l"),
         ("MDL1", {"MLD1": {}}, r"overrides: there is no recipe 'MLD1'; did you mean 'MDL1'"),
         ("MDL1", {"MDL1": {"trainign": {}}}, r"recipe MDL1: unknown key 'trainign'; did you mean 'training'"),
         ("MDL1", {"MDL1": {"training": {"epochs": 1}}}, r"unknown key 'training.epochs'; did you mean 'n_epochs'"),
@@ -256,7 +302,7 @@ def test_a_recipe_says_only_what_differs_from_its_base(folder: Path) -> None:
     assert plain(recipe)["loss"]["gate"] is None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *NAMES_16K])
 def test_plain_values_are_read_back_as_the_same_recipe(name: str) -> None:
     recipe = load_recipe(name, {})
     again = parse_recipe(plain(recipe), "test")

@@ -61,3 +61,9 @@ def test_shape_is_kept_and_inputs_are_not_modified(definition: str) -> None:
     before = [magnitude.clone() for magnitude in magnitudes]
     assert training_target(*magnitudes, settings).shape == (2, 3, 5)
     assert all(torch.equal(magnitude, was) for magnitude, was in zip(magnitudes, before, strict=True))
+
+
+def test_without_a_clip_nothing_is_bounded():
+    settings = Target.parse({"definition": "irm_background", "clip": None, "input_clip": None}, "test")
+    loud = torch.tensor([0.5, 3.0, 8.0])
+    torch.testing.assert_close(training_target(loud, loud, torch.zeros(3), settings), loud)

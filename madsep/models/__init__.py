@@ -18,14 +18,18 @@ from madsep.settings import Settings
 class Family:
     """What the rest of the package needs of a network: settings of network and loss, the network, its loss, its estimate.
 
-    network(settings, n_bins, n_context) maps mixture magnitudes (B, T, N) to a named tuple; loss(network, output, target, settings)
-    gives a named tuple of scalars that begins with `total`; estimate names the output field with the voice's magnitude.
+    network(settings, n_bins, n_context) maps mixture magnitudes (B, T, N) to a named tuple; its `sequences_independent` says whether
+    each sequence's result depends on no other. loss(network, output, target, settings) gives a named tuple of scalars that begins with
+    `total`. It is objective(network, terms, settings), where terms(output, target) are a named tuple of means over the sequences.
+    estimate names the output field with the voice's magnitude.
     """
 
     network_settings: type[Settings]
     loss_settings: type[Settings]
     network: Callable[..., Any]
     loss: Callable[..., Any]
+    terms: Callable[..., Any]
+    objective: Callable[..., Any]
     estimate: str
     method: str  # what description.md says of the architecture
 
@@ -36,6 +40,8 @@ FAMILIES = {
         mad.MadLossSettings,
         mad.Mad,
         mad.mad_loss,
+        mad.mad_terms,
+        mad.mad_objective,
         "denoised",
         "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's "
         "magnitude; a denoiser of two ReLU layers filters the result again.",

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from madsep.errors import InputError
 from madsep.losses import generalised_kl
+from madsep.models.gru import Gru
 from madsep.settings import Count, Settings, Weight
 
 BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
@@ -68,8 +69,16 @@ class MadOutput(NamedTuple):
     denoised: Tensor  # (B, T - 2L, N), the estimated magnitude
 
 
+class MadTerms(NamedTuple):
+    """What the objective takes from a batch; scalars, each a mean over its sequences."""
+
+    kl_denoised: Tensor
+    kl_masked: Tensor
+    latent: Tensor
+
+
 class MadLoss(NamedTuple):
-    """The objective and the parts that a history records; scalars."""
+    """The objective and the terms that a history records; scalars."""
 
     total: Tensor
     kl_denoised: Tensor
@@ -97,12 +106,18 @@ class Mad(nn.Module):
         self.settings, self.n_bins, self.n_context = settings, n_bins, n_context
         n_low = settings.n_encoder_bins
         n_latent = settings.decoder_width * n_low
-        self.enc_forward = nn.GRU(n_low, n_low, batch_first=True)
-        self.enc_backward = nn.GRU(n_low, n_low, batch_first=True)
-        self.dec = nn.GRU(2 * n_low, n_latent, batch_first=True)
+        self.enc_forward = Gru(n_low, n_low)
+        self.enc_backward = Gru(n_low, n_low)
+        self.dec = Gru(2 * n_low, n_latent)
         self.mask = nn.Linear(n_latent, n_bins)
         self.denoiser_enc = nn.Linear(n_bins, settings.n_denoiser_hidden)
         self.denoiser_dec = nn.Linear(settings.n_denoiser_hidden, n_bins)
+
+    @property
+    def sequences_independent(self) -> bool:
+        """Whether no sequence's result depends on the others of its batch."""
+        inference = self.settings.recurrent_inference
+        return inference is None or inference.stop == "sequence"
 
     def initialise(self, generator: torch.Generator) -> None:
         """Hidden-to-hidden orthogonal (the gates' stack as one matrix), other matrices Glorot normal, biases zero (ICASSP 2018, III)."""
@@ -125,7 +140,7 @@ class Mad(nn.Module):
         h_dec = self._infer(h_enc, mixture[:, context])
         if latent_threshold > 0:
             h_dec = torch.where(h_dec.abs() > latent_threshold, h_dec, 0.0)
-        mask = torch.relu(self.mask(h_dec))
+        mask = torch.relu(self.mask(h_dec)).to(mixture.dtype)
         masked = mask * mixture[:, context]
         hidden = torch.relu(self.denoiser_enc(masked))
         denoised = torch.relu(self.denoiser_dec(hidden)) * masked
@@ -135,7 +150,7 @@ class Mad(nn.Module):
         """(B, T, F) -> (B, T, 2F); Eq. 3. Step t of the backward half has read frames T-1 ... T-1-t unless it is re-aligned."""
         flipped = low.flip(1)
         if self.settings.encoder_residual == "output":
-            forward, backward = self.enc_forward(low)[0] + low, self.enc_backward(flipped)[0] + flipped
+            forward, backward = self.enc_forward(low) + low, self.enc_backward(flipped) + flipped
         else:
             forward, backward = (
                 recurrent_residual(self.enc_forward, low),
@@ -149,7 +164,7 @@ class Mad(nn.Module):
         """One application of the decoder GRU from a zero state."""
         if self.settings.decoder_residual == "enc_recurrent":
             return recurrent_residual(self.dec, state)
-        decoded: Tensor = self.dec(state)[0]
+        decoded: Tensor = self.dec(state)
         if self.settings.decoder_residual == "mix_output":
             decoded = decoded + mixture[..., : decoded.shape[-1]]
         return decoded
@@ -167,7 +182,7 @@ class Mad(nn.Module):
             change = (state - refined).square().mean(dims, keepdim=True)
             state = torch.where(running, refined, state)
             running = running & (change >= inference.tolerance)
-            if not running.any():
+            if state.device.type == "cpu" and not running.any():  # a GPU would be waited for; finished sequences do not change
                 break
         return state
 
@@ -188,19 +203,22 @@ def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
-def mad_loss(network: Mad, output: MadOutput, target: Tensor, settings: MadLossSettings) -> MadLoss:
-    """Return the objective for a batch; `target` (B, T - 2L, N) (ICASSP 2018, Eq. 9-10; SiSEC 2018, MDL1).
+def mad_terms(output: MadOutput, target: Tensor) -> MadTerms:
+    """Return what the objective takes from a batch; `target` (B, T - 2L, N). Each term is a mean over the batch's sequences.
 
-    The norm of H_dec is the sum over the batch, rescaled by 16 / B so that its weight keeps its meaning at other batch sizes.
+    The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
     """
-    kl_denoised = generalised_kl(target, output.denoised)
-    kl_masked = generalised_kl(target, output.masked)
-    masker = kl_masked
+    latent = output.h_dec.abs().sum(dtype=target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
+    return MadTerms(generalised_kl(target, output.denoised), generalised_kl(target, output.masked), latent)
+
+
+def mad_objective(network: Mad, terms: MadTerms, settings: MadLossSettings) -> MadLoss:
+    """Return the objective from a batch's terms and the network's weights (ICASSP 2018, Eq. 9-10; SiSEC 2018, MDL1)."""
+    masker = terms.kl_masked
     if settings.gate is not None:
-        gate_open = (kl_masked >= settings.gate.masker) & (kl_denoised >= settings.gate.denoiser)
-        masker = kl_masked * gate_open
-    latent = output.h_dec.abs().sum() * (BATCH_OF_PENALTY / target.shape[0])
-    total = kl_denoised + masker + settings.latent_l1 * latent
+        gate_open = (terms.kl_masked >= settings.gate.masker) & (terms.kl_denoised >= settings.gate.denoiser)
+        masker = terms.kl_masked * gate_open
+    total = terms.kl_denoised + masker + settings.latent_l1 * terms.latent
     w_mask = network.mask.weight
     if settings.mask_l1 > 0:
         total = total + settings.mask_l1 * w_mask.abs().sum()
@@ -209,4 +227,9 @@ def mad_loss(network: Mad, output: MadOutput, target: Tensor, settings: MadLossS
         total = total + settings.mask_diagonal_l1 * diagonal.diagonal().abs().sum()
     if settings.decoder_l2 > 0:
         total = total + settings.decoder_l2 * network.denoiser_dec.weight.square().sum()
-    return MadLoss(total, kl_denoised, kl_masked, latent)
+    return MadLoss(total, *terms)
+
+
+def mad_loss(network: Mad, output: MadOutput, target: Tensor, settings: MadLossSettings) -> MadLoss:
+    """Return the objective for a batch; `target` (B, T - 2L, N)."""
+    return mad_objective(network, mad_terms(output, target), settings)

@@ -112,6 +112,8 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
         raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
     if recipe.training.selection == "best" and not recipe.training.validation:
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
+    if recipe.training.plateau and recipe.training.final_learning_rate:
+        raise InputError(f"{where}: training has both a plateau and a final_learning_rate; expected null for one of them.")
     try:
         with torch.device("meta"):  # no memory, no time: only the sizes are checked
             family.network(recipe.network, recipe.front_end.n_bins, recipe.segments.n_context)

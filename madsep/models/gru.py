@@ -1,0 +1,88 @@
+"""A gated recurrent unit that runs as fast as the machine allows: cuDNN's on a GPU, and here, on a CPU, few large products."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional
+
+
+class Gru(nn.GRU):
+    """One layer, one direction, batch first, zero initial state: (B, T, F) -> (B, T, H); equations and weights are `torch.nn.GRU`'s.
+
+    Products are taken in bfloat16 under autocast; states, gates and gradients are float32 on a CPU.
+    """
+
+    def __init__(self, n_inputs: int, n_hidden: int) -> None:
+        super().__init__(n_inputs, n_hidden, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]  # states only
+        """Return the states of all frames."""
+        if inputs.device.type == "cpu":
+            states: Tensor = _CpuGru.apply(inputs, *self.parameters())
+            return states
+        return super().forward(inputs)[0].to(inputs.dtype)
+
+
+class _CpuGru(torch.autograd.Function):
+    """On a CPU the products of single frames are bound by memory; those that need not wait for a frame are taken over all frames at once.
+
+    Backward, the gates' derivatives with respect to the state, and both weights' gradients, are such products (Cho et al., EMNLP 2014, for
+    the unit; the reset gate applies after the product, as in cuDNN). Tensors are (T, B, ...) inside, gates in the order reset, update, new.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else inputs.dtype
+        n_hidden, (n_sequences, n_frames, _) = weight_hh.shape[1], inputs.shape
+        frames = inputs.transpose(0, 1).to(dtype).contiguous()
+        low_ih, low_hh = weight_ih.to(dtype), weight_hh.to(dtype)
+        bias_new = bias_hh[2 * n_hidden :]
+        projected = functional.linear(frames, low_ih).to(inputs.dtype)
+        projected += bias_ih + torch.cat((bias_hh[: 2 * n_hidden], torch.zeros_like(bias_new)))
+        states = inputs.new_zeros(n_frames + 1, n_sequences, n_hidden)
+        low_states = states.to(dtype)  # the same tensor where nothing is rounded
+        n_kept = n_frames if any(ctx.needs_input_grad) else 1  # type: ignore[attr-defined]
+        gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and the state's part of new
+        for frame in range(n_frames):
+            reset, update, new, new_state = gates[frame % n_kept]
+            recurrent = functional.linear(low_states[frame], low_hh)
+            reset_h, update_h, new_h = recurrent.chunk(3, -1)
+            reset_x, update_x, new_x = projected[frame].chunk(3, -1)
+            torch.add(reset_x, reset_h, out=reset).sigmoid_()
+            torch.add(update_x, update_h, out=update).sigmoid_()
+            torch.add(new_h, bias_new, out=new_state)
+            torch.addcmul(new_x, reset, new_state, out=new).tanh_()
+            torch.lerp(new, states[frame], update, out=states[frame + 1])
+            if low_states is not states:
+                low_states[frame + 1] = states[frame + 1]
+        if n_kept == n_frames:
+            ctx.save_for_backward(frames, low_ih, low_hh, states, low_states, gates)
+        return states[1:].transpose(0, 1).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        frames, low_ih, low_hh, states, low_states, gates = ctx.saved_tensors
+        n_sequences, n_frames, n_hidden = grad_states.shape
+        reset, update, new, new_state = gates.unbind(1)
+        d_new = (1 - update) * (1 - new.square())  # of the new gate's sum with respect to the state it leads to
+        slopes = torch.stack((d_new * new_state * reset * (1 - reset), (states[:-1] - new) * update * (1 - update), d_new * reset), 2)
+        grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # of the state's products
+        grad_new = torch.empty_like(d_new)
+        grad_state = torch.zeros_like(states[0])
+        low_hh_t = low_hh.t().contiguous()
+        for frame in range(n_frames - 1, -1, -1):
+            grad_state = grad_state + grad_states[:, frame]
+            grad_gates[frame] = slopes[frame] * grad_state.unsqueeze(1)
+            torch.mul(d_new[frame], grad_state, out=grad_new[frame])
+            through_gates = functional.linear(grad_gates[frame].flatten(1), low_hh_t)
+            grad_state = torch.addcmul(through_gates.to(grad_state.dtype), grad_state, update[frame])
+        of_states = grad_gates.reshape(-1, 3 * n_hidden)
+        of_inputs = torch.cat((grad_gates[:, :, :2], grad_new.to(frames.dtype).unsqueeze(2)), 2).reshape(-1, 3 * n_hidden)
+        dtype = grad_states.dtype
+        grad_inputs = (of_inputs @ low_ih).to(dtype).reshape(n_frames, n_sequences, -1).transpose(0, 1)
+        grad_ih = (of_inputs.t() @ frames.flatten(0, 1)).to(dtype)
+        grad_hh = (of_states.t() @ low_states[:-1].flatten(0, 1)).to(dtype)
+        return grad_inputs, grad_ih, grad_hh, of_inputs.to(dtype).sum(0), of_states.to(dtype).sum(0)
