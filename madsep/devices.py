@@ -34,6 +34,7 @@ def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
         require_cuda()
     if wanted == "cpu" or not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow; nothing reads what it has not written
         yield torch.device("cpu")
         return
     with _free_gpu() as index:

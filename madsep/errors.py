@@ -1,4 +1,6 @@
-"""The one exception for what a user can cause and mend."""
+"""What ends a command or a job other than success or a defect."""
+
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -6,3 +8,15 @@ class InputError(ValueError):
 
     The command line and the workflow print the message alone, without a traceback, and end with a non-zero status.
     """
+
+
+class DiskFull(InputError):
+    """A file could not be written for want of space."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(f"{path}: the disk is full; nothing was written. Free some space and run the same command again.")
+        self.path = path
+
+
+class Stopped(Exception):
+    """The work was stopped from outside before its end, and the same command goes on with it; the message says where it stands."""

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from madsep.errors import InputError
+from madsep.errors import DiskFull, InputError
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends well and is removed when it does not.
 
-    Raises InputError when the disk is full or the folder cannot be written.
+    Raises DiskFull when the disk is full, InputError when the folder cannot be written.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -40,7 +40,7 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     number = getattr(error, "errno", None)
     # libsndfile and safetensors report a full disk in words only
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return InputError(f"{path}: the disk is full; nothing was written. Free some space and run the same command again.")
+        return DiskFull(path)
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path}: no permission to write there; choose another folder or change its permissions.")
     if number in (errno.ENOTDIR, errno.EEXIST):

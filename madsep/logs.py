@@ -2,11 +2,12 @@
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from madsep.errors import InputError
+from madsep.errors import InputError, Stopped
 
 log = logging.getLogger("madsep")
 
@@ -15,7 +16,8 @@ log = logging.getLogger("madsep")
 def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     """Log, warnings too, to stderr and, where `path` is given, to that file; end an InputError as one line and exit status 1.
 
-    Any other exception is a defect: its traceback goes to the log, or to stderr where there is none.
+    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130. Any
+    other exception is a defect: status 2 and its traceback in the log, or on stderr where there is none.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
@@ -33,6 +35,9 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     except InputError as error:
         log.error("%s", error)
         sys.exit(1)
+    except Stopped as stopped:
+        log.error("%s", stopped)
+        sys.exit(os.EX_TEMPFAIL)
     except KeyboardInterrupt:
         log.error("interrupted; nothing half-written is left")
         sys.exit(130)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from flow import Run, run, tiny_config
+from trainings import sung, write_prepared
 
 from madsep.synth import make_dataset
 
@@ -27,6 +28,12 @@ def torch_settings_restored() -> Iterator[None]:
     yield
     torch.set_num_threads(n_threads)
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of three prepared training tracks of 15 sequences each; not to be changed."""
+    return write_prepared(tmp_path_factory.mktemp("prepared"), [sung(seed) for seed in range(3)])
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,11 @@ def test_an_input_error_ends_a_command_as_one_line_and_status_1() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "madsep: ERROR: song.wav: is empty.\n")
 
 
+def test_work_that_was_stopped_ends_as_one_line_and_status_75() -> None:
+    ended = run("from madsep.errors import Stopped\nwith job_log():\n    raise Stopped('training stopped by SIGTERM')")
+    assert (ended.returncode, ended.stderr) == (75, "ERROR: training stopped by SIGTERM\n")
+
+
 def test_a_defect_ends_a_job_with_status_2_and_its_traceback_in_the_log(tmp_path: Path) -> None:
     path = tmp_path / "logs/train/MDL1.log"
     ended = run("with job_log(sys.argv[1]):\n    [][3]", str(path))

@@ -12,8 +12,8 @@ SIZES = {
     "front_end": {"window_length": 257, "fft_length": 512, "hop_length": 96},
     "segments": {"n_frames": 12, "n_context": 2},
     "network": {"n_encoder_bins": 20, "n_denoiser_hidden": 16},
-    "training": {"n_epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
-    "separation": {"batch_size": 4},
+    "training": {"n_epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"},  # the same on every processor
+    "separation": {"batch_size": 4, "precision": "fp32"},
 }
 
 

@@ -13,13 +13,15 @@ from madsep.devices import Device, claim
 from madsep.errors import InputError
 from madsep.files import digest
 from madsep.logs import log
-from madsep.prepared import read_prepared
+from madsep.prepared import check_rate, read_prepared
 from madsep.provenance import versions
 from madsep.stft import Stft
 from madsep.systems import System
 from madsep.training.loop import Loop
+from madsep.training.records import Records
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer, discard
+from madsep.training.stop import Stop
 
 
 @dataclass(frozen=True)
@@ -30,43 +32,36 @@ class Options:
     n_threads: int
     save_every_s: float
     validation_names: Sequence[str]
+    max_minutes: float | None = None  # then it saves its state and stops; None: no limit
 
 
 def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Options) -> None:
     """Write `folder`/weights.safetensors and history.csv (and TensorBoard events); go on from `folder`/state.safetensors.
 
-    Raises InputError for test tracks, missing validation tracks, a state of other settings, or a loss that is not finite.
+    Raises InputError for test tracks, missing validation tracks, a state of other settings, or a loss that is not finite; Stopped, after
+    saving the state, on SIGTERM, on SIGINT and when `max_minutes` have passed.
     """
-    with claim(options.device, options.n_threads) as device:
+    stop = Stop(options.max_minutes)
+    with claim(options.device, options.n_threads) as device, stop.listening():
         entries = read_prepared(manifests, "train")
+        check_rate(entries, recipe.front_end.sample_rate_hz, recipe.name)
         training, validation = split(entries, recipe, options.validation_names)
-        stft = Stft(recipe.front_end, device)
-        sequences = Sequences(training, recipe.segments, recipe.training.edge_frames_dropped, stft)
-        held_out = Sequences(validation, recipe.segments, recipe.training.edge_frames_dropped, stft)
+        stft, segments, dropped = Stft(recipe.front_end, device), recipe.segments, recipe.training.edge_frames_dropped
+        sequences = Sequences(training, segments, dropped, stft, recipe.training.augmentation)
+        held_out = Sequences(validation, segments, dropped, stft)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))
         trainer = Trainer(network.to(device), recipe.training)
-        data = digest([entry["sha256"] for entry in entries])
-        identity = {
-            "settings": recipe.training_half(),
-            "data": data,
-            "validation": sorted(entry["name"] for entry in validation),
-        }
-        state = folder / "state.safetensors"
-        trainer.resume(state, identity)
-        log.info(
-            "%d sequences of %d tracks, %d held out; %s parameters",
-            len(sequences),
-            len(training),
-            len(held_out),
-            f"{_n_parameters(network):,}",
-        )
-        loop = Loop(recipe, trainer, sequences, held_out)
-        loop.run(lambda: trainer.save(state, identity), options.save_every_s, folder)
+        data, held_out_names = digest([entry["sha256"] for entry in entries]), sorted(held_out.names)
+        records = Records(folder, {"settings": recipe.training_half(), "data": data, "validation": held_out_names}, options.save_every_s)
+        trainer.resume(records.state, records.identity)
+        sizes = (len(sequences), len(training), len(held_out), f"{_n_parameters(network):,}")
+        log.info("%d sequences of %d tracks, %d held out; %s parameters", *sizes)
+        Loop(recipe, trainer, sequences, held_out).run(records, stop)
         weights = trainer.best_weights if recipe.training.selection == "best" else network.state_dict()
-        provenance = {"data": data, "device": device.type, "versions": versions(), "validation": identity["validation"]}
+        provenance = {"data": data, "device": device.type, "versions": versions(), "validation": held_out_names}
         write_tensors(folder / "weights.safetensors", weights, {"trained": recipe.training_half(), "provenance": provenance})
-        discard(state)
+        discard(records.state)
 
 
 def split(entries: Sequence[dict[str, Any]], recipe: System, validation_names: Sequence[str]) -> tuple[list[Any], list[Any]]:

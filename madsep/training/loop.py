@@ -1,25 +1,25 @@
-"""The training loop: epochs, steps, validation and the loss history."""
+"""The training loop: epochs, when the host looks at what the device has done, and what is done then."""
 
-import csv
-import io
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from madsep.errors import InputError
-from madsep.files import write_error, write_text
+from madsep.errors import InputError, Stopped
 from madsep.progress import Progress
 from madsep.systems import System
+from madsep.training.records import Records
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
-from madsep.training.validation import validation_sdr
+from madsep.training.step import stepper
+from madsep.training.stop import Stop
+from madsep.training.validation import validation_loss, validation_sdr
 
-HISTORY = ("epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss", "validation_sdr")
+LOOK_EVERY_S = 10.0  # seconds for which steps may go on after one that was not finite; a look costs one wait for the device
 
 
 class Loop:
@@ -28,113 +28,104 @@ class Loop:
     def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences, held_out: Sequences) -> None:
         self.recipe, self.trainer, self.sequences, self.held_out = recipe, trainer, sequences, held_out
         self.n_steps = math.ceil(len(sequences) / recipe.training.batch_size)
+        self.step = stepper(recipe, trainer, sequences, trainer.device)
+        self.looked = time.monotonic()
+        self.seen = ""  # the last known loss
 
-    def run(self, save: Callable[[], None], save_every_s: float, folder: Path) -> None:
-        """Train to the last epoch, saving the state at each epoch's end and every `save_every_s` seconds."""
-        position, saved = self.trainer.position, time.monotonic()
+    def run(self, records: Records, stop: Stop, after_epoch: Callable[[], None] | None = None) -> None:
+        """Train to the last epoch, saving the state at each epoch's end and whenever that is due.
+
+        Raises Stopped, with the state saved, where it is asked to stop; InputError, with the last good state saved, where a loss or a
+        gradient is not finite.
+        """
+        position = self.trainer.position
         with Progress(f"training {self.recipe.name}", self.recipe.training.n_epochs * self.n_steps, position.step) as progress:
             while position.epoch < self.recipe.training.n_epochs:
-                for numbers in self.batches():
-                    loss = self.step(numbers)
-                    progress.advance(1, f"epoch {position.epoch + 1} loss {loss:.4f}")
-                    if time.monotonic() - saved > save_every_s:
-                        save()
-                        saved = time.monotonic()
-                self._end_epoch()
-                write_history(position.history, folder)
-                write_events(position.history[-1], folder)
-                save()
-                saved = time.monotonic()
-                row = position.history[-1]
-                progress.note(
-                    f"epoch {row['epoch']}: loss {row['loss']:.4f}"
-                    + (f", validation {row['validation_loss']:.4f}" if self.held_out else "")
-                )
-        write_history(position.history, folder)  # a workflow removes it where the run was killed after its last epoch
+                began = time.monotonic()
+                self.trainer.set_rate()
+                self._steps(records, stop, progress)
+                self._look(records)
+                epoch_s, wait_s = time.monotonic() - began, self.sequences.wait_s
+                row = self._end_epoch()
+                records.add_epoch(position.history, wait_s / epoch_s)
+                records.save(self.trainer)
+                validation = f", validation {row['validation_loss']:.4f}" if self.held_out else ""
+                waited = f"waited {wait_s:.1f} s for data, {wait_s / epoch_s:.1%} of the time"
+                progress.note(f"epoch {row['epoch']}: loss {row['loss']:.4f}{validation}; {waited}")
+                if after_epoch:
+                    after_epoch()
+        records.finish(position.history)
 
-    def batches(self) -> Iterator[Tensor]:
-        """Sequence numbers of each batch that the current epoch still has."""
+    def batches(self) -> list[Tensor]:
+        """Draw the current epoch; return the sequence numbers of each of its batches."""
         generator = torch.Generator().manual_seed(self.recipe.training.seed * 1_000_003 + self.trainer.position.epoch)
         order = torch.randperm(len(self.sequences), generator=generator)
-        yield from order.split(self.recipe.training.batch_size)[self.trainer.position.step_in_epoch :]
+        self.sequences.draw(generator)
+        return list(order.split(self.recipe.training.batch_size))
 
-    def _loss(self, sequences: Sequences, numbers: Tensor) -> Any:
-        mixture, target = sequences.batch(numbers, self.recipe.target)
-        family = self.recipe.trained_family
-        return family.loss(self.trainer.network, self.trainer.network(mixture), target, self.recipe.loss)
+    def _steps(self, records: Records, stop: Stop, progress: Progress) -> None:
+        """Take the steps that the epoch still has."""
+        position = self.trainer.position
+        with contextlib.closing(self.sequences.stream(self.batches()[position.step_in_epoch :])) as stream:
+            for _, spans in stream:
+                self.step(spans)
+                progress.advance(1, f"epoch {position.epoch + 1}{self.seen}")
+                if stop.reason:
+                    self._look(records)
+                    self._stop(records, stop.reason)
+                elif records.due():
+                    self._look(records)
+                    records.save(self.trainer)
+                elif time.monotonic() - self.looked > LOOK_EVERY_S:
+                    self._look(records)
 
-    def step(self, numbers: Tensor) -> float:
-        """One optimiser step on the sequences `numbers`; return its loss.
-
-        Raises InputError, before the weights change, when the loss or the gradient is not finite.
-        """
-        trainer, position = self.trainer, self.trainer.position
-        loss = self._loss(self.sequences, numbers)
-        values = dict(zip(loss._fields, torch.stack(tuple(loss)).tolist(), strict=True))
-        trainer.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = nn.utils.clip_grad_norm_(trainer.network.parameters(), self.recipe.training.gradient_norm_clip)
-        if not (math.isfinite(values["total"]) and math.isfinite(norm.item())):
-            tracks = ", ".join(self.sequences.tracks_of(numbers))
+    def _look(self, records: Records) -> None:
+        """Wait for the device, and bring the position up to what it has done. Raises InputError where a step was not finite."""
+        position, found = self.trainer.position, self.trainer.tally.read()
+        position.step_in_epoch, position.sums = found.n_steps, found.sums
+        position.step = position.epoch * self.n_steps + found.n_steps
+        self.looked, self.seen = time.monotonic(), f" loss {found.loss:.4f}"
+        if found.ended:
+            records.save(self.trainer)
+            tracks = ", ".join(self.sequences.tracks_of(self.batches()[found.n_steps]))
             raise InputError(
-                f"epoch {position.epoch + 1}, step {position.step + 1}: loss {values['total']}, gradient norm {norm.item()}; not finite. "
+                f"epoch {position.epoch + 1}, step {position.step + 1}: loss {found.loss}, gradient norm {found.norm}; not finite. "
                 f"The last good state is kept. Tracks in this batch: {tracks}. Try a lower training.learning_rate."
             )
-        trainer.optimiser.step()
-        for name, value in values.items():
-            position.sums[name] = position.sums.get(name, 0.0) + value * len(numbers)
-        position.n_sequences += len(numbers)
-        position.step += 1
-        position.step_in_epoch += 1
-        return values["total"]
 
-    def _end_epoch(self) -> None:
+    def _stop(self, records: Records, reason: str) -> None:
+        position = self.trainer.position
+        saved = records.save(self.trainer)
+        goes_on = "from here" if saved else "from the state saved before"
+        raise Stopped(
+            f"training stopped by {reason} at epoch {position.epoch + 1}, step {position.step}; the same command goes on {goes_on}."
+        )
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Add the epoch's row to the history, and move on to the next epoch."""
         trainer, position, training = self.trainer, self.trainer.position, self.recipe.training
-        means = {name: total / position.n_sequences for name, total in position.sums.items()}
-        row: dict[str, Any] = {"epoch": position.epoch + 1, "step": position.step, "loss": means.pop("total"), **means}
+        means = {name: total / len(self.sequences) for name, total in position.sums.items()}
+        row: dict[str, Any] = {"epoch": position.epoch + 1, "step": position.step, **means}
         row["learning_rate"] = trainer.optimiser.param_groups[0]["lr"]
-        row["validation_loss"] = self._validate() if self.held_out else None
-        row["validation_sdr"] = validation_sdr(self.recipe, trainer.network, self.held_out, self.held_out.stft.window.device)
+        row["validation_loss"] = self._validate()
+        row["validation_sdr"] = validation_sdr(self.recipe, trainer.network, self.held_out, trainer.device)
         position.history.append(row)
         if training.plateau and row["epoch"] >= training.plateau.first_epoch and trainer.schedule:
             trainer.schedule.step(row["loss"])
         if training.selection == "best":
             trainer.keep_best(row["validation_loss"])
         position.epoch += 1
-        position.step_in_epoch = position.n_sequences = 0
-        position.sums = {}
+        position.step_in_epoch, position.sums = 0, {}
+        trainer.tally.set(0, {})
+        return row
 
-    def _validate(self) -> float:
-        """Mean divergence of the estimate over the held-out sequences."""
-        total = 0.0
-        with torch.no_grad():
-            for numbers in torch.arange(len(self.held_out)).split(self.recipe.training.batch_size):
-                total += self._loss(self.held_out, numbers).kl_denoised.item() * len(numbers)
-        if not math.isfinite(total):
+    def _validate(self) -> float | None:
+        if not self.held_out:
+            return None
+        loss = validation_loss(self.recipe, self.trainer.network, self.held_out)
+        if not math.isfinite(loss):
             raise InputError(
-                f"epoch {self.trainer.position.epoch + 1}: the validation loss is {total}, not finite. The last good state is kept. "
+                f"epoch {self.trainer.position.epoch + 1}: the validation loss is {loss}, not finite. The last good state is kept. "
                 f"Validation tracks: {', '.join(self.held_out.names)}. Try a lower training.learning_rate."
             )
-        return total / len(self.held_out)
-
-
-def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write one row an epoch as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(folder / "history.csv", text.getvalue())
-
-
-def write_events(row: Mapping[str, Any], folder: Path) -> None:
-    """Write one epoch's row as TensorBoard scalars. Raises InputError when the disk is full."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    try:
-        with SummaryWriter(str(folder / "tensorboard"), filename_suffix=".madsep") as events:
-            for name in HISTORY[2:]:
-                if row[name] is not None:
-                    events.add_scalar(name, row[name], row["epoch"])
-    except OSError as error:
-        raise (write_error(folder / "tensorboard", error) or error) from None
+        return loss

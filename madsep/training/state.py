@@ -1,5 +1,6 @@
 """The training state: all that a killed run needs to go on as if it had never been killed."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,22 @@ from madsep.checkpoint import read_tensors, write_tensors
 from madsep.errors import InputError
 from madsep.logs import log
 from madsep.settings import Training
+from madsep.training.tally import Tally
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
 class Position:
-    """Where a run stands: finished epochs, steps in the current one, and what has been recorded."""
+    """Where a run stands, as last known to the host: finished epochs, steps in the current one, and what has been recorded.
+
+    There is no generator's state: what is drawn in an epoch is drawn from the seed and the epoch's number.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)  # of the current epoch's losses, weighted by sequences
-    n_sequences: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float | None = None
 
@@ -34,12 +38,24 @@ class Trainer:
     """Network, optimiser and position, saved and restored together."""
 
     def __init__(self, network: nn.Module, settings: Training) -> None:
-        self.network = network
-        self.optimiser = Adam(network.parameters(), lr=settings.learning_rate)
+        self.network, self.settings = network, settings
+        self.device = next(network.parameters()).device
+        self.tally = Tally(self.device)
+        self.optimiser = Adam(network.parameters(), lr=settings.learning_rate, fused=True, capturable=self.device.type == "cuda")
+        self.optimiser.found_inf = self.tally.ended  # type: ignore[attr-defined]  # as torch.amp.GradScaler gives it to fused optimisers
         plateau = settings.plateau
         self.schedule = ReduceLROnPlateau(self.optimiser, factor=plateau.factor, patience=plateau.patience) if plateau else None
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
+
+    def set_rate(self) -> None:
+        """Set the coming epoch's learning rate, where it follows a cosine."""
+        first, last, n_epochs = self.settings.learning_rate, self.settings.final_learning_rate, self.settings.n_epochs
+        if last is None:
+            return
+        progress = self.position.epoch / max(n_epochs - 1, 1)
+        for group in self.optimiser.param_groups:
+            group["lr"] = last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
     def keep_best(self, value: float) -> None:
         """Remember the present weights when `value` is the lowest so far."""
@@ -48,7 +64,10 @@ class Trainer:
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def save(self, path: Path, identity: dict[str, Any]) -> None:
-        """Write the state whole, keeping the one before; `identity` is what a resumed run must agree with."""
+        """Write the state whole, keeping the one before; `identity` is what a resumed run must agree with.
+
+        Raises DiskFull, and both states before it are still there.
+        """
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
         n_steps = 0
@@ -56,21 +75,13 @@ class Trainer:
             for moment in MOMENTS if parameter in self.optimiser.state else ():
                 tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
                 n_steps = int(self.optimiser.state[parameter]["step"])
-        if path.exists():
-            path.replace(_previous(path))
         schedule = self.schedule.state_dict() if self.schedule else None
         rates = [group["lr"] for group in self.optimiser.param_groups]
-        write_tensors(
-            path,
-            tensors,
-            {
-                "identity": identity,
-                "position": asdict(self.position),
-                "n_steps": n_steps,
-                "schedule": schedule,
-                "rates": rates,
-            },
-        )
+        metadata = {"identity": identity, "position": asdict(self.position), "n_steps": n_steps, "schedule": schedule, "rates": rates}
+        write_tensors(_next(path), tensors, metadata)
+        if path.exists():
+            path.replace(_previous(path))
+        _next(path).replace(path)
 
     def resume(self, path: Path, identity: dict[str, Any]) -> bool:
         """Continue from `path` or, where it is damaged, from the state before it; False when there is none.
@@ -97,27 +108,34 @@ class Trainer:
             return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
         self.network.load_state_dict(part("network/"), strict=True)
-        self.best_weights = {name: tensor.to(next(self.network.parameters()).device) for name, tensor in part("best/").items()}
+        self.best_weights = {name: tensor.to(self.device) for name, tensor in part("best/").items()}
         for name, parameter in self.network.named_parameters():
             if f"exp_avg/{name}" in tensors:
-                moments = {moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
-                self.optimiser.state[parameter] = {"step": torch.tensor(float(metadata["n_steps"])), **moments}
+                moments = {moment: tensors[f"{moment}/{name}"].to(self.device) for moment in MOMENTS}
+                n_steps = torch.tensor(float(metadata["n_steps"]), device=self.device)
+                self.optimiser.state[parameter] = {"step": n_steps, **moments}
         for group, rate in zip(self.optimiser.param_groups, metadata["rates"], strict=True):
             group["lr"] = rate
         if self.schedule:
             self.schedule.load_state_dict(metadata["schedule"])
         self.position = Position(**metadata["position"])
+        self.tally.set(self.position.step_in_epoch, self.position.sums)
 
 
 def discard(path: Path) -> None:
-    """Remove the states of a finished run, and what a killed one left half-written."""
-    half_written = (*path.parent.glob(f".{path.stem}.*"), *path.parent.glob(".tmp*"))  # the latter by safetensors
-    for candidate in (path, _previous(path), *half_written):
+    """Remove the states of a finished run, and what killed ones left half-written beside them."""
+    beginnings = (f".{path.stem}.", ".weights.", ".history.", ".tmp")  # of temporary names; the last is safetensors' own
+    half_written = [file for beginning in beginnings for file in path.parent.glob(f"{beginning}*")]
+    for candidate in (path, _previous(path), _next(path), *half_written):
         candidate.unlink(missing_ok=True)
 
 
 def _previous(path: Path) -> Path:
     return path.with_stem(path.stem + ".previous")
+
+
+def _next(path: Path) -> Path:
+    return path.with_stem(path.stem + ".next")
 
 
 def _check_identity(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How well a network separates the tracks that are held out of its training."""
+"""How well a network does on the tracks that are held out of its training."""
 
 import numpy as np
 import torch
@@ -6,9 +6,22 @@ from torch import nn
 
 from madsep.bsseval import frame_sdr
 from madsep.checkpoint import Checkpoint
+from madsep.precision import products
 from madsep.separator import Separator
 from madsep.systems import System
 from madsep.training.sequences import Sequences
+
+
+def validation_loss(recipe: System, network: nn.Module, held_out: Sequences) -> float:
+    """Mean divergence of the estimate over the held-out sequences."""
+    total, batches = 0.0, torch.arange(len(held_out)).split(recipe.training.batch_size)
+    with torch.no_grad():
+        for numbers, spans in held_out.stream(batches):
+            mixture, target = held_out.features(spans, recipe.target)
+            with products(recipe.training.precision, spans.device):
+                output = network(mixture)
+            total += recipe.trained_family.terms(output, target).kl_denoised.item() * len(numbers)
+    return total / len(held_out)
 
 
 def validation_sdr(recipe: System, network: nn.Module, held_out: Sequences, device: torch.device) -> float | None:

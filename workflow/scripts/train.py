@@ -9,6 +9,7 @@ with job_log(snakemake.log[0]):
     from madsep.systems import load_recipe
 
     config = snakemake.config
-    options = Options(config["device"], snakemake.threads, config["save_every_s"], snakemake.params.validation_names)
+    limits = (config["save_every_s"], snakemake.params.validation_names, config["max_minutes"])
+    options = Options(config["device"], snakemake.threads, *limits)
     recipe = load_recipe(snakemake.wildcards.system, config["overrides"])
     train(recipe, list(map(Path, snakemake.input.prepared)), Path(snakemake.output.weights).parent, options)

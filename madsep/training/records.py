@@ -1,0 +1,87 @@
+"""What a run writes while it trains: the state to go on from, the loss history, TensorBoard events."""
+
+import contextlib
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from madsep.errors import DiskFull
+from madsep.files import write_error, write_text
+from madsep.logs import log
+from madsep.training.state import Trainer
+from madsep.training.tally import LOSSES
+
+HISTORY = ("epoch", "step", *LOSSES, "learning_rate", "validation_loss", "validation_sdr")
+STATE = "state.safetensors"
+PARTIAL = "history.partial.csv"  # not history.csv: Snakemake would take that for a damaged output where both are killed
+
+
+class Records:
+    """Files of a run in `folder`. While the disk is full, training goes on without them, says so, and the next save tries again."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], save_every_s: float) -> None:
+        """`identity` is what a resumed run must agree with."""
+        self.folder, self.identity, self.save_every_s = folder, identity, save_every_s
+        self.state = folder / STATE
+        self.saved = time.monotonic()
+        self.events: list[dict[str, Any]] = []  # not yet written
+
+    def due(self) -> bool:
+        """Whether it is time to save the state."""
+        return time.monotonic() - self.saved > self.save_every_s
+
+    def save(self, trainer: Trainer) -> bool:
+        """Save the state; return whether the disk had room for it."""
+        self.saved = time.monotonic()
+        with _unless_full():
+            trainer.save(self.state, self.identity)
+            return True
+        return False
+
+    def add_epoch(self, history: Sequence[Mapping[str, Any]], data_wait: float) -> None:
+        """Write the history so far, and its last row as events; `data_wait` is the share of the epoch's time spent waiting for data."""
+        with _unless_full():
+            write_history(history, self.folder / PARTIAL)
+        self.events.append({**history[-1], "data_wait": data_wait})
+        with _unless_full():
+            write_events(self.events, self.folder)
+            self.events.clear()
+
+    def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write the history for good. Raises DiskFull."""
+        write_history(history, self.folder / "history.csv")
+        (self.folder / PARTIAL).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unless_full() -> Iterator[None]:
+    try:
+        yield
+    except DiskFull as error:
+        log.warning("%s: the disk is full, so it was not written. Training goes on; the next save tries again.", error.path)
+
+
+def write_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write one row an epoch as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())
+
+
+def write_events(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write epochs' rows as TensorBoard scalars. Raises DiskFull when there is no room for them."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    try:
+        with SummaryWriter(str(folder / "tensorboard"), filename_suffix=".madsep") as events:
+            for row in rows:
+                for name, value in row.items():
+                    if name not in ("epoch", "step") and value is not None:
+                        events.add_scalar(name, value, row["epoch"])
+    except OSError as error:
+        raise (write_error(folder / "tensorboard", error) or error) from None

@@ -1,0 +1,162 @@
+"""One step of the optimisation, computed on the device from spans of audio without any word to the host."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madsep.errors import InputError
+from madsep.logs import log
+from madsep.precision import products
+from madsep.systems import System
+from madsep.training.sequences import Sequences
+from madsep.training.state import Trainer
+
+WARM_UP_STEPS = 3  # before a CUDA graph is captured: libraries set themselves up, and autograd and the optimiser allocate
+
+Replay = Callable[[], None]
+
+
+class Step:
+    """Features, network, objective, gradient, clip and Adam of one batch; what does not fit into a GPU's memory is computed in parts."""
+
+    def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences) -> None:
+        self.recipe, self.trainer, self.sequences = recipe, trainer, sequences
+        self.n_parts = 1
+
+    def __call__(self, spans: Tensor) -> None:
+        """Take one step on spans (B, 2, n_span) of mixture and voice; `trainer.tally` then knows its losses.
+
+        Raises InputError when a GPU's memory does not hold what the smallest possible part needs.
+        """
+        losses = self._gradient_that_fits(spans)
+        while losses is None:
+            self._split(len(spans))
+            losses = self._gradient_that_fits(spans)
+        self._update(losses, len(spans))
+
+    def whole(self, spans: Tensor) -> None:
+        """Take one step in as many parts as it is known to need; raises torch.OutOfMemoryError when these are too few."""
+        self._update(self._gradient(spans), len(spans))
+
+    def _gradient_that_fits(self, spans: Tensor) -> Tensor | None:
+        try:
+            return self._gradient(spans)
+        except torch.OutOfMemoryError:
+            return None  # and not a retry from here: until the exception is gone, it keeps the tensors of the step
+
+    def _split(self, n_sequences: int) -> None:
+        network: Any = self.trainer.network
+        if self.n_parts >= n_sequences or not network.sequences_independent:
+            at_once = "one sequence" if self.n_parts >= n_sequences else f"a batch of {n_sequences}, which recurrent inference cannot part"
+            raise InputError(
+                f"the GPU's memory does not hold a training step of {at_once}. Free it of other programs, take a GPU with more, or a lower "
+                "training.batch_size."
+            )
+        self.n_parts *= 2
+        log.warning(
+            "the GPU's memory does not hold a batch of %d: from now on each is computed in %d parts, with the same gradients",
+            n_sequences,
+            self.n_parts,
+        )
+
+    def _gradient(self, spans: Tensor) -> Tensor:
+        """Leave the objective's gradient in the parameters; return the batch's losses (4,)."""
+        self.trainer.optimiser.zero_grad(set_to_none=True)
+        mixture, target = self.sequences.features(spans, self.recipe.target)
+        if self.n_parts > 1:
+            return self._gradient_in_parts(mixture, target)
+        loss = self._objective(self._terms(mixture, target))
+        loss.total.backward()
+        return torch.stack(tuple(loss)).detach()
+
+    def _gradient_in_parts(self, mixture: Tensor, target: Tensor) -> Tensor:
+        """The same, holding only one part's intermediate results at a time.
+
+        The terms of the whole batch, computed first, decide what the objective makes of each term; its derivatives by the terms are then
+        the weights of the parts' terms, while the penalties on the network's weights give their gradient once.
+        """
+        parts = list(zip(mixture.chunk(self.n_parts), target.chunk(self.n_parts), strict=True))
+        shares = [len(part) / len(mixture) for part, _ in parts]
+        with torch.no_grad():
+            found = [self._terms(*part) for part in parts]
+            weighted = [share * torch.stack(tuple(terms)) for share, terms in zip(shares, found, strict=True)]
+        batch = torch.stack(weighted).sum(0).requires_grad_()
+        loss = self._objective(found[0]._make(batch.unbind()))
+        loss.total.backward()
+        assert batch.grad is not None
+        for share, part in zip(shares, parts, strict=True):
+            (share * (batch.grad * torch.stack(tuple(self._terms(*part)))).sum()).backward()
+        return torch.stack(tuple(loss)).detach()
+
+    def _terms(self, mixture: Tensor, target: Tensor) -> Any:
+        with products(self.recipe.training.precision, mixture.device):
+            output = self.trainer.network(mixture)
+        return self.recipe.trained_family.terms(output, target)
+
+    def _objective(self, terms: Any) -> Any:
+        return self.recipe.trained_family.objective(self.trainer.network, terms, self.recipe.loss)
+
+    def _update(self, losses: Tensor, n_sequences: int) -> None:
+        norm = nn.utils.clip_grad_norm_(self.trainer.network.parameters(), self.recipe.training.gradient_norm_clip)
+        self.trainer.tally.add(losses, norm, n_sequences)
+        self.trainer.optimiser.step()
+
+
+class GraphStep:
+    """Steps on whole batches replayed from one captured step; a smaller batch, and all where nothing can be captured, run one by one."""
+
+    def __init__(self, step: Step, batch_size: int, capture: Callable[[Replay, Replay], Replay]) -> None:
+        """`capture(warm_up, step)` calls the first a few times, captures a call of the second and returns what repeats it."""
+        self.step, self.batch_size, self.capture = step, batch_size, capture
+        self.capturable = True
+        self.replay: Replay | None = None
+        self.rate: float | None = None  # learning rate of the captured step
+
+    def __call__(self, spans: Tensor) -> None:
+        """Take one step on spans (B, 2, n_span), as `Step` does."""
+        if self.capturable and len(spans) == self.batch_size and self.rate != self._rate():
+            self._capture(spans)
+        if self.replay is None or len(spans) != self.batch_size:
+            self.step(spans)
+        else:
+            self.spans.copy_(spans)
+            self.replay()
+
+    def _rate(self) -> float:
+        rate: float = self.step.trainer.optimiser.param_groups[0]["lr"]
+        return rate
+
+    def _capture(self, spans: Tensor) -> None:
+        self.replay, self.spans, self.rate = None, spans.clone(), self._rate()
+        try:
+            with self.step.trainer.tally.held():
+                self.replay = self.capture(lambda: self.step(self.spans), lambda: self.step.whole(self.spans))
+        except RuntimeError as error:  # of CUDA and its libraries, memory that is too small for the graph included
+            self.capturable = False
+            reason = str(error).partition("\n")[0]
+            log.warning("the training step cannot be captured as a CUDA graph (%s); it runs kernel by kernel, which is slower", reason)
+
+
+def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
+    """Capture `step` as a CUDA graph after some calls of `warm_up` on the same stream; other threads may go on using the device."""
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                warm_up()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            step()
+    return graph.replay
+
+
+def stepper(recipe: System, trainer: Trainer, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
+    """The way to take steps on a device: captured on a GPU, one by one elsewhere."""
+    step = Step(recipe, trainer, sequences)
+    if device.type != "cuda":
+        return step
+    return GraphStep(step, recipe.training.batch_size, lambda warm_up, captured: capture_cuda(device, warm_up, captured))

@@ -1,0 +1,67 @@
+"""What steps leave on the device, so that no step waits for the host."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LOSSES = ("loss", "kl_denoised", "kl_masked", "latent")  # the objective and its terms, as in the history
+
+
+class Found(NamedTuple):
+    """A tally on the host."""
+
+    ended: bool  # a step was not finite; it and those after it changed nothing
+    n_steps: int  # of the epoch, before that one
+    loss: float  # of the last step that was looked at: the one that was not finite, where there is one
+    norm: float  # of the same step's gradient
+    sums: dict[str, float]  # of the epoch's losses, weighted by sequences
+
+
+class Tally:
+    """Sums of an epoch's losses, steps done, and whether a step was not finite: tensors that are only ever changed in place.
+
+    `ended` is 1 from the first step on whose loss or gradient norm is not finite. An optimiser that takes it as its `found_inf` then
+    leaves weights and moments as they are, so that they remain those of the last good step until the host looks.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.ended = torch.zeros((), device=device)
+        self.n_steps = torch.zeros((), dtype=torch.float64, device=device)
+        self.last = torch.zeros(2, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(len(LOSSES), dtype=torch.float64, device=device)
+
+    @torch.no_grad()
+    def add(self, losses: Tensor, norm: Tensor, n_sequences: int) -> None:
+        """Count a step with the batch's losses (4,), its gradient's norm (scalar) and its number of sequences."""
+        ended_before = self.ended > 0
+        last = torch.stack([losses[0], norm]).double()
+        ended = ended_before | ~last.isfinite().all()
+        self.last.copy_(torch.where(ended_before, self.last, last))
+        self.sums.copy_(torch.where(ended, self.sums, self.sums + n_sequences * losses.double()))
+        self.n_steps.add_(~ended)
+        self.ended.copy_(ended)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let steps within this block change nothing."""
+        ended = self.ended.clone()
+        self.ended.fill_(1)
+        try:
+            yield
+        finally:
+            self.ended.copy_(ended)
+
+    def read(self) -> Found:
+        """Wait for all steps and bring the tally to the host."""
+        ended, n_steps, loss, norm, *sums = torch.cat([torch.stack([self.ended.double(), self.n_steps]), self.last, self.sums]).tolist()
+        return Found(bool(ended), int(n_steps), loss, norm, dict(zip(LOSSES, sums, strict=True)))
+
+    def set(self, n_steps: int, sums: dict[str, float]) -> None:
+        """Begin an epoch, or go on within one: `sums` are empty or those that `read` gave."""
+        values = [sums[name] for name in LOSSES] if sums else [0.0] * len(LOSSES)
+        self.ended.zero_()
+        self.n_steps.fill_(n_steps)
+        self.sums.copy_(torch.tensor(values, dtype=torch.float64))

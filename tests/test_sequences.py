@@ -1,0 +1,326 @@
+"""Training sequences: spans against slices of the tracks, held against streamed, augmentation, features and the reading thread."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from tiny import tiny_recipe
+
+from madsep.settings import Augmentation, Target
+from madsep.stft import Stft
+from madsep.training.sequences import Sequences
+from madsep.training.spans import N_AHEAD, READER, Streamed, fits, read_circular
+
+N_SPAN = 11 * 96 + 257  # samples of 12 frames
+LENGTHS = (12_000, 9_001, 500, 40_000)  # the third is shorter than a span
+NAMES = ("Ann - A", "Bob - B", "Cy - C", "Di - D")
+ALL = Augmentation(circular_shift=True, other_accompaniments=True, gain_db=3.0)
+SHIFT = Augmentation(circular_shift=True, other_accompaniments=False, gain_db=0.0)
+OTHER = Augmentation(circular_shift=False, other_accompaniments=True, gain_db=0.0)
+GAIN = Augmentation(circular_shift=False, other_accompaniments=False, gain_db=6.0)
+AUGMENTATIONS = {"none": None, "all": ALL, "shift": SHIFT, "other": OTHER, "gain": GAIN}
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder, generator = tmp_path_factory.mktemp("prepared"), np.random.default_rng(5)
+    for name, length in zip(NAMES, LENGTHS, strict=True):
+        voice, accompaniment = 0.1 * generator.standard_normal((2, 1, length))
+        np.save(folder / f"{name}.npy", np.stack([voice + accompaniment, voice]).astype(np.float32))
+    return [{"name": name, "file": folder / f"{name}.npy"} for name in NAMES]
+
+
+def sequences_of(
+    entries: list[dict[str, Any]], augmentation: Augmentation | None = None, held: bool | None = None, edge: int = 3
+) -> Sequences:
+    recipe = tiny_recipe()
+    return Sequences(entries, recipe.segments, edge, Stft(recipe.front_end), augmentation, held)
+
+
+def drawn(entries: list[dict[str, Any]], augmentation: Augmentation | None, held: bool = False, seed: int = 3) -> Sequences:
+    sequences = sequences_of(entries, augmentation, held)
+    sequences.draw(torch.Generator().manual_seed(seed))
+    return sequences
+
+
+def spans_of(sequences: Sequences, batch_size: int = 7) -> np.ndarray:
+    """Spans of all sequences, in their order, from batches in another."""
+    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(1))
+    found = np.full((len(sequences), 2, N_SPAN), np.nan, np.float32)
+    for numbers, spans in sequences.stream(order.split(batch_size)):
+        assert spans.dtype == torch.float32 and spans.shape == (len(numbers), 2, N_SPAN)
+        found[numbers.numpy()] = spans.numpy()
+    return found
+
+
+def slices(sequences: Sequences) -> np.ndarray:
+    """Spans of all sequences, cut from the tracks with 10,000 zeros at either side."""
+    padded = [np.pad(signal[:, 0], ((0, 0), (10_000, 10_000))) for signal in sequences.signals]
+    begins = [(track, 10_000 + (frame - 3) * 96) for track, frame in sequences.index]
+    return np.stack([padded[track][:, begin : begin + N_SPAN] for track, begin in begins])
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    yield
+    assert readers() == []
+
+
+def readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(READER)]
+
+
+# --- the audio of batches
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("edge", [0, 3, 20])
+def test_spans_are_slices_of_the_tracks(entries: list[dict[str, Any]], held: bool, edge: int) -> None:
+    """With edges of 0 the first spans begin in the silence before the track; with 20 the short track's lies wholly behind its end."""
+    sequences = sequences_of(entries, None, held, edge)
+    expected = slices(sequences)
+    assert (expected[:, :, -1] == 0).any() and (expected != 0).any()
+    np.testing.assert_array_equal(spans_of(sequences), expected)
+
+
+def test_audio_that_is_held_is_the_audio_that_is_streamed(entries: list[dict[str, Any]]) -> None:
+    for augmentation in AUGMENTATIONS.values():
+        held, streamed = (drawn(entries, augmentation, held) for held in (True, False))
+        np.testing.assert_array_equal(spans_of(held), spans_of(streamed))
+        np.testing.assert_array_equal(spans_of(held, 1), spans_of(streamed, 50))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_epoch_that_goes_on_in_its_middle_is_the_same(entries: list[dict[str, Any]], held: bool) -> None:
+    batches = torch.arange(30).split(4)
+    whole = list(drawn(entries, ALL, held).stream(batches))
+    rest = list(drawn(entries, ALL, held).stream(batches[3:]))
+    assert len(rest) == 5 and len(whole) == 8
+    for (numbers, spans), (expected_numbers, expected) in zip(rest, whole[3:], strict=True):
+        assert torch.equal(numbers, expected_numbers) and torch.equal(spans, expected)
+    assert list(drawn(entries, ALL, held).stream([])) == []
+
+
+@pytest.mark.parametrize(("n_bytes", "kind", "expected"), [(500, "cuda", True), (501, "cuda", False), (0, "cpu", False)])
+def test_audio_is_held_where_it_takes_half_of_the_free_memory(
+    monkeypatch: pytest.MonkeyPatch, n_bytes: int, kind: str, expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 5000))
+    assert fits(n_bytes, torch.device(kind)) is expected
+
+
+def test_the_log_says_where_the_audio_is(entries: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "madsep")
+    sequences_of(entries)
+    sequences_of(entries, held=True)
+    sequences_of([], held=True)
+    assert caplog.messages == ["audio of 4 tracks, 0.00 GB: read from disk while cpu computes", "audio of 4 tracks, 0.00 GB: held on cpu"]
+
+
+# --- augmentation
+
+
+@pytest.mark.parametrize("first", [-1, 0, 3, 9, 23, -12])
+@pytest.mark.parametrize("n_samples", [1, 7, 10, 11, 35])
+def test_reading_goes_on_at_the_tracks_beginning(first: int, n_samples: int) -> None:
+    signals = np.arange(20, dtype=np.float32).reshape(2, 10)
+    expected = [[(first + sample) % 10 + 10 * row for sample in range(n_samples)] for row in range(2)]
+    np.testing.assert_array_equal(read_circular(signals, first, n_samples), expected)
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("augmentation", [ALL, SHIFT, OTHER, GAIN])
+def test_a_mixture_is_the_voice_and_the_drawn_accompaniment(entries: list[dict[str, Any]], augmentation: Augmentation, held: bool) -> None:
+    sequences = drawn(entries, augmentation, held)
+    found, accompaniments = spans_of(sequences), sequences.accompaniments
+    assert accompaniments is not None
+    np.testing.assert_array_equal(found[:, 1], slices(sequences)[:, 1])
+    wrapped = 0
+    for number, (mixture, voice) in enumerate(found):
+        signal = sequences.signals[accompaniments.places.track[number]][:, 0]
+        first, n_samples = accompaniments.places.first[number], signal.shape[1]
+        accompaniment = np.take(signal[0] - signal[1], np.arange(first, first + N_SPAN), mode="wrap")
+        wrapped += first + N_SPAN > n_samples
+        np.testing.assert_array_equal(mixture, voice + accompaniments.gain[number] * accompaniment)
+        np.testing.assert_allclose(mixture - accompaniments.gain[number] * accompaniment, voice, atol=1e-6)
+    assert wrapped > 0
+
+
+def test_what_is_not_asked_for_stays_the_sequences_own(entries: list[dict[str, Any]]) -> None:
+    for augmentation in (SHIFT, OTHER, GAIN):
+        sequences = drawn(entries, augmentation)
+        own, accompaniments = sequences.places, sequences.accompaniments
+        assert accompaniments is not None
+        assert (accompaniments.places.track == own.track).all() == (augmentation is not OTHER)
+        assert (accompaniments.places.first == own.first).all() == (augmentation is not SHIFT)
+        assert (accompaniments.gain == 1).all() == (augmentation is not GAIN)
+
+
+def test_draws_are_uniform(entries: list[dict[str, Any]]) -> None:
+    """Tracks, offsets around each track and gains in dB, over 4,000 sequences' draws."""
+    sequences = drawn(entries, ALL)
+    tracks, offsets, gains_db = [], [], []
+    while len(tracks) < 4000:
+        sequences.draw(torch.Generator().manual_seed(len(tracks)))
+        assert sequences.accompaniments is not None
+        places = sequences.accompaniments.places
+        assert (places.first >= 0).all() and (places.first < np.array(LENGTHS)[places.track]).all()
+        tracks += places.track.tolist()
+        offsets += (places.first / np.array(LENGTHS)[places.track]).tolist()
+        gains_db += (20 * np.log10(sequences.accompaniments.gain)).tolist()
+    assert stats.chisquare(np.bincount(tracks, minlength=4)).pvalue > 0.01
+    assert stats.kstest(offsets, "uniform").pvalue > 0.01
+    assert stats.kstest(gains_db, "uniform", (-3, 6)).pvalue > 0.01
+
+
+def test_draws_depend_on_the_generator_alone(entries: list[dict[str, Any]]) -> None:
+    sequences, epochs = sequences_of(entries, ALL, held=False), []
+    for epoch in (1, 2, 1):
+        sequences.draw(torch.Generator().manual_seed(epoch))
+        epochs.append(spans_of(sequences))
+    np.testing.assert_array_equal(epochs[0], epochs[2])
+    different = (epochs[0][:, 0] != epochs[1][:, 0]).any(axis=1)
+    assert different.all()
+    np.testing.assert_array_equal(epochs[0][:, 1], epochs[1][:, 1])
+
+
+def test_an_augmentation_must_be_drawn(entries: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match="has not been drawn"):
+        sequences_of(entries, ALL).stream([torch.arange(2)])
+
+
+def test_tracks_of_a_batch_are_named(entries: list[dict[str, Any]]) -> None:
+    plain = sequences_of(entries)
+    numbers = torch.tensor([len(plain) - 1, 0, 1])
+    assert plain.tracks_of(numbers) == ["Ann - A", "Di - D"]
+    sequences = drawn(entries, OTHER)
+    assert sequences.accompaniments is not None
+    for number in range(len(sequences)):
+        both = {NAMES[sequences.index[number, 0]], NAMES[sequences.accompaniments.places.track[number]]}
+        assert sequences.tracks_of(torch.tensor([number])) == sorted(both)
+
+
+# --- features
+
+
+def test_features_are_the_numpy_computation(entries: list[dict[str, Any]]) -> None:
+    """Window, transform, clip and target of each sequence, from its samples; the last one of a track reads beyond its end."""
+    target = Target(definition="irm_background", clip=0.1, input_clip=0.2)
+    sequences = sequences_of(entries)
+    numbers = torch.tensor([0, 14, len(sequences) - 1, 28, 7])
+    (_, spans), *_ = sequences.stream([numbers])
+    mixture, wanted = sequences.features(spans, target)
+    assert mixture.shape == (5, 12, 257) and wanted.shape == (5, 8, 257)
+    samples = slices(sequences)[numbers.numpy()].astype(np.float64)
+    frames = np.stack([samples[..., 96 * frame : 96 * frame + 257] for frame in range(12)], axis=2)
+    bins = np.fft.rfft(frames * np.hamming(257) / np.sqrt(512), 512)
+    x, v, b = np.abs(bins[:, 0]), np.abs(bins[:, 1]), np.abs(bins[:, 0] - bins[:, 1])
+    ratio = (x * v / (v + b + 1e-15))[:, 2:-2]
+    assert (x > 0.2).any() and (ratio > 0.1).any()
+    np.testing.assert_allclose(mixture, np.minimum(x, 0.2), atol=1e-5)
+    np.testing.assert_allclose(wanted, np.minimum(ratio, 0.1), atol=1e-5)
+    doubled = sequences.features(spans, target.model_copy(update={"definition": "irm_mixture_x2"}))[1]
+    np.testing.assert_allclose(doubled, np.minimum((2 * x * v / (v + x + 1e-15))[:, 2:-2], 0.1), atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits(entries: list[dict[str, Any]]) -> None:
+    recipe, batches = tiny_recipe(), torch.arange(40).split(8)
+    expected = list(drawn(entries, ALL).stream(batches))
+    for held in (True, False):
+        sequences = Sequences(entries, recipe.segments, 3, Stft(recipe.front_end, "cuda"), ALL, held)
+        sequences.draw(torch.Generator().manual_seed(3))
+        found = list(sequences.stream(batches))
+        assert all(torch.equal(spans.cpu(), other) for (_, spans), (_, other) in zip(found, expected, strict=True))
+        stream = sequences.stream(batches)
+        static = next(stream)[1].clone()
+        graph = torch.cuda.CUDAGraph()
+        sequences.features(static, recipe.target)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # the reader allocates pinned memory meanwhile
+            captured = sequences.features(static, recipe.target)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _, spans in stream:
+                static.copy_(spans)
+                graph.replay()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for one, other in zip(captured, drawn(entries, ALL).features(expected[-1][1], recipe.target), strict=True):
+            torch.testing.assert_close(one.cpu(), other, atol=1e-5, rtol=1e-5)
+
+
+# --- the reading thread
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_an_error_of_the_thread_ends_the_loop(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Streamed.read
+
+    def failing(self: Streamed, numbers: torch.Tensor, accompaniments: Any) -> torch.Tensor:
+        if 9 in numbers:
+            raise OSError("the disk is gone")
+        return read(self, numbers, accompaniments)
+
+    monkeypatch.setattr(Streamed, "read", failing)
+    arrived = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for numbers, _ in sequences_of(entries).stream(torch.arange(30).split(4)):
+            arrived += numbers.tolist()
+    assert arrived == list(range(8))
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_leaving_early_ends_the_thread(entries: list[dict[str, Any]]) -> None:
+    stream = sequences_of(entries).stream(torch.arange(30).split(2))
+    next(stream)
+    assert len(readers()) == 1
+    stream.close()
+    assert readers() == []
+    for _ in sequences_of(entries).stream(torch.arange(30).split(2)):
+        break
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_the_thread_reads_a_few_batches_ahead_and_no_more(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    read, n_read = Streamed.read, 0
+
+    def counting(self: Streamed, numbers: torch.Tensor, accompaniments: Any) -> torch.Tensor:
+        nonlocal n_read
+        n_read += 1
+        return read(self, numbers, accompaniments)
+
+    monkeypatch.setattr(Streamed, "read", counting)
+    stream = sequences_of(entries).stream(itertools.cycle([torch.arange(3)]))
+    for _ in range(3):
+        next(stream)
+    time.sleep(0.2)
+    assert n_read == 3 + N_AHEAD
+    del stream
+
+
+def test_waiting_is_measured(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading 8 batches takes 0.4 s: all of it is waited for where nothing else is done, hardly any where that takes longer."""
+    sequences, held = drawn(entries, ALL), drawn(entries, ALL, held=True)
+    spans = torch.zeros(4, 2, N_SPAN)
+    monkeypatch.setattr(Streamed, "read", lambda *_: time.sleep(0.05) or spans)
+    batches = torch.arange(32).split(4)
+    assert sequences.wait_s == 0
+    list(sequences.stream(batches))
+    assert 0.39 < sequences.wait_s < 4
+    sequences.draw(torch.Generator())
+    assert sequences.wait_s == 0
+    stream = sequences.stream(batches)
+    next(stream)
+    first_s = sequences.wait_s
+    for _ in range(7):
+        time.sleep(0.1)
+        next(stream)
+    assert sequences.wait_s - first_s < 0.2
+    list(held.stream(batches))
+    assert held.wait_s == 0

@@ -1,0 +1,300 @@
+"""One step on the device: what it leaves there, in how many parts it is computed, and how it is captured and replayed."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import SIZES, tiny_recipe
+from torch import Tensor
+from trainings import NEVER, losses, run, same_bytes, sequences_of
+
+from madsep.checkpoint import build_network
+from madsep.errors import InputError
+from madsep.stages.train import Options, train
+from madsep.stft import Stft
+from madsep.systems import Recipe, load_recipe
+from madsep.training import loop
+from madsep.training.sequences import Sequences
+from madsep.training.state import Trainer
+from madsep.training.step import GraphStep, Step, stepper
+from madsep.training.tally import LOSSES, Tally
+
+pytestmark = pytest.mark.usefixtures("torch_settings_restored")
+
+CPU = torch.device("cpu")
+
+
+def step_of(recipe: Recipe, manifest: Path, dtype: torch.dtype = torch.float32) -> Step:
+    network = build_network(recipe)
+    network.initialise(torch.Generator().manual_seed(1))
+    sequences = sequences_of(manifest, recipe)
+    sequences.stft = Stft(recipe.front_end, dtype=dtype)
+    return Step(recipe, Trainer(network.to(dtype), recipe.training), sequences)
+
+
+def spans_of(sequences: Sequences, *numbers: int) -> Tensor:
+    ((_, spans),) = sequences.stream([torch.tensor(numbers)])
+    return spans
+
+
+def state_of(step: Step) -> list[Tensor]:
+    """Copies of weights, moments, step counts and tally."""
+    trainer = step.trainer
+    moments = [value for state in trainer.optimiser.state.values() for value in state.values()]
+    tally = [trainer.tally.ended, trainer.tally.n_steps, trainer.tally.last, trainer.tally.sums]
+    return [tensor.detach().clone() for tensor in [*trainer.network.parameters(), *moments, *tally]]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+# --- the tally
+
+
+def test_a_tally_sums_losses_by_sequences() -> None:
+    tally = Tally(CPU)
+    tally.add(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor(9.0), 4)
+    tally.add(torch.tensor([5.0, 6.0, 7.0, 8.0]), torch.tensor(0.5), 1)
+    found = tally.read()
+    assert (found.ended, found.n_steps, found.loss, found.norm) == (False, 2, 5.0, 0.5)
+    assert found.sums == dict(zip(LOSSES, [9.0, 14.0, 19.0, 24.0], strict=True))
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("nan")), (1.0, float("inf"))])
+def test_a_tally_keeps_the_first_step_that_is_not_finite(loss: float, norm: float) -> None:
+    """Steps after it, finite or not, count no more, until the tally is set anew."""
+    tally = Tally(CPU)
+    good = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    tally.add(good, torch.tensor(1.0), 4)
+    tally.add(torch.tensor([loss, 2.0, 3.0, 4.0]), torch.tensor(norm), 4)
+    for later in (1.0, float("nan")):
+        tally.add(later * good, torch.tensor(7.0), 4)
+    found = tally.read()
+    assert (found.ended, found.n_steps, str(found.loss), str(found.norm)) == (True, 1, str(loss), str(norm))
+    assert found.sums == dict(zip(LOSSES, [4.0, 8.0, 12.0, 16.0], strict=True))
+    tally.set(5, found.sums)
+    tally.add(good, torch.tensor(1.0), 2)
+    assert tally.read()[:2] == (False, 6) and tally.read().sums["loss"] == 6.0
+
+
+def test_after_a_step_that_is_not_finite_nothing_changes(manifest: Path) -> None:
+    step = step_of(tiny_recipe(), manifest)
+    good = spans_of(step.sequences, 3, 4, 5, 6)
+    step(good)
+    before = state_of(step)
+    step(torch.full_like(good, torch.nan))
+    step(good)
+    after = state_of(step)
+    assert step.trainer.tally.read().ended and not same(after, before)
+    assert same(after[:-4], before[:-4]) and same(after[-3:-2] + after[-1:], before[-3:-2] + before[-1:])
+
+
+# --- parts
+
+
+class Small:
+    """Stands for a network on a GPU whose memory holds `most` sequences."""
+
+    def __init__(self, network: torch.nn.Module, most: int) -> None:
+        self.forward, self.most = network.forward, most
+
+    def __call__(self, mixture: Tensor) -> Any:
+        if len(mixture) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.forward(mixture)
+
+
+PENALTIES = {"mask_l1": 1e-4, "mask_diagonal_l1": 1e-2, "mask_diagonal_detached": False, "decoder_l2": 1e-2, "latent_l1": 1e-3}
+LOSS_OF: dict[str, dict[str, Any]] = {
+    "gate open": {"gate": {"masker": 0.0, "denoiser": 0.0}},
+    "gate closed": {"gate": {"masker": 1e6, "denoiser": 0.0}},
+    "no gate": {"gate": None},
+    "penalties": {"gate": None} | PENALTIES,
+}
+
+
+def gradient(step: Step, spans: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient that a step leaves, after its clip, and its losses."""
+    step(spans)
+    flat = torch.cat([parameter.grad.flatten() for parameter in step.trainer.network.parameters() if parameter.grad is not None])
+    return flat, step.trainer.tally.sums / len(spans)
+
+
+@pytest.mark.parametrize("loss", LOSS_OF)
+@pytest.mark.parametrize(("most", "n_parts"), [(4, 2), (2, 4), (1, 8)])
+def test_parts_give_the_gradient_of_the_whole_batch(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loss: str, most: int, n_parts: int
+) -> None:
+    """Seven sequences do not divide evenly; the second step is in parts from the start, and nothing is said again."""
+    recipe = tiny_recipe(loss=LOSS_OF[loss], training={"gradient_norm_clip": 1e9})
+    whole, parted = (step_of(recipe, manifest, torch.float64) for _ in range(2))
+    network = parted.trainer.network
+    monkeypatch.setattr(network, "forward", Small(network, most))
+    spans = spans_of(whole.sequences, 0, 7, 14, 20, 30, 40, 44).double()
+    for _ in range(2):
+        (expected, of_whole), (found, of_parts) = gradient(whole, spans), gradient(parted, spans)
+        assert (found - expected).norm() <= 1e-9 * expected.norm()
+        torch.testing.assert_close(of_parts, of_whole, rtol=1e-9, atol=0)
+        parted.trainer.network.load_state_dict(whole.trainer.network.state_dict())
+    assert parted.n_parts == n_parts
+    last = [line for line in caplog.messages if "the GPU's memory does not hold a batch of 7" in line][-1]
+    assert f"each is computed in {n_parts} parts, with the same gradients" in last
+    assert len([line for line in caplog.messages if "in parts" in line or "parts, with" in line]) == {2: 1, 4: 2, 8: 3}[n_parts]
+
+
+def test_the_gate_is_the_whole_batchs(manifest: Path) -> None:
+    """One of two sequences is above the gate's threshold by itself, and their mean is: both count, or neither."""
+    step = step_of(tiny_recipe(loss={"gate": None}), manifest, torch.float64)
+    spans = spans_of(step.sequences, 2, 10).double()
+    with torch.no_grad():
+        one, other = (step._terms(*step.sequences.features(spans[i : i + 1], step.recipe.target)).kl_masked.item() for i in (0, 1))
+    assert abs(one - other) > 1e-3
+    mean, span = (one + other) / 2, abs(one - other) / 2
+    gradients = []
+    for threshold in (mean - 0.5 * span, mean + 0.5 * span):
+        recipe = tiny_recipe(loss={"gate": {"masker": threshold, "denoiser": 0.0}}, training={"gradient_norm_clip": 1e9})
+        whole, parted = (step_of(recipe, manifest, torch.float64) for _ in range(2))
+        parted.n_parts = 2
+        expected, found = gradient(whole, spans)[0], gradient(parted, spans)[0]
+        assert (found - expected).norm() <= 1e-9 * expected.norm()
+        gradients.append(found)
+    assert (gradients[0] - gradients[1]).norm() > 1e-2 * gradients[0].norm()
+
+
+def test_memory_that_holds_no_single_sequence_ends_plainly(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = step_of(tiny_recipe(), manifest)
+    monkeypatch.setattr(step.trainer.network, "forward", Small(step.trainer.network, 0))
+    with pytest.raises(InputError, match=r"memory does not hold a training step of one sequence\. .* lower training\.batch_size"):
+        step(spans_of(step.sequences, 1, 2, 3))
+
+
+def test_inference_over_the_batch_cannot_be_parted(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inference = {"max_iterations": 3, "tolerance": 1e-3, "stop": "batch"}
+    step = step_of(tiny_recipe(network={"n_encoder_bins": 20, "n_denoiser_hidden": 16, "recurrent_inference": inference}), manifest)
+    monkeypatch.setattr(step.trainer.network, "forward", Small(step.trainer.network, 2))
+    with pytest.raises(InputError, match="a batch of 3, which recurrent inference cannot part"):
+        step(spans_of(step.sequences, 1, 2, 3))
+    assert step.n_parts == 1
+
+
+# --- capture and replay
+
+Call = Callable[[], None]
+
+
+def fake_capture(warm_up: Call, step: Call) -> Call:
+    """As capture_cuda: calls `warm_up`, and computes nothing in recording `step`."""
+    for _ in range(3):
+        warm_up()
+    return step
+
+
+def test_a_run_of_replayed_steps_is_the_run_of_single_ones(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven whole batches an epoch are replayed, the twelfth has one sequence; the rate falls after each epoch but the first."""
+    plateau = {"factor": 0.5, "patience": 0, "first_epoch": 1}
+    recipe = tiny_recipe(training={"n_epochs": 3, "learning_rate": 1e-7, "plateau": plateau})
+    expected = run(recipe, manifest, tmp_path / "expected", NEVER)
+    captures: list[float] = []
+
+    def counted(recipe: Recipe, trainer: Trainer, sequences: Sequences, device: torch.device) -> GraphStep:
+        def capture(warm_up: Call, step: Call) -> Call:
+            captures.append(trainer.optimiser.param_groups[0]["lr"])
+            return fake_capture(warm_up, step)
+
+        return GraphStep(Step(recipe, trainer, sequences), recipe.training.batch_size, capture)
+
+    monkeypatch.setattr(loop, "stepper", counted)
+    assert same_bytes(run(recipe, manifest, tmp_path / "replayed", NEVER), expected)
+    assert captures == [1e-7, 5e-8]  # captured again only for another rate
+
+
+def test_warming_up_changes_nothing(manifest: Path) -> None:
+    recipe = tiny_recipe()
+    step = step_of(recipe, manifest)
+    first, second = spans_of(step.sequences, 1, 2, 3, 4), spans_of(step.sequences, 5, 6, 7, 8)
+    step(first)
+    before = state_of(step)
+    states = []
+
+    def capture(warm_up: Call, whole: Call) -> Call:
+        for _ in range(3):
+            warm_up()
+        states.append(state_of(step))
+        return whole
+
+    graph = GraphStep(step, 4, capture)
+    graph(second)
+    assert same(states[0][:-4], before[:-4]) and same(states[0][-3:], before[-3:])
+    assert not same(state_of(step)[:-4], before[:-4]) and step.trainer.tally.read().n_steps == 2
+
+
+def test_a_batch_is_copied_to_where_the_captured_step_reads_it(manifest: Path) -> None:
+    step = step_of(tiny_recipe(), manifest)
+    read: list[Tensor] = []
+    graph = GraphStep(step, 2, lambda warm_up, whole: lambda: read.append(graph.spans.clone()))
+    batches = [spans_of(step.sequences, *numbers) for numbers in ((1, 2), (30, 4), (5, 6))]
+    kept = [batch.clone() for batch in batches]
+    for batch in batches:
+        graph(batch)
+    assert same(read, kept) and same(batches, kept)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("operation not permitted\nwhen stream is capturing"), torch.OutOfMemoryError("out of it")])
+def test_where_nothing_can_be_captured_steps_go_on_one_by_one(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: RuntimeError
+) -> None:
+    def capture(warm_up: Call, step: Call) -> Call:
+        warm_up()
+        raise error
+
+    def graph(recipe: Recipe, trainer: Trainer, sequences: Sequences, device: torch.device) -> GraphStep:
+        return GraphStep(Step(recipe, trainer, sequences), recipe.training.batch_size, capture)
+
+    expected = run(tiny_recipe(), manifest, tmp_path / "expected")
+    monkeypatch.setattr(loop, "stepper", graph)
+    assert same_bytes(run(tiny_recipe(), manifest, tmp_path / "refused"), expected)
+    told = str(error).partition("\n")[0]
+    said = [line for line in caplog.messages if "cannot be captured" in line]
+    assert said == [f"the training step cannot be captured as a CUDA graph ({told}); it runs kernel by kernel, which is slower"]
+
+
+def test_only_a_gpu_captures(manifest: Path) -> None:
+    step = step_of(tiny_recipe(), manifest)
+    arguments = (step.recipe, step.trainer, step.sequences)
+    assert isinstance(stepper(*arguments, CPU), Step)
+    on_gpu = stepper(*arguments, torch.device("cuda", 0))
+    assert isinstance(on_gpu, GraphStep) and on_gpu.batch_size == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, options = tiny_recipe(training={"n_epochs": 3}), Options("cuda", 1, NEVER, ())
+    train(recipe, [manifest], tmp_path / "replayed", options)
+    monkeypatch.setattr(loop, "stepper", lambda recipe, trainer, sequences, device: Step(recipe, trainer, sequences))
+    train(recipe, [manifest], tmp_path / "single", options)
+    assert losses(tmp_path / "replayed") == pytest.approx(losses(tmp_path / "single"), rel=1e-3)
+
+
+# --- no word to the host
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+@pytest.mark.parametrize("name", ["MDL1", "MDL1-branch", "GRU-RIS-s"])
+def test_a_step_reads_nothing_from_the_device(manifest: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_parts: int) -> None:
+    """Tensors on `meta` hold no values: whatever asked for one would raise."""
+    monkeypatch.setattr("madsep.training.step.products", lambda precision, device: contextlib.nullcontext())
+    recipe = load_recipe(name, {"MDL1": SIZES, "MDL1-branch": {"network": SIZES["network"]}})
+    step = step_of(recipe, manifest)
+    step.n_parts = n_parts
+    step.trainer.network.to("meta")
+    step.trainer.tally = Tally(torch.device("meta"))
+    step.sequences.stft = Stft(recipe.front_end, "meta")
+    losses = step._gradient(spans_of(sequences_of(manifest, recipe), 1, 2, 3).to("meta"))
+    norm = torch.nn.utils.clip_grad_norm_(step.trainer.network.parameters(), 1.0)
+    step.trainer.tally.add(losses, norm, 3)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        step.trainer.tally.read()

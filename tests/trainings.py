@@ -1,0 +1,115 @@
+"""Trainings of a tiny network on made songs, and what they leave behind."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from madsep.checkpoint import read_tensors
+from madsep.stages.train import Options, train
+from madsep.stft import Stft
+from madsep.systems import Recipe
+from madsep.training.sequences import Sequences
+
+N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
+EACH_STEP = -1.0  # save_every_s
+NEVER = 1e9
+OUTPUTS = ["history.csv", "tensorboard", "weights.safetensors"]  # of a finished run: no state is left
+HELD_OUT = {"validation": True, "selection": "best"}
+
+
+def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A mixture and its voice: syllables with vibrato over a bass and noise."""
+    generator = np.random.default_rng(seed)
+    t = np.arange(N_SAMPLES) / 44100
+    pitch_hz = (200 + 100 * generator.random()) * (1 + 0.02 * np.sin(2 * np.pi * 5 * t))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / 44100
+    voice = 0.2 * np.sin(2 * np.pi * 4 * t) ** 2 * sum(np.sin(k * phase) / k for k in range(1, 8))
+    background = 0.02 * generator.standard_normal(N_SAMPLES) + 0.2 * np.sin(2 * np.pi * 80 * t)
+    return voice + background, voice
+
+
+def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> Path:
+    """Prepared tracks `Artist - 0`, `Artist - 1`, ... and their manifest."""
+    folder.mkdir(exist_ok=True)
+    entries = []
+    for number, song in enumerate(songs):
+        slug = f"{subset}{number:03}"
+        np.save(folder / f"{slug}.npy", np.stack(song)[:, None].astype(np.float32))
+        entries.append(
+            {
+                "slug": slug,
+                "name": f"Artist - {number}",
+                "subset": subset,
+                "file": f"{slug}.npy",
+                "signals": ["mixture", "vocals"],
+                "sha256": f"digest {number}",
+                "sample_rate_hz": 44100,
+            }
+        )
+    manifest = folder / f"{subset}.json"
+    manifest.write_text(json.dumps({"tracks": entries}))
+    return manifest
+
+
+def run(recipe: Recipe, manifest: Path, folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
+    """Train on the CPU; return the folder."""
+    train(recipe, [manifest], folder, Options("cpu", 1, save_every_s, held_out))
+    return folder
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def losses(folder: Path, column: str = "loss") -> list[float]:
+    return [float(row[column]) for row in history(folder)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return read_tensors(folder / "weights.safetensors")[0]
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("weights.safetensors", "history.csv"))
+
+
+def entries_of(manifest: Path) -> list[dict[str, Any]]:
+    return [entry | {"file": manifest.parent / entry["file"]} for entry in json.loads(manifest.read_text())["tracks"]]
+
+
+def sequences_of(manifest: Path, recipe: Recipe, *tracks: int) -> Sequences:
+    """The sequences of some of a manifest's tracks, or of all."""
+    entries = entries_of(manifest)
+    return Sequences([entries[track] for track in tracks] or entries, recipe.segments, 3, Stft(recipe.front_end))
+
+
+def features_of(sequences: Sequences, numbers: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mixture and target magnitudes of some sequences."""
+    ((_, spans),) = sequences.stream([numbers])
+    return sequences.features(spans, recipe.target)
+
+
+class Killed(Exception):
+    """Stands for a kill at a known step."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, n_calls: int) -> None:
+    """Let the call after `n_calls` of owner.name raise Killed."""
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > n_calls:
+            raise Killed
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, name, counted)
