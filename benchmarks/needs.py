@@ -30,18 +30,20 @@ def stage_synth(root: Path) -> None:
 
 
 def stage_prepare(root: Path) -> None:
+    from madsep.datasets import MUSDB18
     from madsep.stages.prepare import prepare
     from madsep.tracks import find_tracks
 
-    tracks = find_tracks(root / "musdb", allow_partial=True)
+    tracks = find_tracks(root / "musdb", MUSDB18, allow_partial=True)
     prepare(tracks[1:], ["mixture", "vocals", "accompaniment"], False, root, root / "test.json")
 
 
 def stage_prepare_train(root: Path) -> None:
+    from madsep.datasets import MUSDB18
     from madsep.stages.prepare import prepare
     from madsep.tracks import find_tracks
 
-    tracks = find_tracks(root / "musdb", allow_partial=True)
+    tracks = find_tracks(root / "musdb", MUSDB18, allow_partial=True)
     prepare(tracks[:1], ["mixture", "vocals"], True, root, root / "train.json")
 
 
@@ -64,9 +66,9 @@ def stage_train(root: Path) -> None:
     sequences = Sequences(read_prepared([root / "train.json"], "train"), recipe.segments, 3, Stft(recipe.front_end))
     loop = Loop(recipe, Trainer(network, recipe.training), sequences, sequences)
     times = []
-    for numbers in list(loop.batches())[:N_TIMED_STEPS]:
+    for _, spans in sequences.stream(loop.batches()[:N_TIMED_STEPS]):
         started = time.perf_counter()
-        loop.step(numbers)
+        loop.step(spans)
         times.append(time.perf_counter() - started)
     write_tensors(root / "weights.safetensors", network.state_dict(), {"trained": recipe.training_half(), "provenance": {}})
     write_checkpoint(root / "weights.safetensors", recipe, root / "checkpoint.safetensors")

@@ -1,0 +1,72 @@
+"""What the benchmarks of training and separation measure with: time, memory, and the processor's matrix peak."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the square products whose speed is called the peak
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """Wall-clock seconds that `work` takes, to the end of what it starts on the device, and what it returns."""
+    wait_for(device)
+    started = time.perf_counter()
+    result = work()
+    wait_for(device)
+    return time.perf_counter() - started, result
+
+
+@contextmanager
+def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
+    """Append the growth of this process's resident memory within the block, or of the GPU's allocated memory."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield
+        found.append(torch.cuda.max_memory_allocated(device) - before)
+        return
+    process, done = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+    sizes = [before]
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            sizes.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    found.append(max(sizes) - before)
+
+
+def repeated(work: Callable[[], Any], device: torch.device, n_times: int) -> float:
+    """Shortest seconds of one call out of three rounds of `n_times`."""
+    work()
+    return min(seconds(lambda: [work() for _ in range(n_times)], device)[0] for _ in range(3)) / n_times
+
+
+def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """Floating-point operations a second in a large square product."""
+    size = PEAK_SIZE[device.type]
+    factor = torch.randn(size, size, device=device).to(dtype)
+    return 2 * size**3 / repeated(lambda: factor @ factor, device, 3)
+
+
+def markdown(columns: list[str]) -> str:
+    """Head of a Markdown table."""
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"

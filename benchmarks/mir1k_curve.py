@@ -1,0 +1,143 @@
+"""GNSDR on MIR-1K over the time of training, on the test clips and on the clips that the network learns from.
+
+    python benchmarks/mir1k_curve.py TREE MDL1-mir1k --every 5 --out curve        TREE is what `madsep import-mir1k` made
+
+Trains the recipe as the workflow does and, every few epochs, separates and scores all test clips and every fourth training clip, as they
+come. Prints a row each time and writes OUT.csv and OUT.svg. Minutes are those of training alone. `--set KEY=VALUE` changes keys of the
+recipe (`--set training.n_epochs=10`), to measure what one of them is worth.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from madsep.audio import quantise, read_wav
+from madsep.bsseval import SourcesScorer
+from madsep.checkpoint import Checkpoint, build_network
+from madsep.datasets import MIR1K
+from madsep.devices import claim
+from madsep.prepared import read_prepared
+from madsep.separator import Separator
+from madsep.stages.nsdr import COLUMNS, clip_scores, length_weighted_means
+from madsep.stages.prepare import prepare
+from madsep.stft import Stft
+from madsep.systems import System, load_recipe
+from madsep.tracks import find_tracks
+from madsep.training.loop import Loop
+from madsep.training.records import Records
+from madsep.training.sequences import Sequences
+from madsep.training.state import Trainer
+from madsep.training.stop import Stop
+
+METRICS = ("GNSDR", "GSIR", "GSAR")
+EVERY_TRAINING_CLIP = 4
+
+
+class Clips:
+    """Clips of one subset, ready to be scored again and again."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.clips = []
+        for folder in folders:
+            mixture, voice, accompaniment = (read_wav(folder / f"{name}.wav")[0] for name in ("mixture", "vocals", "accompaniment"))
+            self.clips.append((folder.name, mixture, SourcesScorer(np.concatenate([voice, accompaniment]))))
+
+    def scores(self, separator: Separator) -> list[float]:
+        """GNSDR, GSIR and GSAR in dB of a separator's voices."""
+        rows: list[tuple[Any, ...]] = []
+        for name, mixture, scorer in self.clips:
+            voice = quantise(np.concatenate(list(separator.voice(mixture)), axis=1))[0]
+            found = clip_scores(name, scorer, voice, mixture[0])
+            rows += [(name, mixture.shape[1], metric, value) for metric, value in found.items()]
+        means = length_weighted_means(pd.DataFrame(rows, columns=COLUMNS), 0, 100).set_index("metric")["value"]
+        return [float(means[metric]) for metric in METRICS]
+
+
+def training_data(recipe: System, tree: Path, folder: Path, device: torch.device) -> Sequences:
+    tracks = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
+    prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
+    entries = read_prepared([folder / "train.json"], "train")
+    dropped, augmentation = recipe.training.edge_frames_dropped, recipe.training.augmentation
+    return Sequences(entries, recipe.segments, dropped, Stft(recipe.front_end, device), augmentation)
+
+
+class Curve:
+    """Rows of scores over epochs and minutes, printed as they come."""
+
+    def __init__(self, tree: Path, separator: Separator, every: int) -> None:
+        self.test = Clips(sorted((tree / "test").iterdir()))
+        self.train = Clips(sorted((tree / "train").iterdir())[::EVERY_TRAINING_CLIP])
+        self.separator, self.every, self.rows = separator, every, []
+        self.epoch, self.trained_s, self.resumed = 0, 0.0, time.monotonic()
+
+    def after_epoch(self) -> None:
+        """Score where it is time to; the clock of the training stands meanwhile."""
+        self.epoch += 1
+        self.trained_s += time.monotonic() - self.resumed
+        if self.epoch % self.every == 0:
+            scores = [*self.test.scores(self.separator), *self.train.scores(self.separator)]
+            self.rows.append([self.epoch, self.trained_s / 60, *scores])
+            print(f"| {self.epoch} | {self.trained_s / 60:.1f} | " + " | ".join(f"{score:.2f}" for score in scores) + " |", flush=True)
+        self.resumed = time.monotonic()
+
+    def write(self, out: str, name: str) -> None:
+        """Write the rows as CSV and the GNSDR as a figure."""
+        columns = ["epoch", "minutes", *METRICS, *(f"{metric}_train" for metric in METRICS)]
+        table = pd.DataFrame(self.rows, columns=columns)
+        table.to_csv(f"{out}.csv", index=False, float_format="%.3f")
+        figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+        axes.plot(table["minutes"], table["GNSDR"], marker="o", label=f"{len(self.test.clips)} test clips")
+        axes.plot(table["minutes"], table["GNSDR_train"], marker="o", label=f"{len(self.train.clips)} of the training clips")
+        axes.set(xlabel=f"minutes of training, {torch.get_num_threads()} CPU threads", ylabel="GNSDR, dB", title=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(f"{out}.svg", metadata={"Date": None})
+
+
+def with_keys(name: str, settings: list[str]) -> System:
+    """A recipe with some of its keys changed."""
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        path, value = setting.split("=", 1)
+        *sections, key = path.split(".")
+        inner = overrides
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = yaml.safe_load(value)
+    return load_recipe(name, {name: overrides})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("recipe")
+    parser.add_argument("--every", type=int, default=5, help="epochs")
+    parser.add_argument("--out", default="curve", help="path without suffix")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    recipe = with_keys(arguments.recipe, arguments.set)
+    with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
+        sequences = training_data(recipe, arguments.tree, Path(temporary), device)
+        held_out = Sequences([], recipe.segments, 0, sequences.stft)
+        network = build_network(recipe)
+        network.initialise(torch.Generator().manual_seed(recipe.training.seed))
+        trainer = Trainer(network.to(device), recipe.training)
+        columns = ["epoch", "minutes", *(f"{metric}, {of}" for of in ("test", "training clips") for metric in METRICS)]
+        print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+        curve = Curve(arguments.tree, Separator(Checkpoint(recipe, network, {}), device), arguments.every)
+        Loop(recipe, trainer, sequences, held_out).run(Records(Path(temporary), {}, 1e9), Stop(None), curve.after_epoch)
+        curve.write(arguments.out, recipe.name)
+
+
+if __name__ == "__main__":
+    main()

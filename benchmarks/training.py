@@ -1,0 +1,222 @@
+"""Training against the step-by-step formulation of the papers: steps a second of MDL1 at full size, batches of 16, on synthetic songs.
+
+    python benchmarks/training.py                   this machine's CPU, and its GPU where there is one (about 5 minutes on 2 cores)
+    python benchmarks/training.py --compare 500     the loss after 500 steps in each arithmetic, on the same data (20 more minutes)
+
+Prints a Markdown table. Both run in turn in one process on the same batches, from audio to updated weights: features, network, objective,
+gradient, clip, Adam. The peer steps GRU cells frame by frame in float32, as the papers define it and the published code runs it; from the
+same weights both give the same objective, and the table's `loss` is their relative difference on the first batch. `peak share` is the share
+of the processor's speed in a large matrix product of the same arithmetic. `floor` is what this many operations must take on it: products
+that all frames share at that speed, and the products of 60 + 40 dependent frames, forward and back, at the speed of a chain of them alone.
+Peak memory is the growth of the process over its size before, or the GPU's peak.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from measure import markdown, matrix_peak, peak_bytes, repeated, seconds
+from stepwise import Stepwise
+from torch import Tensor, nn
+
+from madsep.checkpoint import build_network
+from madsep.datasets import MUSDB18
+from madsep.models.gru import Gru
+from madsep.precision import products
+from madsep.prepared import read_prepared
+from madsep.stages.prepare import prepare
+from madsep.stft import Stft
+from madsep.synth import make_dataset
+from madsep.systems import System, load_recipe
+from madsep.tracks import find_tracks
+from madsep.training.sequences import Sequences
+from madsep.training.state import Trainer
+from madsep.training.step import stepper
+
+STEPS = 408_000  # 100 epochs of MUSDB18
+N_SONGS, SONG_S = 8, 30.0
+ROUNDS, STEPS_A_ROUND = 3, 10
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+COLUMNS = ["device", "arithmetic", "loss", "step by step", "madsep", "ratio", "peak share", "floor", "time / floor"]
+COLUMNS += ["step by step, memory", "madsep, memory", "408,000 steps, step by step", "madsep"]
+
+
+def songs(folder: Path) -> list[dict]:
+    """Prepared training tracks: synthetic songs."""
+    make_dataset(folder / "songs", N_SONGS, 1, SONG_S, 0)
+    tracks = [track for track in find_tracks(folder / "songs", MUSDB18, allow_partial=True) if track.subset == "train"]
+    prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
+    return read_prepared([folder / "train.json"], "train")
+
+
+class Run:
+    """This training, in one arithmetic."""
+
+    def __init__(self, precision: str, entries: list[dict], device: torch.device) -> None:
+        self.recipe: System = load_recipe("MDL1", {"MDL1": {"training": {"precision": precision}}})
+        self.device = device
+        self.sequences = Sequences(
+            entries, self.recipe.segments, self.recipe.training.edge_frames_dropped, Stft(self.recipe.front_end, device)
+        )
+        network = build_network(self.recipe)
+        network.initialise(torch.Generator().manual_seed(0))
+        self.network = network.to(device)
+        self.trainer = Trainer(self.network, self.recipe.training)
+        self.step = stepper(self.recipe, self.trainer, self.sequences, device)
+
+    def batches(self, n_steps: int) -> list[Tensor]:
+        """Sequence numbers of the first `n_steps` batches, the same in every run."""
+        generator = torch.Generator().manual_seed(0)
+        order = torch.cat([torch.randperm(len(self.sequences), generator=generator) for _ in range(n_steps)])
+        return list(order[: n_steps * self.recipe.training.batch_size].split(self.recipe.training.batch_size))
+
+    def steps(self, n_steps: int) -> None:
+        """Take steps on the first batches."""
+        for _, spans in self.sequences.stream(self.batches(n_steps)):
+            self.step(spans)
+
+    def first_loss(self) -> float:
+        """Objective of the first batch, from the present weights; they stay as they are."""
+        _, spans = next(iter(self.sequences.stream(self.batches(1))))
+        with torch.no_grad():
+            mixture, target = self.sequences.features(spans, self.recipe.target)
+            with products(self.recipe.training.precision, self.device):
+                output = self.network(mixture)
+            family = self.recipe.trained_family
+            return float(family.objective(self.network, family.terms(output, target), self.recipe.loss).total)
+
+
+class StepwiseRun(Run):
+    """The peer: GRU cells and a plain Adam."""
+
+    def __init__(self, entries: list[dict], device: torch.device) -> None:
+        super().__init__("fp32", entries, device)
+        self.stepwise = Stepwise(self.network).to(device)
+        self.optimiser = torch.optim.Adam(self.stepwise.parameters(), lr=self.recipe.training.learning_rate)
+
+    def steps(self, n_steps: int) -> None:
+        """Take steps on the same batches."""
+        for _, spans in self.sequences.stream(self.batches(n_steps)):
+            mixture, target = self.sequences.features(spans, self.recipe.target)
+            self.optimiser.zero_grad()
+            self.stepwise.loss(mixture, target).backward()
+            nn.utils.clip_grad_norm_(self.stepwise.parameters(), self.recipe.training.gradient_norm_clip)
+            self.optimiser.step()
+
+    def first_loss(self) -> float:
+        """The same objective of the same batch."""
+        _, spans = next(iter(self.sequences.stream(self.batches(1))))
+        with torch.no_grad():
+            return float(self.stepwise.loss(*self.sequences.features(spans, self.recipe.target)))
+
+
+def operations(run: Run) -> tuple[float, float]:
+    """Floating-point operations of a step's products: those that all frames share, and those of single frames, forward and back."""
+    segments, batch_size = run.recipe.segments, run.recipe.training.batch_size
+    shared = dependent = 0.0
+    for name, layer in run.network.named_children():
+        n_frames = segments.n_frames if name.startswith("enc_") else segments.step
+        if isinstance(layer, Gru):
+            shared += 2 * n_frames * (3 * layer.weight_ih_l0.numel() + layer.weight_hh_l0.numel())  # output, two gradients; one gradient
+            dependent += 2 * n_frames * 2 * layer.weight_hh_l0.numel()
+        else:
+            shared += 2 * n_frames * 3 * layer.weight.numel()
+    return batch_size * shared, batch_size * dependent
+
+
+def dependent_s(run: Run, dtype: torch.dtype) -> float:
+    """Seconds of the products that wait for the frame before, chained and alone; a GPU takes both encoder directions at once."""
+    total, n_sequences = 0.0, run.recipe.training.batch_size
+    directions = 1 if run.device.type == "cuda" else 2
+    for layer, n_frames in (
+        (run.network.enc_forward, directions * run.recipe.segments.n_frames),
+        (run.network.dec, run.recipe.segments.step),
+    ):
+        weight = layer.weight_hh_l0.detach().to(dtype)
+        back = weight.t().contiguous()
+        state = torch.randn(n_sequences, layer.hidden_size, device=run.device).to(dtype)
+
+        def pair(state: Tensor = state, weight: Tensor = weight, back: Tensor = back) -> Tensor:
+            return nn.functional.linear(nn.functional.linear(state, weight), back)
+
+        total += n_frames * repeated(pair, run.device, 50)
+    return total
+
+
+def median_rates(runs: list[Run]) -> list[float]:
+    """Steps a second of each run: the median of rounds in which all take their turns."""
+    found: list[list[float]] = [[] for _ in runs]
+    for run in runs:
+        run.steps(4)  # what is set up or captured once
+    for _ in range(ROUNDS):
+        for run, rates in zip(runs, found, strict=True):
+            rates.append(STEPS_A_ROUND / seconds(lambda run=run: run.steps(STEPS_A_ROUND), run.device)[0])
+    return [sorted(rates)[ROUNDS // 2] for rates in found]
+
+
+def memory(make: Callable[[], Run], device: torch.device) -> int:
+    found: list[int] = []
+    with peak_bytes(device, found):
+        make().steps(2)
+    return found[0]
+
+
+def rows(entries: list[dict], device: torch.device) -> None:
+    precisions = ["fp32", "bf16"] if device.type == "cpu" else list(DTYPES)
+    memories = [memory(lambda: StepwiseRun(entries, device), device)]
+    memories += [memory(lambda precision=precision: Run(precision, entries, device), device) for precision in precisions]
+    peer, runs = StepwiseRun(entries, device), [Run(precision, entries, device) for precision in precisions]
+    expected = peer.first_loss()
+    differences = [abs(run.first_loss() / expected - 1) for run in runs]
+    peer_rate, *rates = median_rates([peer, *runs])
+    for precision, run, rate, difference, n_bytes in zip(precisions, runs, rates, differences, memories[1:], strict=True):
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        shared, dependent = operations(run)
+        peak = matrix_peak(DTYPES[precision], device)
+        floor_s = shared / peak + dependent_s(run, DTYPES[precision])
+        cells = [device.type.upper(), precision, f"{difference:.0e}", f"{peer_rate:.2f}/s", f"{rate:.2f}/s", f"{rate / peer_rate:.2f}"]
+        cells += [f"{rate * (shared + dependent) / peak:.0%}", f"{1 / floor_s:.2f}/s", f"{1 / rate / floor_s:.2f}"]
+        cells += [f"{memories[0] / 1e9:.1f} GB", f"{n_bytes / 1e9:.1f} GB", duration(STEPS / peer_rate), duration(STEPS / rate)]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def duration(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.1f} h" if hours > 2 else f"{60 * hours:.0f} min"
+
+
+def compare(entries: list[dict], device: torch.device, n_steps: int) -> None:
+    """Print the mean objective of the last tenth of `n_steps` steps in each arithmetic."""
+    print(f"\n{markdown(['device', 'arithmetic', f'loss after {n_steps} steps', 'difference to fp32'])}")
+    reference = None
+    for precision in ["fp32", "bf16"] if device.type == "cpu" else list(DTYPES):
+        run, tail = Run(precision, entries, device), max(n_steps // 10, 1)
+        run.steps(n_steps - tail)
+        before = run.trainer.tally.read().sums["loss"]
+        run.steps(tail)
+        loss = (run.trainer.tally.read().sums["loss"] - before) / tail / run.recipe.training.batch_size
+        reference = reference or loss
+        print(f"| {device.type.upper()} | {precision} | {loss:.4f} | {loss / reference - 1:+.2%} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--compare", type=int, metavar="STEPS", default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    devices = [torch.device(kind) for kind in ("cpu", "cuda") if kind == "cpu" or torch.cuda.is_available()]
+    with tempfile.TemporaryDirectory() as folder:
+        entries = songs(Path(folder))
+        print(markdown(COLUMNS))
+        for device in devices:
+            rows(entries, device)
+        for device in devices if arguments.compare else []:
+            compare(entries, device, arguments.compare)
+
+
+if __name__ == "__main__":
+    main()
