@@ -13,9 +13,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/separate.smk"
-include: "workflow/rules/score.smk"
-include: "workflow/rules/submission.smk"
-include: "workflow/rules/report.smk"
+include: f"workflow/rules/{PROTOCOL}.smk"
 
 
 localrules:
@@ -26,17 +24,8 @@ localrules:
 rule all:
     input:
         "results/table.txt",
-        expand("submission/{name}/provenance.yaml", name=SUBMISSIONS),
-        expand(
-            "results/{system}/report/{figure}",
-            system=SYSTEMS,
-            figure=["medians.html", "boxplots.svg"],
-        ),
         expand("results/{system}/report/losses.svg", system=TRAINED),
-        expand(
-            "results/{system}/preview.txt",
-            system=SYSTEMS if SCORING["engine"] == "museval" else [],
-        ),
+        PROTOCOL_FILES,
 
 
 onsuccess:

@@ -44,6 +44,12 @@ def test_the_config_that_ships_has_no_fault() -> None:
     check_config(config(), SCHEMA)
 
 
+@pytest.mark.parametrize("name", ["demo", "mir1k"])
+def test_the_configs_laid_over_it_have_no_fault(name: str) -> None:
+    laid_over = yaml.safe_load((ROOT / f"workflow/configs/{name}.yaml").read_text())
+    check_config(config() | laid_over, SCHEMA)
+
+
 def test_config_and_schema_hold_the_same_keys() -> None:
     keys = {prefix + key for prefix, entry in OBJECTS.items() for key, value in entry["properties"].items() if "properties" not in value}
     assert keys == keys_of(config())

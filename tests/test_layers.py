@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "madsep"
 LAYERS = (
     ("errors", "files", "logs", "settings", "ffmpeg", "provenance", "progress", "config"),
-    ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval"),
+    ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval", "datasets", "precision"),
     (
         *("tracks", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),
         *("submission_check", "description", "medians", "stems", "engines", "estimates"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from madsep.errors import InputError
-from madsep.prepared import read_prepared, signal
+from madsep.prepared import check_rate, read_prepared, signal
 
 
 def prepare(folder: Path, slugs: list[str], subset: str, signals: list[str]) -> Path:
@@ -67,3 +67,10 @@ def test_signals_are_found_by_name_and_stay_on_disk(manifests: list[Path]) -> No
         found = signal(entry, name)
         np.testing.assert_array_equal(found, np.full((2, 5), value, np.float32))
         assert isinstance(found, np.memmap)
+
+
+def test_another_rate_than_the_front_ends_is_refused() -> None:
+    entries = [{"name": name, "sample_rate_hz": rate_hz} for name, rate_hz in (("A", 16_000), ("B", 44_100))]
+    check_rate(entries[:1], 16_000, "MDL1-16k")
+    with pytest.raises(InputError, match=r"^B: has a sample rate of 44100 Hz, the front end of recipe MDL1-16k expects 16000 Hz; choose"):
+        check_rate(entries, 16_000, "MDL1-16k")

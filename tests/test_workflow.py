@@ -23,9 +23,8 @@ from flow import ROOT, Run, dry_run, left_behind, run, side_by_side, tiny_config
 from jsonschema import Draft202012Validator
 from wavs import RATE_HZ, noise_stems, write_track
 
+from madsep.datasets import MUSDB18
 from madsep.submission_check import DATA, check_submission
-from madsep.tracks import STEMS
-from madsep.tracks import test_names as campaign_names
 
 TARGETS = ("vocals", "accompaniment")
 AFTER_AGGREGATE = {"figures": 1, "table": 1}
@@ -95,7 +94,7 @@ def test_provenance(first: Run, musdb: Path) -> None:
     assert found["data"]["test_tracks"] == track_names(musdb, "test")
     for subset in ("train", "test"):
         for name in track_names(musdb, subset):
-            assert found["data"]["sources_sha256"][name] == {f"{s}.wav": digest(musdb / subset / name / f"{s}.wav") for s in STEMS}
+            assert found["data"]["sources_sha256"][name] == {f"{s}.wav": digest(musdb / subset / name / f"{s}.wav") for s in MUSDB18.stems}
             assert found["data"]["n_samples"][name] == sf.info(musdb / subset / name / "mixture.wav").frames
     estimates = first.folder / "results/MDL1/estimates/test"
     for name in track_names(musdb, "test"):
@@ -211,7 +210,7 @@ def test_conda_environment_pins_what_make_installs() -> None:
 def real_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 50 real test names and three training tracks, half a second each."""
     root = tmp_path_factory.mktemp("real") / "musdb"
-    for seed, name in enumerate(campaign_names()):
+    for seed, name in enumerate(MUSDB18.test_names()):
         write_track(root / "test" / name, noise_stems(seed, 0.5))
     for number in range(3):
         write_track(root / "train" / f"Somebody & Co. - It's (No. {number})", noise_stems(100 + number, 0.5))
@@ -224,11 +223,11 @@ def test_the_fifty_real_names_go_all_the_way(real_names: Path, tmp_path: Path) -
     finished = Run(folder, config, run(folder, config, "submission/MDL1/provenance.yaml", "results/MDL1/medians.csv"))
     shared_jobs = {"prepare": 2, "separate": 1, "score": 2}  # tracks this short share a job
     assert finished.outcome.jobs == {"train": 1, "checkpoint": 1, "aggregate": 1, "submission": 1, **shared_jobs}
-    assert len(campaign_names()) == 50
-    campaign_accepts(finished.submission, campaign_names())
-    assert check_submission(finished.submission, campaign_names()) == []
+    assert len(MUSDB18.test_names()) == 50
+    campaign_accepts(finished.submission, MUSDB18.test_names())
+    assert check_submission(finished.submission, MUSDB18.test_names()) == []
     assert set(pd.read_csv(folder / "results/MDL1/medians.csv")["n_tracks"]) == {50}
-    for name in campaign_names():
+    for name in MUSDB18.test_names():
         wavs = [sf.read(folder / f"results/MDL1/estimates/test/{name}/{target}.wav", dtype="int16")[0] for target in TARGETS]
         np.testing.assert_array_equal(sum(wavs), sf.read(real_names / f"test/{name}/mixture.wav", dtype="int16")[0])
     assert left_behind(folder) == []

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from flow import Outcome, Run, left_behind, run, side_by_side, tiny_config
 
-from madsep.tracks import test_names as campaign_names
+from madsep.datasets import MUSDB18
 
 TEST_BATCH = "test001-test002"
 
@@ -30,7 +30,7 @@ def refused(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     (root / "empty").mkdir()
     leaking = root / "leaking"
     shutil.copytree(musdb, leaking)
-    shutil.copytree(next((musdb / "train").iterdir()), leaking / "train" / campaign_names()[7])
+    shutil.copytree(next((musdb / "train").iterdir()), leaking / "train" / MUSDB18.test_names()[7])
     runs: dict[str, dict[str, Any]] = {
         "no root": {key: value for key, value in config.items() if key != "musdb_root"},
         "wrong root": config | {"musdb_root": str(root / "gone")},
@@ -55,7 +55,7 @@ def refused(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         ("empty root", ["/empty: is empty", "train/ and test/"]),
         ("misspelt key", ["unknown key 'alow_partial'; did you mean 'allow_partial'?"]),
         ("unknown recipe", ["there is no recipe 'MDL2'; did you mean 'MDLT'?", "known: GRU-NRI"]),
-        ("leaked test track", ["test tracks lie among the training tracks: ", campaign_names()[7]]),
+        ("leaked test track", ["test tracks lie among the training tracks: ", MUSDB18.test_names()[7]]),
     ],
 )
 def test_mistakes_end_before_anything_runs(refused: dict[str, list[str]], mistake: str, parts: list[str]) -> None:

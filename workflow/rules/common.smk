@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from madsep.config import check_config, typed
+from madsep.datasets import DATASETS, MIR1K, MUSDB18
 from madsep.errors import InputError
 from madsep.provenance import list_gpus
 from madsep.settings import nearest
@@ -28,31 +29,44 @@ def find_data():
     root = config["musdb_root"] or ("results/musdb-sample" if sample else None)
     if root is None:
         raise InputError(
-            "musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/musdb18, "
-            "or set it in config.yaml. 'make demo' runs without MUSDB18, on synthetic songs."
+            f"musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/{DATASET.name}, "
+            f"or set it in config.yaml; {DATASET.how_to_get}."
         )
     if sample:
         fetch_sample(root)
     return {
         track.slug: track
-        for track in find_tracks(root, config["allow_partial"] or sample)
+        for track in find_tracks(root, DATASET, config["allow_partial"] or sample)
     }
 
 
 def validation():
-    """Names of the validation tracks: those of the config, all of which must be there, or musdb's."""
+    """Names of the validation tracks: those of the config, all of which must be there, or musdb's for MUSDB18."""
     known = [track.name for track in TRACKS.values() if track.subset == "train"]
     for name in config["validation_tracks"]:
         if name not in known:
             raise InputError(
                 f"validation_tracks: '{name}' is not among the training tracks{nearest(name, known)}."
             )
-    return config["validation_tracks"] or validation_names()
+    return config["validation_tracks"] or (
+        validation_names() if DATASET is MUSDB18 else []
+    )
+
+
+def check_rates():
+    """Refuse recipes whose front end works at another rate than the data have."""
+    for name, recipe in RECIPES.items():
+        if recipe.front_end.sample_rate_hz != DATASET.sample_rate_hz:
+            raise InputError(
+                f"systems: {name} works at {recipe.front_end.sample_rate_hz} Hz, {DATASET.title} has {DATASET.sample_rate_hz} Hz; "
+                "choose a recipe made for it ('madsep systems' lists them), or override its front_end."
+            )
 
 
 try:
     config.update(typed(config))
     check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    DATASET = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
     RECIPES = {
         name: load_recipe(name, config["overrides"]) for name in config["systems"]
     }
@@ -61,6 +75,7 @@ try:
         raise InputError(
             "systems: two of the recipes have the same short_name; each submission needs its own."
         )
+    check_rates()
     TRACKS = find_data()
     VALIDATION = validation()
 except InputError as error:
@@ -68,6 +83,7 @@ except InputError as error:
         f"ERROR: {error}"
     )  # a plain line; an exception would come with a trace of this file
 
+PROTOCOL = "mir1k" if DATASET is MIR1K else "sisec"
 SYSTEMS = list(RECIPES)
 TEST = [slug for slug, track in TRACKS.items() if track.subset == "test"]
 SCORING = config["scoring"]
@@ -157,13 +173,13 @@ def trained_by(system):
 
 
 def print_result():
-    """End a run with the table of medians and the submissions' paths."""
+    """End a run with the table of scores and the submissions' paths."""
     print(
         Path("results/table.txt").read_text()
         if Path("results/table.txt").exists()
         else ""
     )
-    for name in SUBMISSIONS:
+    for name in SUBMISSIONS if PROTOCOL == "sisec" else []:
         print(f"submission: {Path('submission', name).resolve()}")
 
 

@@ -1,21 +1,3 @@
-rule losses:
-    input:
-        history="results/{system}/training/history.csv",
-    output:
-        report(
-            "results/{system}/report/losses.svg",
-            caption="../report/losses.rst",
-            category="{system}",
-            labels={"figure": "training loss"},
-        ),
-    log:
-        "results/logs/losses/{system}.log",
-    conda:
-        "../envs/madsep.yaml"
-    script:
-        "../scripts/losses.py"
-
-
 rule figures:
     input:
         medians=["results/{system}/medians.csv", f"results/{BASELINE}/medians.csv"],

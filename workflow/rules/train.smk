@@ -36,3 +36,21 @@ rule checkpoint:
         recipe=lambda wildcards: RECIPES[wildcards.system].system_values(),
     script:
         "../scripts/checkpoint.py"
+
+
+rule losses:
+    input:
+        history="results/{system}/training/history.csv",
+    output:
+        report(
+            "results/{system}/report/losses.svg",
+            caption="../report/losses.rst",
+            category="{system}",
+            labels={"figure": "training loss"},
+        ),
+    log:
+        "results/logs/losses/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
+    script:
+        "../scripts/losses.py"

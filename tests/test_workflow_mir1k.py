@@ -1,0 +1,95 @@
+"""The workflow on a small tree like MIR-1K's: mono, 16 kHz, scored by GNSDR; no submission."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+import yaml
+from clips import RATE_HZ, make_clips
+from flow import ROOT, TINY, Run, dry_run, left_behind, run, side_by_side
+
+from madsep.prepared import read_prepared
+from madsep.stages.import_mir1k import import_mir1k
+
+CLIPS = ["abjones_1_01", "amy_2_03", "Ani_1_01", "titon_4_02"]
+ALONE = ("vocals", "accompaniment")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips to train and two to test, 2 s and a little more."""
+    root = tmp_path_factory.mktemp("mir1k")
+    import_mir1k(make_clips(root / "MIR-1K", CLIPS, 2.0), root / "tree")
+    return root / "tree"
+
+
+@pytest.fixture(scope="module")
+def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The config that ships for MIR-1K, with a tiny network on the CPU."""
+    config = yaml.safe_load((ROOT / "workflow/configs/mir1k.yaml").read_text())
+    config |= {"musdb_root": str(tree), "device": "cpu", "threads": {"train": 1, "separate": 1, "score": 1}}
+    config |= {"systems": ["MDL1-mir1k"], "overrides": {"MDL1-16k": TINY, "MDL1-mir1k": {"training": {"n_epochs": 1}}}}
+    folder = tmp_path_factory.mktemp("run") / "run"
+    return Run(folder, config, run(folder, config))
+
+
+def test_one_command_gives_the_scores_and_no_submission(finished: Run) -> None:
+    shared_jobs = {"prepare": 2, "train": 1, "losses": 1, "checkpoint": 1, "separate": 1}
+    assert finished.outcome.jobs == {**shared_jobs, "score": 2, "aggregate": 2, "table": 1}
+    assert not (finished.folder / "submission").exists()
+    assert "submission" not in finished.outcome.text.partition("Job stats")[2]
+    assert left_behind(finished.folder) == []
+    table = (finished.folder / "results/table.txt").read_text()
+    assert table.strip() in finished.outcome.text
+    rows = {row.split("│")[1].strip(): row for row in table.splitlines() if row.startswith("│")}
+    assert list(rows) == ["MDL1-mir1k", "mixture"] and "0.00" in rows["mixture"]
+
+
+def test_means_are_weighted_by_length(finished: Run) -> None:
+    for system in ("MDL1-mir1k", "MIX"):
+        folder = finished.folder / "results" / system
+        means = pd.read_csv(folder / "gnsdr.csv").set_index("metric")
+        scores = pd.concat(map(pd.read_csv, folder.glob("scores/*.csv")))
+        assert sorted(scores["track"].unique()) == ["Ani_1_01", "titon_4_02"]
+        nsdr = scores[scores["metric"] == "NSDR"]
+        assert nsdr["n_samples"].nunique() == 2
+        expected = (nsdr["value"] * nsdr["n_samples"]).sum() / nsdr["n_samples"].sum()
+        assert means.loc["GNSDR", "value"] == pytest.approx(expected, abs=1e-5)
+        assert set(means["n_clips"]) == {2}
+    assert means.loc["GNSDR", "value"] == 0  # of the mixture
+
+
+def test_everything_is_mono_at_16_khz(finished: Run, tree: Path) -> None:
+    (training,) = (finished.folder / "results/prepared").glob("train*.json")
+    (test,) = (finished.folder / "results/prepared").glob("test*.json")
+    for manifest, subset in ((training, "train"), (test, "test")):
+        for entry in read_prepared([manifest], subset):
+            assert (entry["n_channels"], entry["sample_rate_hz"]) == (1, RATE_HZ)
+            assert entry["mixture_residual_db"] is None and entry["notes"] == []
+            array = np.load(entry["file"])
+            for signal, found in zip(entry["signals"], array, strict=True):
+                np.testing.assert_array_equal(found[0], sf.read(tree / subset / entry["name"] / f"{signal}.wav", dtype="float32")[0])
+    for name in CLIPS[2:]:
+        folder = finished.folder / "results/MDL1-mir1k/estimates/test" / name
+        for target in ALONE:
+            info = sf.info(folder / f"{target}.wav")
+            assert (info.samplerate, info.channels, info.subtype) == (RATE_HZ, 1, "PCM_16")
+        total = sum(sf.read(folder / f"{target}.wav")[0] for target in ALONE)
+        np.testing.assert_array_equal(total, sf.read(tree / "test" / name / "mixture.wav")[0])
+
+
+def test_plans_and_refusals(finished: Run, tmp_path: Path) -> None:
+    """The whole family trains four networks; a recipe for 44.1 kHz is refused before anything runs."""
+    family = ["MDL1-mir1k", "MDLT-mir1k", "GRU-NRI-mir1k", "GRU-RIS-s-mir1k", "GRU-RIS-l-mir1k"]
+    configs = [finished.config | {"systems": systems} for systems in (family, ["MDL1"])]
+    whole, rate = side_by_side(dry_run, [tmp_path / "whole", tmp_path / "rate"], configs)
+    assert {rule: whole.jobs[rule] for rule in ("train", "checkpoint", "separate", "score")} == {
+        "train": 4,
+        "checkpoint": 5,
+        "separate": 5,
+        "score": 6,
+    }
+    assert "ERROR: systems: MDL1 works at 44100 Hz, MIR-1K has 16000 Hz" in rate.text
+    assert rate.status == 1
