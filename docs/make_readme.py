@@ -13,7 +13,9 @@ from madsep.systems import load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "scoring.md")
+PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md", DOCS / "mir1k.md")
+MEASURED = {"needs": "needs.md", "scoring": "scoring_table.md", "training": "training_table.md", "separation": "separation_table.md"}
+MEASURED |= {"mir1k": "mir1k_table.md"}
 
 
 def systems_table() -> str:
@@ -25,11 +27,10 @@ def systems_table() -> str:
 
 def parts() -> dict[str, str]:
     """The text of each generated part, by the name of its markers."""
-    return {
+    measured = {name: (DOCS / file).read_text(encoding="utf-8").strip() for name, file in MEASURED.items()}
+    return measured | {
         "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
         "systems": systems_table(),
-        "needs": (DOCS / "needs.md").read_text(encoding="utf-8").strip(),
-        "scoring": (DOCS / "scoring_table.md").read_text(encoding="utf-8").strip(),
         "demo": "```\n" + (DOCS / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
 

@@ -11,7 +11,8 @@ from torch.nn import functional
 class Gru(nn.GRU):
     """One layer, one direction, batch first, zero initial state: (B, T, F) -> (B, T, H); equations and weights are `torch.nn.GRU`'s.
 
-    Products are taken in bfloat16 under autocast; states, gates and gradients are float32 on a CPU.
+    On a CPU, products are taken in bfloat16 under autocast, all else in float32. On a GPU they are float32 or TensorFloat-32, also under
+    autocast, where PyTorch would choose float16, in which small gradients vanish.
     """
 
     def __init__(self, n_inputs: int, n_hidden: int) -> None:
@@ -22,7 +23,8 @@ class Gru(nn.GRU):
         if inputs.device.type == "cpu":
             states: Tensor = _CpuGru.apply(inputs, *self.parameters())
             return states
-        return super().forward(inputs)[0].to(inputs.dtype)
+        with torch.autocast(inputs.device.type, enabled=False):
+            return super().forward(inputs)[0]
 
 
 class _CpuGru(torch.autograd.Function):
