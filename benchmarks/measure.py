@@ -1,8 +1,10 @@
 """What the benchmarks of training and separation measure with: time, memory, and the processor's matrix peak."""
 
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +54,12 @@ def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
         done.set()
         watcher.join()
     found.append(max(sizes) - before)
+
+
+def in_own_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What `work` returns from a fresh process, whose memory holds nothing of what was measured before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def repeated(work: Callable[[], Any], device: torch.device, n_times: int) -> float:

@@ -1,11 +1,11 @@
 """Separation against the step-by-step formulation of the papers: seconds of audio per second, on a 4-minute stereo song, MDL1 at full size.
 
-    python benchmarks/separation.py            this machine's CPU, and its GPU where there is one (about 5 minutes on 2 cores)
+    python benchmarks/separation.py            this machine's CPU, and its GPU where there is one (about 6 minutes on 2 cores)
 
 Prints a Markdown table. Both sides run in turn in one process, on the same audio with the same random weights: read, transform, network,
 inverse transform. The peer is the published formulation: GRU cells stepped frame by frame, batches of 16 sequences, float32, the whole
-song's spectrogram in memory. `difference` is the estimate's distance to the peer's in dB of its energy. Peak memory is the growth of the
-process over its size before, or the GPU's peak, for songs of 1, 4 and 16 minutes: it must not grow with the length.
+song's spectrogram in memory. `difference` is the estimate's distance to the peer's in dB of its energy. Peak memory is the growth of a
+process of its own while it separates, or the GPU's peak, for the peer and for songs of 4 and 16 minutes: it must not grow with the length.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import os
 
 import numpy as np
 import torch
-from measure import markdown, peak_bytes, seconds
+from measure import in_own_process, markdown, peak_bytes, seconds
 from stepwise import Stepwise
 from torch.nn import functional
 
@@ -23,8 +23,8 @@ from madsep.stft import Stft
 from madsep.systems import System, load_recipe
 
 RATE_HZ, SONG_S = 44_100, 240
-REPEATS = 3
-COLUMNS = ["device", "arithmetic", "step by step", "madsep", "ratio", "difference", "peak, 1 min", "4 min", "16 min"]
+REPEATS = 2
+COLUMNS = ["device", "arithmetic", "step by step", "madsep", "ratio", "difference", "step by step, memory", "madsep, memory", "16 minutes"]
 
 
 def song(seconds: int) -> np.ndarray:
@@ -63,32 +63,36 @@ def separate_stepwise(network: Stepwise, recipe: System, device: torch.device, m
     return np.stack(voices)
 
 
+def memory(precision: str, device: torch.device, seconds_long: int, stepwise: bool) -> int:
+    """Peak bytes of a separation in this process."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    one, mixture, found = checkpoint(precision, device), song(seconds_long), list[int]()
+    with peak_bytes(device, found):
+        if stepwise:
+            separate_stepwise(Stepwise(one.network).to(device), one.recipe, device, mixture)
+        else:
+            for _ in Separator(one, device).voice(mixture):
+                pass
+    return found[0]
+
+
 def row(device: torch.device, precision: str) -> str:
     one, mixture = checkpoint(precision, device), song(SONG_S)
-    peer = Stepwise(one.network).to(device)
-    peaks: list[int] = []
-    for minutes in (1, 4, 16):
-        audio = song(60 * minutes)
-        with peak_bytes(device, peaks):
-            for _ in Separator(one, device).voice(audio):
-                pass
-        del audio
-    ours, theirs = [], []
+    peer, rates = Stepwise(one.network).to(device), [0.0, 0.0]
     for _ in range(REPEATS):
+        took_peer, expected = seconds(lambda: separate_stepwise(peer, one.recipe, device, mixture), device)
         took, estimate = seconds(lambda: separate(one, device, mixture), device)
-        ours.append(SONG_S / took)
-        took, expected = seconds(lambda: separate_stepwise(peer, one.recipe, device, mixture), device)
-        theirs.append(SONG_S / took)
+        rates = [max(rate, SONG_S / took) for rate, took in zip(rates, (took_peer, took), strict=True)]
     difference = 10 * np.log10(np.sum((estimate - expected) ** 2) / np.sum(expected**2))
-    mine, other = sorted(ours)[REPEATS // 2], sorted(theirs)[REPEATS // 2]
-    cells = [device.type.upper(), precision, f"{other:.1f} x", f"{mine:.1f} x", f"{mine / other:.1f}", f"{difference:.0f} dB"]
+    cells = [device.type.upper(), precision, *(f"{rate:.1f} x" for rate in rates), f"{rates[1] / rates[0]:.1f}", f"{difference:.0f} dB"]
+    cases = ((SONG_S, True), (SONG_S, False), (4 * SONG_S, False))
+    peaks = [in_own_process(memory, precision, device, *case) for case in cases]
     return "| " + " | ".join(cells + [f"{peak / 1e6:,.0f} MB" for peak in peaks]) + " |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    torch.set_num_threads(parser.parse_args().threads)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
     print(markdown(COLUMNS))
     for kind in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         for precision in ["fp32", "bf16"] if kind == "cpu" else ["fp32", "tf32", "bf16"]:

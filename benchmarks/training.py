@@ -8,17 +8,16 @@ gradient, clip, Adam. The peer steps GRU cells frame by frame in float32, as the
 same weights both give the same objective, and the table's `loss` is their relative difference on the first batch. `peak share` is the share
 of the processor's speed in a large matrix product of the same arithmetic. `floor` is what this many operations must take on it: products
 that all frames share at that speed, and the products of 60 + 40 dependent frames, forward and back, at the speed of a chain of them alone.
-Peak memory is the growth of the process over its size before, or the GPU's peak.
+Peak memory is the growth of a process of its own, or the GPU's peak.
 """
 
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import markdown, matrix_peak, peak_bytes, repeated, seconds
+from measure import in_own_process, markdown, matrix_peak, peak_bytes, repeated, seconds
 from stepwise import Stepwise
 from torch import Tensor, nn
 
@@ -44,12 +43,11 @@ COLUMNS = ["device", "arithmetic", "loss", "step by step", "madsep", "ratio", "p
 COLUMNS += ["step by step, memory", "madsep, memory", "408,000 steps, step by step", "madsep"]
 
 
-def songs(folder: Path) -> list[dict]:
-    """Prepared training tracks: synthetic songs."""
+def songs(folder: Path) -> None:
+    """Write prepared training tracks, and train.json, into `folder`: synthetic songs."""
     make_dataset(folder / "songs", N_SONGS, 1, SONG_S, 0)
     tracks = [track for track in find_tracks(folder / "songs", MUSDB18, allow_partial=True) if track.subset == "train"]
     prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
-    return read_prepared([folder / "train.json"], "train")
 
 
 class Run:
@@ -157,17 +155,19 @@ def median_rates(runs: list[Run]) -> list[float]:
     return [sorted(rates)[ROUNDS // 2] for rates in found]
 
 
-def memory(make: Callable[[], Run], device: torch.device) -> int:
-    found: list[int] = []
+def memory(precision: str | None, folder: Path, device: torch.device) -> int:
+    """Peak bytes of three steps in this process; no precision: those of the peer."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    entries, found = read_prepared([folder / "train.json"], "train"), list[int]()
     with peak_bytes(device, found):
-        make().steps(2)
+        (StepwiseRun(entries, device) if precision is None else Run(precision, entries, device)).steps(3)
     return found[0]
 
 
-def rows(entries: list[dict], device: torch.device) -> None:
+def rows(folder: Path, device: torch.device) -> None:
     precisions = ["fp32", "bf16"] if device.type == "cpu" else list(DTYPES)
-    memories = [memory(lambda: StepwiseRun(entries, device), device)]
-    memories += [memory(lambda precision=precision: Run(precision, entries, device), device) for precision in precisions]
+    entries = read_prepared([folder / "train.json"], "train")
+    memories = [in_own_process(memory, precision, folder, device) for precision in (None, *precisions)]
     peer, runs = StepwiseRun(entries, device), [Run(precision, entries, device) for precision in precisions]
     expected = peer.first_loss()
     differences = [abs(run.first_loss() / expected - 1) for run in runs]
@@ -188,8 +188,9 @@ def duration(seconds: float) -> str:
     return f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.1f} h" if hours > 2 else f"{60 * hours:.0f} min"
 
 
-def compare(entries: list[dict], device: torch.device, n_steps: int) -> None:
+def compare(folder: Path, device: torch.device, n_steps: int) -> None:
     """Print the mean objective of the last tenth of `n_steps` steps in each arithmetic."""
+    entries = read_prepared([folder / "train.json"], "train")
     print(f"\n{markdown(['device', 'arithmetic', f'loss after {n_steps} steps', 'difference to fp32'])}")
     reference = None
     for precision in ["fp32", "bf16"] if device.type == "cpu" else list(DTYPES):
@@ -204,18 +205,17 @@ def compare(entries: list[dict], device: torch.device, n_steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--compare", type=int, metavar="STEPS", default=0)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(os.cpu_count() or 1)
     devices = [torch.device(kind) for kind in ("cpu", "cuda") if kind == "cpu" or torch.cuda.is_available()]
     with tempfile.TemporaryDirectory() as folder:
-        entries = songs(Path(folder))
+        songs(Path(folder))
         print(markdown(COLUMNS))
         for device in devices:
-            rows(entries, device)
+            rows(Path(folder), device)
         for device in devices if arguments.compare else []:
-            compare(entries, device, arguments.compare)
+            compare(Path(folder), device, arguments.compare)
 
 
 if __name__ == "__main__":

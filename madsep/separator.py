@@ -82,12 +82,14 @@ class _Blocks:
         n_read = (end - first - 1) * plan.step + plan.n_read
         span = read_padded(self.mixture, self.stft.first_sample(first_read), self.stft.n_span(n_read))
         bins = self.stft.analyse(torch.from_numpy(span).to(self.stft.window.device))
-        magnitudes = torch.stack([self._network(channel.abs()) for channel in bins])
-        bins = bins[:, plan.n_context : plan.n_context + magnitudes.shape[1]]
+        mixture = bins.abs()
+        magnitudes = torch.stack([self._network(channel) for channel in mixture])
+        inner = slice(plan.n_context, plan.n_context + magnitudes.shape[1])
+        bins, mixture = bins[:, inner], mixture[:, inner]
         first_estimated = first_read + plan.n_context
         outside = torch.arange(first_estimated, first_estimated + bins.shape[1], device=bins.device) >= self.n_frames
         magnitudes[:, outside] = 0
-        voice = with_phase_of(bins, magnitudes)
+        voice = with_magnitudes(bins, mixture, magnitudes)
         return self._refine(voice, magnitudes, first_estimated)
 
     def _network(self, magnitudes: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ class _Blocks:
             span = self.stft.overlap_add(voice)
             energy = self.stft.window_energy(self.stft.first_sample(first_frame), span.shape[-1], self.n_frames)
             consistent = self.stft.analyse(span / energy.clamp_min(torch.finfo(energy.dtype).tiny))
-            voice = with_phase_of(consistent, magnitudes)
+            voice = with_magnitudes(consistent, consistent.abs(), magnitudes)
         return voice
 
     def _add(self, first_sample: int, span: Tensor) -> None:
@@ -132,6 +134,6 @@ class _Blocks:
         yield block.cpu().numpy()
 
 
-def with_phase_of(bins: Tensor, magnitudes: Tensor) -> Tensor:
-    """Complex bins with the phase of `bins` and these magnitudes; 0 where `bins` has no phase."""
-    return bins * (magnitudes / bins.abs().clamp_min(SILENT_BIN))
+def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:
+    """Complex bins of the magnitudes `wanted` with the phase of `bins`, whose magnitudes are `present`; 0 where they have no phase."""
+    return bins * (wanted / present.clamp_min(SILENT_BIN))
