@@ -139,7 +139,8 @@ def loss_settings(**changes: object) -> mad.MadLossSettings:
 def losses(built: mad.Mad, batch: int = 3, **changes: object) -> mad.MadLoss:
     generator = torch.Generator().manual_seed(2)
     mixture = torch.rand(batch, 12, 17, generator=generator)
-    return mad.mad_loss(built, built(mixture), torch.rand(batch, 8, 17, generator=generator), loss_settings(**changes))
+    terms = mad.mad_terms(built(mixture), torch.rand(batch, 8, 17, generator=generator))
+    return mad.mad_objective(built, terms, loss_settings(**changes))
 
 
 def test_penalties_are_the_norms_they_say() -> None:
@@ -158,8 +159,8 @@ def test_penalties_are_the_norms_they_say() -> None:
 def test_latent_norm_is_rescaled_to_batches_of_16() -> None:
     built, mixture = network(), torch.rand(16, 12, 17)
     target = torch.rand(16, 8, 17)
-    whole = mad.mad_loss(built, built(mixture), target, loss_settings()).latent
-    halves = [mad.mad_loss(built, built(mixture[i : i + 8]), target[i : i + 8], loss_settings()).latent for i in (0, 8)]
+    whole = mad.mad_terms(built(mixture), target).latent
+    halves = [mad.mad_terms(built(mixture[i : i + 8]), target[i : i + 8]).latent for i in (0, 8)]
     torch.testing.assert_close(whole, built(mixture).h_dec.abs().sum())
     torch.testing.assert_close(whole, sum(halves) / 2)
 

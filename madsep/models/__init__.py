@@ -19,15 +19,14 @@ class Family:
     """What the rest of the package needs of a network: settings of network and loss, the network, its loss, its estimate.
 
     network(settings, n_bins, n_context) maps mixture magnitudes (B, T, N) to a named tuple; its `sequences_independent` says whether
-    each sequence's result depends on no other. loss(network, output, target, settings) gives a named tuple of scalars that begins with
-    `total`. It is objective(network, terms, settings), where terms(output, target) are a named tuple of means over the sequences.
-    estimate names the output field with the voice's magnitude.
+    each sequence's result depends on no other. terms(output, target) gives a named tuple of means over the sequences, and
+    objective(network, terms, settings) a named tuple of scalars that begins with `total`. estimate names the output field with the
+    voice's magnitude.
     """
 
     network_settings: type[Settings]
     loss_settings: type[Settings]
     network: Callable[..., Any]
-    loss: Callable[..., Any]
     terms: Callable[..., Any]
     objective: Callable[..., Any]
     estimate: str
@@ -39,7 +38,6 @@ FAMILIES = {
         mad.MadSettings,
         mad.MadLossSettings,
         mad.Mad,
-        mad.mad_loss,
         mad.mad_terms,
         mad.mad_objective,
         "denoised",

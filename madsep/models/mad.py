@@ -228,8 +228,3 @@ def mad_objective(network: Mad, terms: MadTerms, settings: MadLossSettings) -> M
     if settings.decoder_l2 > 0:
         total = total + settings.decoder_l2 * network.denoiser_dec.weight.square().sum()
     return MadLoss(total, *terms)
-
-
-def mad_loss(network: Mad, output: MadOutput, target: Tensor, settings: MadLossSettings) -> MadLoss:
-    """Return the objective for a batch; `target` (B, T - 2L, N)."""
-    return mad_objective(network, mad_terms(output, target), settings)
