@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from madsep.errors import InputError
 from madsep.files import atomic
+from madsep.intervals import interval
 from madsep.logs import log
 from madsep.medians import nan_share_of, sisec_medians, track_medians
 from madsep.scores import ordered, read_scores
 
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
-CONFIDENCE_LEVEL = 0.95
 
 AVERAGES: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
 # id: how the frames of a track become one value, how those of the tracks become one number
@@ -43,9 +42,9 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame
         frames = [track for track in frames if len(track)]
         known = {"n_tracks": len(frames), "n_frames": len(group), "nan_share": nan_share_of(group["score"])}
         counts = f"n={len(frames)}; nan={known['nan_share']:.1%}"
-        for aggregation, how, value, interval in _averages(frames, seed, n_resamples):
+        for aggregation, how, value, bounds in _averages(frames, seed, n_resamples):
             recipe = f"{metric}[v4; {how}; {counts}]"
-            rows.append(_summary_row((target, metric), recipe, aggregation, (value, *interval), known))
+            rows.append(_summary_row((target, metric), recipe, aggregation, (value, *bounds), known))
     return ordered(pd.DataFrame(rows))
 
 
@@ -60,7 +59,7 @@ def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int) -
         known = {"n_tracks": len(values), "n_frames": len(group), "nan_share": nan_share_of(group["value"])}
         for name, average in AVERAGES.items():
             recipe = f"{metric}[whole track; tracks={name}; n={len(values)}; nan={known['nan_share']:.1%}]"
-            numbers = (_value(average, values), *_interval(values, average, seed, n_resamples))
+            numbers = (_value(average, values), *interval([values], average, seed, n_resamples, vectorized=True))
             rows.append(_summary_row((target, metric), recipe, name, numbers, known))
     return ordered(pd.DataFrame(rows))
 
@@ -93,35 +92,19 @@ def _averages(frames: list[NDArray[np.float64]], seed: int, n_resamples: int) ->
     for aggregation, (over_frames, over_tracks) in NESTED_AVERAGES.items():
         values = np.array([AVERAGES[over_frames](track) for track in frames])
         average = AVERAGES[over_tracks]
-        interval = _interval(values, average, seed, n_resamples)
-        yield aggregation, f"frames={over_frames}; tracks={over_tracks}", _value(average, values), interval
+        bounds = interval([values], average, seed, n_resamples, vectorized=True)
+        yield aggregation, f"frames={over_frames}; tracks={over_tracks}", _value(average, values), bounds
 
     def pooled(tracks: NDArray[np.int64]) -> float:
         return float(np.median(np.concatenate([frames[track] for track in tracks])))
 
     tracks = np.arange(len(frames))
-    interval = _interval(tracks, pooled, seed, n_resamples)
-    yield "pooled_median", "all frames=median", _value(pooled, tracks), interval
+    bounds = interval([tracks], pooled, seed, n_resamples, vectorized=False)
+    yield "pooled_median", "all frames=median", _value(pooled, tracks), bounds
 
 
 def _value(average: Callable[..., Any], values: NDArray[Any]) -> float:
     return float(average(values)) if len(values) else np.nan
-
-
-def _interval(values: NDArray[Any], average: Callable[..., Any], seed: int, n_resamples: int) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of `average` over tracks, NaN twice for fewer than two tracks."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    result = bootstrap(
-        (values,),
-        average,
-        n_resamples=n_resamples,
-        confidence_level=CONFIDENCE_LEVEL,
-        method="percentile",
-        vectorized=average in AVERAGES.values(),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _summary_row(

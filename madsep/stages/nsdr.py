@@ -14,20 +14,19 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 from threadpoolctl import threadpool_limits
 
 from madsep.bsseval import SourcesScorer
 from madsep.errors import InputError
 from madsep.estimates import Estimates
 from madsep.files import atomic
+from madsep.intervals import interval
 from madsep.logs import log
 from madsep.prepared import signal
 from madsep.scores import NO_ARTEFACTS_DB
 
 COLUMNS = ["track", "n_samples", "metric", "value"]
 MEANS = {"GNSDR": "NSDR", "GSDR": "SDR", "GSIR": "SIR", "GSAR": "SAR"}  # mean over clips: what it is the mean of
-CONFIDENCE_LEVEL = 0.95
 
 
 def score_nsdr(estimates: Estimates, table: Path) -> None:
@@ -87,7 +86,8 @@ def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> 
             raise InputError(f"{group.index[group.index.duplicated()][0]}: is scored twice; expected one {metric} for each track.")
         known = group.dropna()
         value = _weighted_mean(known["value"].to_numpy(), known["n_samples"].to_numpy()) if len(known) else np.nan
-        rows.append((mean, value, *_interval(known, seed, n_resamples), len(known)))
+        samples = [known["value"].to_numpy(), known["n_samples"].to_numpy()]
+        rows.append((mean, value, *interval(samples, _weighted_mean, seed, n_resamples, vectorized=True), len(known)))
     unknown = clips.index[clips["value"].isna()].unique()
     if len(unknown):
         log.warning("%d clips have no score and are not counted in the means: %s", len(unknown), ", ".join(unknown))
@@ -113,22 +113,6 @@ def nsdr_table(systems: Mapping[str, pd.DataFrame]) -> str:
 
 def _weighted_mean(values: np.ndarray, weights: np.ndarray, axis: int = -1) -> Any:
     return np.sum(values * weights, axis=axis) / np.sum(weights, axis=axis)
-
-
-def _interval(clips: pd.DataFrame, seed: int, n_resamples: int) -> tuple[float, float]:
-    if len(clips) < 2:
-        return np.nan, np.nan
-    result = bootstrap(
-        (clips["value"].to_numpy(), clips["n_samples"].to_numpy()),
-        _weighted_mean,
-        n_resamples=n_resamples,
-        confidence_level=CONFIDENCE_LEVEL,
-        method="percentile",
-        paired=True,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _read(path: Path) -> pd.DataFrame:
