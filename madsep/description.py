@@ -100,7 +100,8 @@ def _augmentation(augmentation: Augmentation | None) -> str:
         return "no augmentation"
     whose = "accompaniments of tracks drawn at random" if augmentation.other_accompaniments else "their own accompaniments"
     shifted = ", shifted at random" if augmentation.circular_shift else ""
-    return f"voices mixed anew each epoch with {whose}{shifted}, with gains up to +-{augmentation.gain_db} dB"
+    speeds = f", both at speeds of 1 +- {augmentation.speed}" if augmentation.speed else ""
+    return f"voices mixed anew each epoch with {whose}{shifted}, with gains up to +-{augmentation.gain_db} dB{speeds}"
 
 
 def _separation(recipe: Recipe) -> str:

@@ -78,6 +78,9 @@ class Augmentation(Settings):
     circular_shift: bool = Field(description="shift the accompaniment against the voice by a random amount, around the track's end")
     other_accompaniments: bool = Field(description="take the accompaniment of a track drawn at random instead of the voice's own")
     gain_db: Weight = Field(description="dB; the accompaniment's gain is drawn between minus and plus this")
+    speed: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="voice and accompaniment are each played at a speed drawn between 1 - this and 1 + this, which moves their pitch too"
+    )
 
 
 class Training(Settings):

@@ -13,7 +13,7 @@ SCORING = {"engine": "museval"}
 NOBODY = {"authors": None, "affiliations": None, "contact": None}
 SOMEBODY = {"authors": "Ada Lovelace, Charles Babbage", "affiliations": "Analytical Engines", "contact": "ada@example.org"}
 PLATEAU = {"plateau": {"factor": 0.5, "patience": 7, "first_epoch": 2}}
-AUGMENTATION = {"augmentation": {"circular_shift": False, "other_accompaniments": True, "gain_db": 2.5}}
+AUGMENTATION = {"augmentation": {"circular_shift": False, "other_accompaniments": True, "gain_db": 2.5, "speed": 0.15}}
 UNSAID = {"batch_size"}  # of the separation: results do not depend on it
 
 
@@ -127,7 +127,7 @@ def test_every_setting_is_among_those_tested(section: str) -> None:
         (
             "training",
             AUGMENTATION,
-            "voices mixed anew each epoch with accompaniments of tracks drawn at random, with gains up to +-2.5 dB;",
+            "voices mixed anew each epoch with accompaniments of tracks drawn at random, with gains up to +-2.5 dB, both at speeds",
         ),
         ("target", {}, "clipped at 1.0; input clipped at 1.0."),
         ("target", {"input_clip": None}, "clipped at 1.0; input not clipped."),

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,17 @@ from tiny import tiny_recipe
 from madsep.settings import Augmentation, Target
 from madsep.stft import Stft
 from madsep.training.sequences import Sequences
-from madsep.training.spans import N_AHEAD, READER, Streamed, fits, read_circular
+from madsep.training.spans import N_AHEAD, READER, Streamed, at_speed, fits, n_read_for, read_circular
 
 N_SPAN = 11 * 96 + 257  # samples of 12 frames
 LENGTHS = (12_000, 9_001, 500, 40_000)  # the third is shorter than a span
 NAMES = ("Ann - A", "Bob - B", "Cy - C", "Di - D")
-ALL = Augmentation(circular_shift=True, other_accompaniments=True, gain_db=3.0)
-SHIFT = Augmentation(circular_shift=True, other_accompaniments=False, gain_db=0.0)
-OTHER = Augmentation(circular_shift=False, other_accompaniments=True, gain_db=0.0)
-GAIN = Augmentation(circular_shift=False, other_accompaniments=False, gain_db=6.0)
-AUGMENTATIONS = {"none": None, "all": ALL, "shift": SHIFT, "other": OTHER, "gain": GAIN}
+ALL = Augmentation(circular_shift=True, other_accompaniments=True, gain_db=3.0, speed=0.0)
+SHIFT = Augmentation(circular_shift=True, other_accompaniments=False, gain_db=0.0, speed=0.0)
+OTHER = Augmentation(circular_shift=False, other_accompaniments=True, gain_db=0.0, speed=0.0)
+GAIN = Augmentation(circular_shift=False, other_accompaniments=False, gain_db=6.0, speed=0.0)
+SPEED = Augmentation(circular_shift=True, other_accompaniments=True, gain_db=3.0, speed=0.2)
+AUGMENTATIONS = {"none": None, "all": ALL, "shift": SHIFT, "other": OTHER, "gain": GAIN, "speed": SPEED}
 
 
 @pytest.fixture(scope="module")
@@ -138,28 +140,60 @@ def test_reading_goes_on_at_the_tracks_beginning(first: int, n_samples: int) -> 
 @pytest.mark.parametrize("augmentation", [ALL, SHIFT, OTHER, GAIN])
 def test_a_mixture_is_the_voice_and_the_drawn_accompaniment(entries: list[dict[str, Any]], augmentation: Augmentation, held: bool) -> None:
     sequences = drawn(entries, augmentation, held)
-    found, accompaniments = spans_of(sequences), sequences.accompaniments
-    assert accompaniments is not None
+    found, mixtures = spans_of(sequences), sequences.mixtures
+    assert mixtures is not None
     np.testing.assert_array_equal(found[:, 1], slices(sequences)[:, 1])
     wrapped = 0
     for number, (mixture, voice) in enumerate(found):
-        signal = sequences.signals[accompaniments.places.track[number]][:, 0]
-        first, n_samples = accompaniments.places.first[number], signal.shape[1]
+        signal = sequences.signals[mixtures.accompaniment.track[number]][:, 0]
+        first, n_samples = mixtures.accompaniment.first[number], signal.shape[1]
         accompaniment = np.take(signal[0] - signal[1], np.arange(first, first + N_SPAN), mode="wrap")
         wrapped += first + N_SPAN > n_samples
-        np.testing.assert_array_equal(mixture, voice + accompaniments.gain[number] * accompaniment)
-        np.testing.assert_allclose(mixture - accompaniments.gain[number] * accompaniment, voice, atol=1e-6)
+        np.testing.assert_array_equal(mixture, voice + mixtures.gain[number] * accompaniment)
+        np.testing.assert_allclose(mixture - mixtures.gain[number] * accompaniment, voice, atol=1e-6)
     assert wrapped > 0
 
 
 def test_what_is_not_asked_for_stays_the_sequences_own(entries: list[dict[str, Any]]) -> None:
     for augmentation in (SHIFT, OTHER, GAIN):
         sequences = drawn(entries, augmentation)
-        own, accompaniments = sequences.places, sequences.accompaniments
-        assert accompaniments is not None
-        assert (accompaniments.places.track == own.track).all() == (augmentation is not OTHER)
-        assert (accompaniments.places.first == own.first).all() == (augmentation is not SHIFT)
-        assert (accompaniments.gain == 1).all() == (augmentation is not GAIN)
+        own, mixtures = sequences.places, sequences.mixtures
+        assert mixtures is not None
+        assert (mixtures.accompaniment.track == own.track).all() == (augmentation is not OTHER)
+        assert (mixtures.accompaniment.first == own.first).all() == (augmentation is not SHIFT)
+        assert (mixtures.gain == 1).all() == (augmentation is not GAIN)
+
+
+def test_a_faster_tone_is_a_higher_tone() -> None:
+    """Sines played at a speed are sines of as many times the frequency, within the interpolation's error."""
+    n_span, speeds = 1000, torch.tensor([0.8, 1.0, 1.17], dtype=torch.float64)
+    samples = torch.arange(-1, n_read_for(n_span, 1.2) - 1, dtype=torch.float64)
+    blocks = torch.sin(0.1 * samples + 0.3).float().expand(3, -1)
+    played = at_speed(blocks, speeds, n_span)
+    expected = torch.sin(0.1 * speeds[:, None] * torch.arange(n_span) + 0.3).float()
+    torch.testing.assert_close(played, expected, atol=5e-5, rtol=0)
+    assert torch.equal(played[1], blocks[1, 1 : n_span + 1])
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_voice_and_accompaniment_have_speeds_of_their_own(tmp_path: Path, held: bool) -> None:
+    """A voice and an accompaniment of one tone each: every span's tones are the drawn speeds times theirs."""
+    samples = np.arange(40_000)
+    voice, accompaniment = np.sin(0.1 * samples), np.sin(0.4 * samples)
+    np.save(tmp_path / "tone.npy", np.stack([voice + accompaniment, voice])[:, None].astype(np.float32))
+    sequences = drawn([{"name": "Tone - A", "file": tmp_path / "tone.npy"}], SPEED, held)
+    mixtures = sequences.mixtures
+    assert mixtures is not None
+    for speeds in (mixtures.voice_speed, mixtures.accompaniment_speed):
+        assert 0.8 <= speeds.min() < 0.85 and 1.15 < speeds.max() <= 1.2
+    assert np.abs(np.corrcoef(mixtures.voice_speed, mixtures.accompaniment_speed)[0, 1]) < 0.2
+    for number, (mixture, alone) in enumerate(spans_of(sequences)[20:60], start=20):  # no edges
+        for audio, tone, speed in (
+            (alone, 0.1, mixtures.voice_speed[number]),
+            (mixture - alone, 0.4, mixtures.accompaniment_speed[number]),
+        ):
+            spectrum = np.abs(np.fft.rfft(audio * np.hanning(N_SPAN), 1 << 16))
+            assert np.argmax(spectrum) / (1 << 16) * 2 * np.pi == pytest.approx(tone * speed, rel=0.02)
 
 
 def test_draws_are_uniform(entries: list[dict[str, Any]]) -> None:
@@ -168,12 +202,12 @@ def test_draws_are_uniform(entries: list[dict[str, Any]]) -> None:
     tracks, offsets, gains_db = [], [], []
     while len(tracks) < 4000:
         sequences.draw(torch.Generator().manual_seed(len(tracks)))
-        assert sequences.accompaniments is not None
-        places = sequences.accompaniments.places
+        assert sequences.mixtures is not None
+        places = sequences.mixtures.accompaniment
         assert (places.first >= 0).all() and (places.first < np.array(LENGTHS)[places.track]).all()
         tracks += places.track.tolist()
         offsets += (places.first / np.array(LENGTHS)[places.track]).tolist()
-        gains_db += (20 * np.log10(sequences.accompaniments.gain)).tolist()
+        gains_db += (20 * np.log10(sequences.mixtures.gain)).tolist()
     assert stats.chisquare(np.bincount(tracks, minlength=4)).pvalue > 0.01
     assert stats.kstest(offsets, "uniform").pvalue > 0.01
     assert stats.kstest(gains_db, "uniform", (-3, 6)).pvalue > 0.01
@@ -200,9 +234,9 @@ def test_tracks_of_a_batch_are_named(entries: list[dict[str, Any]]) -> None:
     numbers = torch.tensor([len(plain) - 1, 0, 1])
     assert plain.tracks_of(numbers) == ["Ann - A", "Di - D"]
     sequences = drawn(entries, OTHER)
-    assert sequences.accompaniments is not None
+    assert sequences.mixtures is not None
     for number in range(len(sequences)):
-        both = {NAMES[sequences.index[number, 0]], NAMES[sequences.accompaniments.places.track[number]]}
+        both = {NAMES[sequences.index[number, 0]], NAMES[sequences.mixtures.accompaniment.track[number]]}
         assert sequences.tracks_of(torch.tensor([number])) == sorted(both)
 
 
@@ -262,10 +296,10 @@ def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits(entries: list[d
 def test_an_error_of_the_thread_ends_the_loop(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     read = Streamed.read
 
-    def failing(self: Streamed, numbers: torch.Tensor, accompaniments: Any) -> torch.Tensor:
+    def failing(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> torch.Tensor:
         if 9 in numbers:
             raise OSError("the disk is gone")
-        return read(self, numbers, accompaniments)
+        return read(self, numbers, mixtures)
 
     monkeypatch.setattr(Streamed, "read", failing)
     arrived = []
@@ -290,10 +324,10 @@ def test_leaving_early_ends_the_thread(entries: list[dict[str, Any]]) -> None:
 def test_the_thread_reads_a_few_batches_ahead_and_no_more(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     read, n_read = Streamed.read, 0
 
-    def counting(self: Streamed, numbers: torch.Tensor, accompaniments: Any) -> torch.Tensor:
+    def counting(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> torch.Tensor:
         nonlocal n_read
         n_read += 1
-        return read(self, numbers, accompaniments)
+        return read(self, numbers, mixtures)
 
     monkeypatch.setattr(Streamed, "read", counting)
     stream = sequences_of(entries).stream(itertools.cycle([torch.arange(3)]))

@@ -17,7 +17,7 @@ TRAINING = {
     "validation": True,
     "selection": "best",
     "precision": "fp32",
-    "augmentation": {"circular_shift": True, "other_accompaniments": False, "gain_db": 3.0},
+    "augmentation": {"circular_shift": True, "other_accompaniments": False, "gain_db": 3.0, "speed": 0.1},
     "seed": 1,
 }
 SEPARATION = {"framing": "full", "griffin_lim_iterations": 0, "latent_threshold": 0.0, "batch_size": 16, "precision": "bf16"}

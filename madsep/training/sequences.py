@@ -12,7 +12,7 @@ from madsep.segments import training_plan
 from madsep.settings import Augmentation, Segments, Target
 from madsep.stft import Stft
 from madsep.targets import bounded, training_target
-from madsep.training.spans import Accompaniments, Held, Places, Streamed, fits
+from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
 
 
 class Sequences:
@@ -41,7 +41,7 @@ class Sequences:
         self.index = np.array(index, dtype=np.int64).reshape(-1, 2)
         first = np.array([stft.first_sample(frame) for _, frame in index], dtype=np.int64)
         self.places = Places(self.index[:, 0], first)
-        self.accompaniments: Accompaniments | None = None
+        self.mixtures: Mixtures | None = None
         self.store = self._store(held)
 
     def _store(self, held: bool | None) -> Held | Streamed:
@@ -52,14 +52,15 @@ class Sequences:
         if self.signals:
             where = f"held on {device}" if kind is Held else f"read from disk while {device} computes"
             log.info("audio of %d tracks, %.2f GB: %s", len(self.signals), n_bytes / 1e9, where)
-        return kind(self.signals, self.places, self.stft.n_span(self.segments.n_frames), device)
+        fastest = 1 + self.augmentation.speed if self.augmentation else 1.0
+        return kind(self.signals, self.places, self.stft.n_span(self.segments.n_frames), fastest, device)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def tracks_of(self, numbers: Tensor) -> list[str]:
         """True names of the tracks that the sequences `numbers` come from, of voices and of accompaniments."""
-        tracks = [self.places.track] if self.accompaniments is None else [self.places.track, self.accompaniments.places.track]
+        tracks = [self.places.track] if self.mixtures is None else [self.places.track, self.mixtures.accompaniment.track]
         return sorted({self.names[track] for of_sequence in tracks for track in of_sequence[numbers.numpy()]})
 
     @property
@@ -75,7 +76,7 @@ class Sequences:
         self.store.wait_s = 0.0
         if self.augmentation is None:
             return
-        chosen, shift, level = torch.rand((3, len(self)), generator=generator, dtype=torch.float64).numpy()
+        chosen, shift, level, *speeds = torch.rand((5, len(self)), generator=generator, dtype=torch.float64).numpy()
         track, first = self.places.track, self.places.first
         if self.augmentation.other_accompaniments:
             track = (chosen * len(self.signals)).astype(np.int64)
@@ -83,18 +84,19 @@ class Sequences:
             n_samples = np.array([signal.shape[-1] for signal in self.signals])
             first = (shift * n_samples[track]).astype(np.int64)
         gain = 10 ** (self.augmentation.gain_db * (2 * level - 1) / 20)
-        self.accompaniments = Accompaniments(Places(track, first), gain.astype(np.float32))
+        voice_speed, speed = (1 + self.augmentation.speed * (2 * drawn - 1) for drawn in speeds)
+        self.mixtures = Mixtures(Places(track, first), gain.astype(np.float32), voice_speed, speed)
 
     def stream(self, batches: Iterable[Tensor]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 2, n_span) of mixture and voice on the device.
 
-        Without augmentation these are the track's samples, zeros outside it. With it the voice is, and the mixture is the voice plus the
-        drawn gain times the drawn accompaniment (mixture minus voice of its track, read around the track's end). Raises ValueError where
-        an augmentation has not been drawn. Close the iterator to leave it before its end.
+        Without augmentation these are the track's samples, zeros outside it. With it the voice is, at its drawn speed, and the
+        mixture is the voice plus the drawn gain times the drawn accompaniment (mixture minus voice of its track, read around the track's
+        end, at a speed of its own). Raises ValueError where an augmentation has not been drawn. Close the iterator to leave it early.
         """
-        if self.augmentation is not None and self.accompaniments is None:
+        if self.augmentation is not None and self.mixtures is None:
             raise ValueError("the epoch's augmentation has not been drawn")
-        return self.store.stream(batches, self.accompaniments)
+        return self.store.stream(batches, self.mixtures)
 
     def features(self, spans: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """Return clipped mixture magnitudes (B, T, N) and target magnitudes (B, T - 2L, N) of spans (B, 2, n_span).

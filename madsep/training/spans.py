@@ -1,5 +1,6 @@
 """The audio of training sequences: held on the device and gathered there, or streamed from disk by a thread that reads ahead."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
@@ -27,11 +28,16 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Accompaniments:
-    """What each sequence's voice is mixed with: the accompaniment's place, read around the track's end, and its gain (n_sequences,)."""
+class Mixtures:
+    """How each sequence's mixture is made; arrays (n_sequences,).
 
-    places: Places
+    The accompaniment is read from its place around the track's end. Speeds are in samples read for each sample made; 1 where not drawn.
+    """
+
+    accompaniment: Places
     gain: NDArray[np.float32]
+    voice_speed: NDArray[np.float64]
+    accompaniment_speed: NDArray[np.float64]
 
 
 def read_circular(signals: NDArray[np.float32], first: int, n_samples: int) -> NDArray[np.float32]:
@@ -43,65 +49,90 @@ def read_circular(signals: NDArray[np.float32], first: int, n_samples: int) -> N
     return np.concatenate(pieces, axis=-1)
 
 
+def n_read_for(n_span: int, fastest: float) -> int:
+    """Number of samples that `at_speed` needs to make `n_span` of them at speeds up to `fastest`."""
+    return math.ceil(fastest * (n_span - 1)) + 4
+
+
+def at_speed(blocks: Tensor, speed: Tensor, n_span: int) -> Tensor:
+    """Play blocks (B, n_read), which begin one sample early, at speeds (B,): (B, n_span), by cubic convolution.
+
+    Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 29(6), 1981.
+    """
+    position = speed[:, None] * torch.arange(n_span, dtype=torch.float64, device=blocks.device)
+    whole = position.floor()
+    part, first = (position - whole).float(), whole.long()
+    before, here, after, beyond = (blocks.gather(1, first + offset) for offset in range(4))
+    cubic = 3 * (here - after) + beyond - before
+    square = 2 * before - 5 * here + 4 * after - beyond
+    return here + 0.5 * part * (after - before + part * (square + part * cubic))
+
+
 def fits(n_bytes: int, device: torch.device) -> bool:
     """Whether audio of `n_bytes` is to be held on the device: where it takes at most half of a GPU's free memory; never on a CPU."""
     return device.type == "cuda" and 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]
 
 
 class Held:
-    """All tracks on the device, one after the other with silence of a span's length around each; batches are gathered there.
+    """All tracks on the device, one after the other with silence as long as a reading around each; batches are gathered there.
 
-    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples).
+    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples); `fastest` is the highest speed that they are played at.
     """
 
     wait_s = 0.0  # gathering is the device's own work
 
-    def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, device: torch.device) -> None:
+    def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, fastest: float, device: torch.device) -> None:
+        self.n_span, self.n_read = n_span, n_read_for(n_span, fastest)
         lengths = np.array([signal.shape[-1] for signal in signals], dtype=np.int64)
-        ends = np.cumsum(lengths + n_span)
-        self.audio = torch.zeros(2, int(ends[-1]) + n_span, device=device)
+        ends = np.cumsum(lengths + self.n_read)
+        self.audio = torch.zeros(2, int(ends[-1]) + self.n_read, device=device)
         begins = ends - lengths
         for signal, begin, end in zip(signals, begins, ends, strict=True):
             self.audio[:, begin:end] = torch.from_numpy(np.array(signal[:2, 0]))
         self.samples = torch.arange(n_span, device=device)
+        self.reading = torch.arange(-1, self.n_read - 1, device=device)
         self.lengths, self.begins = self._on_device(lengths), self._on_device(begins)
-        first = np.clip(places.first, -n_span, lengths[places.track])  # further out there is the same silence
+        first = np.clip(places.first, 1 - self.n_read, lengths[places.track] + 1)  # further out there is the same silence
         self.starts = self._on_device(begins[places.track] + first)
 
     def _on_device(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.audio.device)
 
-    def stream(self, batches: Iterable[Tensor], accompaniments: Accompaniments | None) -> Generator[tuple[Tensor, Tensor], None, None]:
+    def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield each batch's numbers and its spans (B, 2, n_span) of mixture and voice; the host never waits for the device."""
         numbers = list(batches)
         on_device = torch.cat([torch.empty(0, dtype=torch.int64), *numbers]).to(self.audio.device).split([len(batch) for batch in numbers])
-        if accompaniments is None:
+        if mixtures is None:
             for batch, chosen in zip(numbers, on_device, strict=True):
                 yield batch, self.audio[:, self.starts[chosen][:, None] + self.samples].transpose(0, 1)
             return
-        track, first = self._on_device(accompaniments.places.track), self._on_device(accompaniments.places.first)
-        gain = self._on_device(accompaniments.gain)
+        places = mixtures.accompaniment
+        drawn: list[NDArray[Any]] = [places.track, places.first, mixtures.gain, mixtures.voice_speed, mixtures.accompaniment_speed]
+        all_drawn = [self._on_device(values) for values in drawn]
         for batch, chosen in zip(numbers, on_device, strict=True):
-            yield batch, self._mixed(chosen, track[chosen], first[chosen], gain[chosen])
+            yield batch, self._mixed(chosen, *(values[chosen] for values in all_drawn))
 
-    def _mixed(self, chosen: Tensor, track: Tensor, first: Tensor, gain: Tensor) -> Tensor:
-        voice = self.audio[1, self.starts[chosen][:, None] + self.samples]
-        around = (first[:, None] + self.samples) % self.lengths[track][:, None]
+    def _mixed(self, chosen: Tensor, track: Tensor, first: Tensor, gain: Tensor, voice_speed: Tensor, speed: Tensor) -> Tensor:
+        voice = at_speed(self.audio[1, self.starts[chosen][:, None] + self.reading], voice_speed, self.n_span)
+        around = (first[:, None] + self.reading) % self.lengths[track][:, None]
         mixture, other_voice = self.audio[:, self.begins[track][:, None] + around]
-        return torch.stack([voice + gain[:, None] * (mixture - other_voice), voice], dim=1)
+        accompaniment = at_speed(mixture - other_voice, speed, self.n_span)
+        return torch.stack([voice + gain[:, None] * accompaniment, voice], dim=1)
 
 
 class Streamed:
     """Tracks as memory maps; a thread assembles the next batches while the device computes.
 
-    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples). `wait_s` grows by the seconds waited for the thread.
+    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples); `fastest` is the highest speed that they are played at.
+    `wait_s` grows by the seconds waited for the thread.
     """
 
-    def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, device: torch.device) -> None:
+    def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, fastest: float, device: torch.device) -> None:
         self.signals, self.places, self.n_span, self.device = signals, places, n_span, device
+        self.n_read = n_read_for(n_span, fastest)
         self.wait_s = 0.0
 
-    def stream(self, batches: Iterable[Tensor], accompaniments: Accompaniments | None) -> Generator[tuple[Tensor, Tensor], None, None]:
+    def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield each batch's numbers and its spans (B, 2, n_span) of mixture and voice on the device.
 
         An exception in the thread is raised here. The thread ends with the iterator, also where that is closed before its end.
@@ -110,7 +141,7 @@ class Streamed:
         reader = ThreadPoolExecutor(1, READER)
         try:
             for numbers in batches:
-                ahead.append((numbers, reader.submit(self.read, numbers, accompaniments)))
+                ahead.append((numbers, reader.submit(self.read, numbers, mixtures)))
                 if len(ahead) > N_AHEAD:
                     yield self._arrived(*ahead.popleft())
             while ahead:
@@ -124,13 +155,28 @@ class Streamed:
         self.wait_s += time.monotonic() - asked
         return numbers, spans.to(self.device, non_blocking=True)
 
-    def read(self, numbers: Tensor, accompaniments: Accompaniments | None) -> Tensor:
+    def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Tensor:
         """Spans (B, 2, n_span) of the sequences `numbers` in the host's memory, pinned where the device is a GPU."""
         spans = torch.empty(len(numbers), 2, self.n_span, pin_memory=self.device.type == "cuda")
-        for span, number in zip(spans.numpy(), numbers.tolist(), strict=True):
-            span[:] = read_padded(self.signals[self.places.track[number]][:2, 0], int(self.places.first[number]), self.n_span)
-            if accompaniments is not None:
-                track, first = accompaniments.places.track[number], int(accompaniments.places.first[number])
-                mixture, voice = read_circular(self.signals[track][:2, 0], first, self.n_span)
-                span[0] = span[1] + accompaniments.gain[number] * (mixture - voice)
+        if mixtures is None:
+            for span, number in zip(spans.numpy(), numbers.tolist(), strict=True):
+                span[:] = read_padded(self.signals[self.places.track[number]][:2, 0], int(self.places.first[number]), self.n_span)
+            return spans
+        chosen = numbers.numpy()
+        voices = np.stack([self._voice(number) for number in chosen])
+        accompaniments = np.stack([self._accompaniment(number, mixtures.accompaniment) for number in chosen])
+        speeds = (mixtures.voice_speed[chosen], mixtures.accompaniment_speed[chosen])
+        voice, accompaniment = (
+            at_speed(torch.from_numpy(blocks), torch.from_numpy(speed), self.n_span)
+            for blocks, speed in zip((voices, accompaniments), speeds, strict=True)
+        )
+        spans[:, 0] = voice + torch.from_numpy(mixtures.gain[chosen])[:, None] * accompaniment
+        spans[:, 1] = voice
         return spans
+
+    def _voice(self, number: int) -> NDArray[np.float32]:
+        return read_padded(self.signals[self.places.track[number]][1, 0], int(self.places.first[number]) - 1, self.n_read)
+
+    def _accompaniment(self, number: int, places: Places) -> NDArray[np.float32]:
+        mixture, voice = read_circular(self.signals[places.track[number]][:2, 0], int(places.first[number]) - 1, self.n_read)
+        return mixture - voice
