@@ -296,7 +296,7 @@ def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits(entries: list[d
 def test_an_error_of_the_thread_ends_the_loop(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     read = Streamed.read
 
-    def failing(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> torch.Tensor:
+    def failing(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> Any:
         if 9 in numbers:
             raise OSError("the disk is gone")
         return read(self, numbers, mixtures)
@@ -324,7 +324,7 @@ def test_leaving_early_ends_the_thread(entries: list[dict[str, Any]]) -> None:
 def test_the_thread_reads_a_few_batches_ahead_and_no_more(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     read, n_read = Streamed.read, 0
 
-    def counting(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> torch.Tensor:
+    def counting(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> Any:
         nonlocal n_read
         n_read += 1
         return read(self, numbers, mixtures)
@@ -342,7 +342,7 @@ def test_waiting_is_measured(entries: list[dict[str, Any]], monkeypatch: pytest.
     """Reading 8 batches takes 0.4 s: all of it is waited for where nothing else is done, hardly any where that takes longer."""
     sequences, held = drawn(entries, ALL), drawn(entries, ALL, held=True)
     spans = torch.zeros(4, 2, N_SPAN)
-    monkeypatch.setattr(Streamed, "read", lambda *_: time.sleep(0.05) or spans)
+    monkeypatch.setattr(Streamed, "read", lambda *_: time.sleep(0.05) or (spans, None))
     batches = torch.arange(32).split(4)
     assert sequences.wait_s == 0
     list(sequences.stream(batches))

@@ -18,6 +18,8 @@ from madsep.segments import read_padded
 N_AHEAD = 4  # batches that the reading thread may be ahead of the training
 READER = "madsep-reader"  # the thread's name
 
+Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures where these are to be made
+
 
 @dataclass(frozen=True)
 class Places:
@@ -38,6 +40,17 @@ class Mixtures:
     gain: NDArray[np.float32]
     voice_speed: NDArray[np.float64]
     accompaniment_speed: NDArray[np.float64]
+
+    def draws(self) -> NDArray[np.float64]:
+        """Gain, voice's and accompaniment's speed of each sequence, (n_sequences, 3)."""
+        return np.stack([self.gain, self.voice_speed, self.accompaniment_speed], axis=1)
+
+
+def mixed(accompaniments: Tensor, voices: Tensor, draws: Tensor, n_span: int) -> Tensor:
+    """Spans (B, 2, n_span) of mixture and voice from blocks (B, n_read) that begin one sample early, and their draws (B, 3)."""
+    gain, voice_speed, speed = draws.unbind(1)
+    voice = at_speed(voices, voice_speed, n_span)
+    return torch.stack([voice + gain.float()[:, None] * at_speed(accompaniments, speed, n_span), voice], dim=1)
 
 
 def read_circular(signals: NDArray[np.float32], first: int, n_samples: int) -> NDArray[np.float32]:
@@ -106,18 +119,16 @@ class Held:
             for batch, chosen in zip(numbers, on_device, strict=True):
                 yield batch, self.audio[:, self.starts[chosen][:, None] + self.samples].transpose(0, 1)
             return
-        places = mixtures.accompaniment
-        drawn: list[NDArray[Any]] = [places.track, places.first, mixtures.gain, mixtures.voice_speed, mixtures.accompaniment_speed]
-        all_drawn = [self._on_device(values) for values in drawn]
+        tracks, firsts = self._on_device(mixtures.accompaniment.track), self._on_device(mixtures.accompaniment.first)
+        draws = self._on_device(mixtures.draws())
         for batch, chosen in zip(numbers, on_device, strict=True):
-            yield batch, self._mixed(chosen, *(values[chosen] for values in all_drawn))
+            voices = self.audio[1, self.starts[chosen][:, None] + self.reading]
+            yield batch, mixed(self._accompaniments(tracks[chosen], firsts[chosen]), voices, draws[chosen], self.n_span)
 
-    def _mixed(self, chosen: Tensor, track: Tensor, first: Tensor, gain: Tensor, voice_speed: Tensor, speed: Tensor) -> Tensor:
-        voice = at_speed(self.audio[1, self.starts[chosen][:, None] + self.reading], voice_speed, self.n_span)
+    def _accompaniments(self, track: Tensor, first: Tensor) -> Tensor:
         around = (first[:, None] + self.reading) % self.lengths[track][:, None]
-        mixture, other_voice = self.audio[:, self.begins[track][:, None] + around]
-        accompaniment = at_speed(mixture - other_voice, speed, self.n_span)
-        return torch.stack([voice + gain[:, None] * accompaniment, voice], dim=1)
+        mixture, voice = self.audio[:, self.begins[track][:, None] + around]
+        return mixture - voice
 
 
 class Streamed:
@@ -137,7 +148,7 @@ class Streamed:
 
         An exception in the thread is raised here. The thread ends with the iterator, also where that is closed before its end.
         """
-        ahead: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        ahead: deque[tuple[Tensor, Future[Read]]] = deque()
         reader = ThreadPoolExecutor(1, READER)
         try:
             for numbers in batches:
@@ -149,34 +160,34 @@ class Streamed:
         finally:
             reader.shutdown(cancel_futures=True)
 
-    def _arrived(self, numbers: Tensor, reading: Future[Tensor]) -> tuple[Tensor, Tensor]:
+    def _arrived(self, numbers: Tensor, reading: Future[Read]) -> tuple[Tensor, Tensor]:
         asked = time.monotonic()
-        spans = reading.result()
+        blocks, draws = reading.result()
         self.wait_s += time.monotonic() - asked
-        return numbers, spans.to(self.device, non_blocking=True)
+        blocks = blocks.to(self.device, non_blocking=True)
+        if draws is None:
+            return numbers, blocks
+        return numbers, mixed(blocks[:, 0], blocks[:, 1], draws.to(self.device, non_blocking=True), self.n_span)
 
-    def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Tensor:
-        """Spans (B, 2, n_span) of the sequences `numbers` in the host's memory, pinned where the device is a GPU."""
-        spans = torch.empty(len(numbers), 2, self.n_span, pin_memory=self.device.type == "cuda")
+    def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Read:
+        """Audio of the sequences `numbers` in the host's memory, pinned where the device is a GPU.
+
+        Spans (B, 2, n_span) of mixture and voice or, where mixtures are to be made, blocks (B, 2, n_read) of accompaniment and voice, with
+        their draws.
+        """
         if mixtures is None:
+            spans = self._empty(len(numbers), 2, self.n_span)
             for span, number in zip(spans.numpy(), numbers.tolist(), strict=True):
                 span[:] = read_padded(self.signals[self.places.track[number]][:2, 0], int(self.places.first[number]), self.n_span)
-            return spans
-        chosen = numbers.numpy()
-        voices = np.stack([self._voice(number) for number in chosen])
-        accompaniments = np.stack([self._accompaniment(number, mixtures.accompaniment) for number in chosen])
-        speeds = (mixtures.voice_speed[chosen], mixtures.accompaniment_speed[chosen])
-        voice, accompaniment = (
-            at_speed(torch.from_numpy(blocks), torch.from_numpy(speed), self.n_span)
-            for blocks, speed in zip((voices, accompaniments), speeds, strict=True)
-        )
-        spans[:, 0] = voice + torch.from_numpy(mixtures.gain[chosen])[:, None] * accompaniment
-        spans[:, 1] = voice
-        return spans
+            return spans, None
+        blocks, places = self._empty(len(numbers), 2, self.n_read), mixtures.accompaniment
+        for block, number in zip(blocks.numpy(), numbers.tolist(), strict=True):
+            mixture, voice = read_circular(self.signals[places.track[number]][:2, 0], int(places.first[number]) - 1, self.n_read)
+            block[0] = mixture - voice
+            block[1] = read_padded(self.signals[self.places.track[number]][1, 0], int(self.places.first[number]) - 1, self.n_read)
+        draws = self._empty(len(numbers), 3, dtype=torch.float64)
+        draws[:] = torch.from_numpy(mixtures.draws()[numbers.numpy()])
+        return blocks, draws
 
-    def _voice(self, number: int) -> NDArray[np.float32]:
-        return read_padded(self.signals[self.places.track[number]][1, 0], int(self.places.first[number]) - 1, self.n_read)
-
-    def _accompaniment(self, number: int, places: Places) -> NDArray[np.float32]:
-        mixture, voice = read_circular(self.signals[places.track[number]][:2, 0], int(places.first[number]) - 1, self.n_read)
-        return mixture - voice
+    def _empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
