@@ -13,9 +13,8 @@ from madsep.systems import load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md", DOCS / "mir1k.md")
+PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md")
 MEASURED = {"needs": "needs.md", "scoring": "scoring_table.md", "training": "training_table.md", "separation": "separation_table.md"}
-MEASURED |= {"mir1k": "mir1k_table.md"}
 
 
 def systems_table() -> str:

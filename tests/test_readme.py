@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("part", ["keys", "systems", "needs", "demo", "scoring"])
+@pytest.mark.parametrize("part", ["keys", "systems", "needs", "demo", "scoring", "training", "separation"])
 def test_pages_hold_what_the_generator_writes(part: str) -> None:
     spec = importlib.util.spec_from_file_location("make_readme", ROOT / "docs/make_readme.py")
     assert spec and spec.loader
