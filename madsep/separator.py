@@ -83,7 +83,7 @@ class _Blocks:
         span = read_padded(self.mixture, self.stft.first_sample(first_read), self.stft.n_span(n_read))
         bins = self.stft.analyse(torch.from_numpy(span).to(self.stft.window.device))
         mixture = bins.abs()
-        magnitudes = torch.stack([self._network(channel) for channel in mixture])
+        magnitudes = self._network(mixture)
         inner = slice(plan.n_context, plan.n_context + magnitudes.shape[1])
         bins, mixture = bins[:, inner], mixture[:, inner]
         first_estimated = first_read + plan.n_context
@@ -93,15 +93,17 @@ class _Blocks:
         return self._refine(voice, magnitudes, first_estimated)
 
     def _network(self, magnitudes: Tensor) -> Tensor:
-        """One channel's mixture magnitudes (n_read, N) -> the voice's (n_segments * step, N), in batches."""
-        sequences = magnitudes.unfold(0, self.plan.n_read, self.plan.step).transpose(1, 2)
-        field = self.checkpoint.recipe.trained_family.estimate
-        estimates = []
+        """The mixture's magnitudes (n_channels, n_read, N) -> the voice's (n_channels, n_segments * step, N), in batches.
+
+        Channels share batches, which are faster the larger they are, where no sequence's result depends on the others of its batch.
+        """
+        network, field = self.checkpoint.network, self.checkpoint.recipe.trained_family.estimate
+        n_channels = len(magnitudes)
+        sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
+        at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
         with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
-            for batch in sequences.split(self.settings.batch_size):
-                output = self.checkpoint.network(batch, self.settings.latent_threshold)
-                estimates.append(getattr(output, field).flatten(0, 1))
-        return torch.cat(estimates)
+            estimates = [getattr(network(batch, self.settings.latent_threshold), field) for batch in sequences.split(at_once)]
+        return torch.cat(estimates).unflatten(0, (n_channels, -1)).flatten(1, 2)
 
     def _refine(self, voice: Tensor, magnitudes: Tensor, first_frame: int) -> Tensor:
         """Refresh the phase by Griffin and Lim's iteration; frames within the margin of a block's ends are not exact."""

@@ -40,6 +40,8 @@ class Estimate(NamedTuple):
 class Identity(torch.nn.Module):
     """A network that estimates the mixture itself."""
 
+    sequences_independent = True
+
     def __init__(self, n_context: int) -> None:
         super().__init__()
         self.n_context = n_context

@@ -23,8 +23,10 @@ class Gru(nn.GRU):
         if inputs.device.type == "cpu":
             states: Tensor = _CpuGru.apply(inputs, *self.parameters())
             return states
-        with torch.autocast(inputs.device.type, enabled=False):
-            return super().forward(inputs)[0]
+        if inputs.device.type == "cuda":
+            with torch.autocast("cuda", enabled=False):
+                return super().forward(inputs)[0]
+        return super().forward(inputs)[0]
 
 
 class _CpuGru(torch.autograd.Function):
