@@ -103,9 +103,9 @@ def nsdr_table(systems: Mapping[str, pd.DataFrame]) -> str:
     for name, means in systems.items():
         values = dict(zip(means["metric"], means["value"], strict=True))
         nsdr = means[means["metric"] == "GNSDR"].iloc[0]
-        interval = f"{_decibels(nsdr['low'])} to {_decibels(nsdr['high'])}"
+        bounds = f"{_decibels(nsdr['low'])} to {_decibels(nsdr['high'])}"
         sir, sar, sdr = (_decibels(values[mean]) for mean in ("GSIR", "GSAR", "GSDR"))
-        table.add_row(name, _decibels(nsdr["value"]), interval, sir, sar, sdr, str(nsdr["n_clips"]))
+        table.add_row(name, _decibels(nsdr["value"]), bounds, sir, sar, sdr, str(nsdr["n_clips"]))
     text = io.StringIO()
     Console(file=text, width=100).print(table)
     return text.getvalue()

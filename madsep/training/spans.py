@@ -41,9 +41,9 @@ class Mixtures:
     voice_speed: NDArray[np.float64]
     accompaniment_speed: NDArray[np.float64]
 
-    def draws(self) -> NDArray[np.float64]:
-        """Gain, voice's and accompaniment's speed of each sequence, (n_sequences, 3)."""
-        return np.stack([self.gain, self.voice_speed, self.accompaniment_speed], axis=1)
+    def draws(self, numbers: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """Gain, voice's and accompaniment's speed of the sequences `numbers`, (B, 3)."""
+        return np.stack([self.gain[numbers], self.voice_speed[numbers], self.accompaniment_speed[numbers]], axis=1)
 
 
 def mixed(accompaniments: Tensor, voices: Tensor, draws: Tensor, n_span: int) -> Tensor:
@@ -120,7 +120,7 @@ class Held:
                 yield batch, self.audio[:, self.starts[chosen][:, None] + self.samples].transpose(0, 1)
             return
         tracks, firsts = self._on_device(mixtures.accompaniment.track), self._on_device(mixtures.accompaniment.first)
-        draws = self._on_device(mixtures.draws())
+        draws = self._on_device(mixtures.draws(slice(None)))
         for batch, chosen in zip(numbers, on_device, strict=True):
             voices = self.audio[1, self.starts[chosen][:, None] + self.reading]
             yield batch, mixed(self._accompaniments(tracks[chosen], firsts[chosen]), voices, draws[chosen], self.n_span)
@@ -186,7 +186,7 @@ class Streamed:
             block[0] = mixture - voice
             block[1] = read_padded(self.signals[self.places.track[number]][1, 0], int(self.places.first[number]) - 1, self.n_read)
         draws = self._empty(len(numbers), 3, dtype=torch.float64)
-        draws[:] = torch.from_numpy(mixtures.draws()[numbers.numpy()])
+        draws[:] = torch.from_numpy(mixtures.draws(numbers.numpy()))
         return blocks, draws
 
     def _empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
