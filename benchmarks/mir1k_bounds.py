@@ -21,11 +21,11 @@ import torch
 
 from madsep.audio import quantise, read_wav
 from madsep.bsseval import SourcesScorer
-from madsep.settings import FrontEnd
 from madsep.stages.nsdr import COLUMNS, clip_scores, length_weighted_means, nsdr_table
 from madsep.stft import Stft
+from madsep.systems import load_recipe
 
-FRONT_END = FrontEnd(sample_rate_hz=16_000, window_length=743, fft_length=1024, hop_length=139)
+FRONT_END = load_recipe("MDL1-mir1k", {}).front_end
 CLIP = 1.0
 BOOTSTRAP = {"seed": 218, "n_resamples": 10_000}
 

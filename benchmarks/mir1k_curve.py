@@ -55,7 +55,7 @@ class Clips:
         """GNSDR, GSIR and GSAR in dB of a separator's voices."""
         rows: list[tuple[Any, ...]] = []
         for name, mixture, scorer in self.clips:
-            voice = quantise(np.concatenate(list(separator.voice(mixture)), axis=1))[0]
+            voice = quantise(np.concatenate(list(separator.estimates(mixture)), axis=2))[0, 0]
             found = clip_scores(name, scorer, voice, mixture[0])
             rows += [(name, mixture.shape[1], metric, value) for metric, value in found.items()]
         means = length_weighted_means(pd.DataFrame(rows, columns=COLUMNS), 0, 100).set_index("metric")["value"]
@@ -66,8 +66,7 @@ def training_data(recipe: System, tree: Path, folder: Path, device: torch.device
     tracks = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
     prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
     entries = read_prepared([folder / "train.json"], "train")
-    dropped, augmentation = recipe.training.edge_frames_dropped, recipe.training.augmentation
-    return Sequences(entries, recipe.segments, dropped, Stft(recipe.front_end, device), augmentation)
+    return Sequences(entries, recipe, Stft(recipe.front_end, device), augmented=True)
 
 
 class Curve:
@@ -128,10 +127,10 @@ def main() -> None:
     recipe = with_keys(arguments.recipe, arguments.set)
     with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
         sequences = training_data(recipe, arguments.tree, Path(temporary), device)
-        held_out = Sequences([], recipe.segments, 0, sequences.stft)
+        held_out = Sequences([], recipe, sequences.stft, augmented=False)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        trainer = Trainer(network.to(device), recipe.training)
+        trainer = Trainer(network.to(device), recipe)
         columns = ["epoch", "minutes", *(f"{metric}, {of}" for of in ("test", "training clips") for metric in METRICS)]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
         curve = Curve(arguments.tree, Separator(Checkpoint(recipe, network, {}), device), arguments.every)

@@ -63,8 +63,8 @@ def stage_train(root: Path) -> None:
     recipe = load_recipe("MDL1", {})
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(0))
-    sequences = Sequences(read_prepared([root / "train.json"], "train"), recipe.segments, 3, Stft(recipe.front_end))
-    loop = Loop(recipe, Trainer(network, recipe.training), sequences, sequences)
+    sequences = Sequences(read_prepared([root / "train.json"], "train"), recipe, Stft(recipe.front_end), augmented=False)
+    loop = Loop(recipe, Trainer(network, recipe), sequences, sequences)
     times = []
     for _, spans in sequences.stream(loop.batches()[:N_TIMED_STEPS]):
         started = time.perf_counter()

@@ -45,7 +45,7 @@ def checkpoint(precision: str, device: torch.device) -> Checkpoint:
 
 
 def separate(one: Checkpoint, device: torch.device, mixture: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(Separator(one, device).voice(mixture)), axis=1)
+    return np.concatenate(list(Separator(one, device).estimates(mixture)), axis=2)[0]
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def memory(precision: str, device: torch.device, seconds_long: int, stepwise: bo
         if stepwise:
             separate_stepwise(Stepwise(one.network).to(device), one.recipe, device, mixture)
         else:
-            for _ in Separator(one, device).voice(mixture):
+            for _ in Separator(one, device).estimates(mixture):
                 pass
     return found[0]
 

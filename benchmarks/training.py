@@ -56,13 +56,11 @@ class Run:
     def __init__(self, precision: str, entries: list[dict], device: torch.device) -> None:
         self.recipe: System = load_recipe("MDL1", {"MDL1": {"training": {"precision": precision}}})
         self.device = device
-        self.sequences = Sequences(
-            entries, self.recipe.segments, self.recipe.training.edge_frames_dropped, Stft(self.recipe.front_end, device)
-        )
+        self.sequences = Sequences(entries, self.recipe, Stft(self.recipe.front_end, device), augmented=False)
         network = build_network(self.recipe)
         network.initialise(torch.Generator().manual_seed(0))
         self.network = network.to(device)
-        self.trainer = Trainer(self.network, self.recipe.training)
+        self.trainer = Trainer(self.network, self.recipe)
         self.step = stepper(self.recipe, self.trainer, self.sequences, device)
 
     def batches(self, n_steps: int) -> list[Tensor]:
@@ -80,11 +78,11 @@ class Run:
         """Objective of the first batch, from the present weights; they stay as they are."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
-            mixture, target = self.sequences.features(spans, self.recipe.target)
+            mixture, targets = self.sequences.features(spans)
             with products(self.recipe.training.precision, self.device):
                 output = self.network(mixture)
             family = self.recipe.trained_family
-            return float(family.objective(self.network, family.terms(output, target), self.recipe.loss).total)
+            return float(family.objective(self.network, family.terms(output, targets), self.recipe.loss).total)
 
 
 class StepwiseRun(Run):
@@ -98,9 +96,8 @@ class StepwiseRun(Run):
     def steps(self, n_steps: int) -> None:
         """Take steps on the same batches."""
         for _, spans in self.sequences.stream(self.batches(n_steps)):
-            mixture, target = self.sequences.features(spans, self.recipe.target)
             self.optimiser.zero_grad()
-            self.stepwise.loss(mixture, target).backward()
+            self._loss(spans).backward()
             nn.utils.clip_grad_norm_(self.stepwise.parameters(), self.recipe.training.gradient_norm_clip)
             self.optimiser.step()
 
@@ -108,7 +105,11 @@ class StepwiseRun(Run):
         """The same objective of the same batch."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
-            return float(self.stepwise.loss(*self.sequences.features(spans, self.recipe.target)))
+            return float(self._loss(spans))
+
+    def _loss(self, spans: Tensor) -> Tensor:
+        mixture, targets = self.sequences.features(spans)
+        return self.stepwise.loss(mixture, targets.squeeze(1))
 
 
 def operations(run: Run) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def build_network(recipe: System) -> Any:
     """Return the recipe's network, not yet initialised."""
-    return recipe.trained_family.network(recipe.network, recipe.front_end.n_bins, recipe.segments.n_context)
+    return recipe.trained_family.network(recipe.network, recipe.sizes)
 
 
 def write_checkpoint(weights: Path, recipe: System, path: Path) -> None:

@@ -42,6 +42,19 @@ def import_mir1k(
 
 
 @app.command()
+def import_weights(
+    folder: Annotated[Path, typer.Argument(help="Folder with the authors' files, torch_sps_{encoder,decoder,sp_decoder,se}_*.pytorch.")],
+    out: Annotated[Path, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")],
+    recipe: Annotated[str, typer.Option(help="Recipe of the front end, the inference and the separation.")] = "GRU-RIS-l",
+) -> None:
+    """Make a checkpoint of the weights that the authors of the Masker-and-Denoiser published (github.com/Js-Mim/mss_pytorch)."""
+    from madsep.stages.import_weights import import_weights
+    from madsep.systems import load_recipe
+
+    import_weights(folder, out, load_recipe(recipe, {}))
+
+
+@app.command()
 def doctor(
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
     dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
@@ -97,6 +110,25 @@ def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON 
     from madsep.scores import read_scores
 
     typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="FOLDER or NAME=FOLDER of museval's JSON files, in it or its test/.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for index.html, tables/ and figures/.")],
+    reproduces: Annotated[
+        str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one of its name.")
+    ] = None,
+    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
+) -> None:
+    """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
+    from madsep.comparison import Bootstrap
+    from madsep.runs import read_runs
+    from madsep.stages.compare import compare
+
+    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces)
+    typer.echo(output / "index.html")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from madsep.systems import Recipe
 TARGETS = {
     "irm_background": "X V / (V + B), for the magnitudes X, V and B of mixture, voice and background (mixture minus voice)",
     "irm_mixture_x2": "2 X V / (V + X), for the magnitudes X and V of mixture and voice",
+    "magnitude": "the magnitude of each source",
 }
 
 
@@ -76,7 +77,7 @@ def _training(recipe: Recipe) -> str:
     return (
         f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Generalised "
         f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {_rate(training)}; batches of {training.batch_size} "
-        f"sequences, gradient norm clipped at {training.gradient_norm_clip}, {training.n_epochs} epochs, seed {training.seed}; "
+        f"sequences, gradient norm {_bound(training.gradient_norm_clip)}, {training.n_epochs} epochs, seed {training.seed}; "
         f"products in {training.precision}; {tracks}. Mono mean of all channels; {training.edge_frames_dropped} frames at either end of a "
         f"track left out; {_augmentation(training.augmentation)}; no normalisation or dropout."
     )

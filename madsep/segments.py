@@ -12,9 +12,10 @@ from madsep.settings import Segments
 
 @dataclass(frozen=True)
 class Plan:
-    """Segments of one signal: segment q reads n_read frames from first_read + q * step and estimates the `step` frames after its context.
+    """Segments of one signal: segment q reads n_read frames from first_read + q * step and estimates those between its contexts.
 
-    Frames outside the signal are those of the silence around it.
+    Where segments overlap, the first and the last estimated frames of the plan are not reached by all of theirs. Frames outside the
+    signal are those of the silence around it.
     """
 
     first_read: int  # frame
@@ -24,19 +25,26 @@ class Plan:
     n_segments: int
 
     @property
+    def n_shared(self) -> int:
+        """Segments before a segment that estimate some of the same frames."""
+        return math.ceil((self.n_read - 2 * self.n_context) / self.step) - 1
+
+    @property
     def first_estimated(self) -> int:
         """First estimated frame."""
         return self.first_read + self.n_context
 
     @property
     def end_estimated(self) -> int:
-        """Frame after the last estimated one (may lie beyond the signal's last)."""
+        """Frame after the last one that is estimated by all segments that reach it (may lie beyond the signal's last)."""
         return self.first_estimated + self.n_segments * self.step
 
 
 def full_plan(segments: Segments, n_frames: int) -> Plan:
-    """Cover every frame of the signal: context is padded in front, the last segment is padded behind, none is dropped."""
-    return Plan(-segments.n_context, segments.step, segments.n_frames, segments.n_context, math.ceil(n_frames / segments.step))
+    """Cover every frame of the signal by all segments that can reach it: silence is padded in front and behind, none is dropped."""
+    step, n_context = segments.step, segments.n_context
+    n_shared = math.ceil(segments.n_estimated / step) - 1
+    return Plan(-n_context - n_shared * step, step, segments.n_frames, n_context, math.ceil(n_frames / step) + n_shared)
 
 
 def legacy_plan(segments: Segments, n_samples: int, hop_length: int, batch_size: int) -> Plan:
@@ -52,9 +60,23 @@ def legacy_plan(segments: Segments, n_samples: int, hop_length: int, batch_size:
 
 def training_plan(segments: Segments, n_frames: int, edge_frames_dropped: int) -> Plan:
     """Cover a training track without its edges; context comes from the track itself, the last segment is padded behind."""
-    inner = n_frames - 2 * edge_frames_dropped - 2 * segments.n_context
+    inner = n_frames - 2 * edge_frames_dropped - 2 * segments.n_context - segments.overlap
     n_segments = max(math.ceil(inner / segments.step), 1)
     return Plan(edge_frames_dropped, segments.step, segments.n_frames, segments.n_context, n_segments)
+
+
+def cross_fade(segments: Segments) -> NDArray[np.float64]:
+    """Weights (n_estimated,) of a segment's estimates in the sum of all segments that share a frame; those of a frame add up to 1.
+
+    Each segment is faded in linearly over the frames that it shares with what the segments before it have given, as DeepConvSep does
+    (github.com/MTG/DeepConvSep, util.py).
+    """
+    fade_in = np.ones(segments.n_estimated)
+    fade_in[: segments.overlap] = np.linspace(0, 1, segments.overlap)
+    weights = fade_in.copy()
+    for later in range(segments.step, segments.n_estimated, segments.step):
+        weights[later:] *= 1 - fade_in[:-later]
+    return weights
 
 
 def read_padded(signals: NDArray[np.float32], first: int, n_samples: int) -> NDArray[Any]:

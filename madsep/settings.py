@@ -31,9 +31,13 @@ class Settings(BaseModel):
 
 
 class FrontEnd(Settings):
-    """Short-time Fourier transform: symmetric Hamming window divided by sqrt(fft_length), zero-padded to fft_length (ICASSP 2018, II.i)."""
+    """Short-time Fourier transform: a scaled window, zero-padded to fft_length."""
 
     sample_rate_hz: Count = Field(description="Hz; audio at another rate is resampled there and back")
+    window: Literal["hamming", "hann", "bartlett", "blackman_harris"]
+    periodic: bool = Field(description="false: symmetric; true: the first window_length of window_length + 1 samples of a symmetric one")
+    scale: Literal["sqrt_fft_length", "window_sum", "one"] = Field(description="what the window is divided by")
+    gain: Annotated[float, Field(gt=0)] = Field(description="what the window is then multiplied with")
     window_length: Count = Field(description="samples")
     fft_length: Count = Field(description="samples")
     hop_length: Count = Field(description="samples")
@@ -49,17 +53,23 @@ class Segments(Settings):
 
     n_frames: Count = Field(description="frames in a sequence (T)")
     n_context: Annotated[int, Field(ge=0)] = Field(description="frames of context at either side, not estimated (L)")
+    overlap: Annotated[int, Field(ge=0)] = Field(description="estimated frames that neighbouring sequences share, cross-faded at test")
+
+    @property
+    def n_estimated(self) -> int:
+        """Frames that one sequence estimates."""
+        return self.n_frames - 2 * self.n_context
 
     @property
     def step(self) -> int:
-        """Frames that one segment estimates."""
-        return self.n_frames - 2 * self.n_context
+        """Frames between the beginnings of neighbouring sequences."""
+        return self.n_estimated - self.overlap
 
 
 class Target(Settings):
-    """What the network is trained to give, from the magnitudes of mixture X, voice V and background B."""
+    """What the network is trained to give of each source, from the magnitudes of mixture X, source V and the rest of the mixture B."""
 
-    definition: Literal["irm_background", "irm_mixture_x2"] = Field(description="X V / (V + B), or 2 X V / (V + X)")
+    definition: Literal["irm_background", "irm_mixture_x2", "magnitude"] = Field(description="X V / (V + B), 2 X V / (V + X), or V")
     clip: Weight | None = Field(description="upper bound of the target magnitude; null: none")
     input_clip: Weight | None = Field(description="upper bound of the mixture magnitude, in training only; null: none")
 
@@ -84,21 +94,23 @@ class Augmentation(Settings):
 
 
 class Training(Settings):
-    """Optimisation by Adam."""
+    """Optimisation, and the tracks that it sees."""
 
+    optimiser: Literal["adam", "adadelta"] = Field(description="Kingma and Ba, ICLR 2015; or Zeiler, arXiv:1212.5701")
     n_epochs: Count
     batch_size: Count = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant, but for a plateau"
     )
-    gradient_norm_clip: Annotated[float, Field(gt=0)] = Field(description="L2 norm over all parameters jointly")
+    gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(description="L2 norm over all parameters jointly; null: no clip")
     edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
     plateau: Plateau | None = Field(description="null: constant learning rate")
     validation: bool = Field(description="hold out the validation tracks; false: train on all tracks")
     selection: Literal["last", "best"] = Field(description="epoch kept: the last, or the best on the validation tracks")
     precision: Precision = Field(description="arithmetic of the network's matrix products; sums, states, losses and weights stay fp32")
     augmentation: Augmentation | None = Field(description="null: mixtures as they are")
+    extra_tracks: bool = Field(description="train on the tracks of the config's extra_root, too")
     seed: int
 
 
@@ -107,6 +119,9 @@ class Separation(Settings):
 
     framing: Literal["full", "legacy"] = Field(
         description="full: every frame; legacy: no padding in front, whole batches only, as the published code"
+    )
+    channels: Literal["each", "mean"] = Field(
+        description="each: every channel by itself; mean: the masks found for the channels' mean, applied to all"
     )
     griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")

@@ -1,8 +1,9 @@
-"""The short-time Fourier transform of the Masker-and-Denoiser and its least-squares inverse, for whole signals and for blocks of frames."""
+"""The short-time Fourier transform and its least-squares inverse, for whole signals and for blocks of frames."""
 
 import math
 
 import torch
+from scipy.signal import get_window
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,18 +12,26 @@ from madsep.settings import FrontEnd
 PADDING_HOPS = 3  # zeros before the first sample, in hops, as the published code has them
 
 
-class Stft:
-    """STFT with a symmetric Hamming window divided by sqrt(fft_length); frame m begins at sample m * hop - 3 * hop.
+def scaled_window(front_end: FrontEnd) -> Tensor:
+    """Return the front end's window in double precision, (window_length,), scaled as its recipe says.
 
-    A full-scale sinusoid at a bin's centre has magnitude sum(window) / 2 = 8.64 for the published sizes. The factor matters: clips,
-    loss thresholds and penalties of the recipes are stated on this scale (Mimilakis et al., ICASSP 2018, and its code).
+    The Masker-and-Denoiser's is a symmetric Hamming window divided by sqrt(fft_length): a full-scale sinusoid at a bin's centre has
+    magnitude sum(window) / 2 = 8.64 for the published sizes. The factor matters: clips, loss thresholds and penalties of the recipes are
+    stated on this scale (Mimilakis et al., ICASSP 2018, and its code).
     """
+    name = front_end.window.replace("_", "")
+    window = torch.from_numpy(get_window(name, front_end.window_length, fftbins=front_end.periodic))
+    divisor = {"sqrt_fft_length": math.sqrt(front_end.fft_length), "window_sum": float(window.sum()), "one": 1.0}[front_end.scale]
+    return window / divisor * front_end.gain
+
+
+class Stft:
+    """STFT of a recipe's front end; frame m begins at sample m * hop - 3 * hop."""
 
     def __init__(self, front_end: FrontEnd, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.length, self.fft_length, self.hop = front_end.window_length, front_end.fft_length, front_end.hop_length
         self.padding = PADDING_HOPS * self.hop
-        window = torch.hamming_window(self.length, periodic=False, dtype=torch.float64) / math.sqrt(self.fft_length)
-        self.window = window.to(device, dtype)
+        self.window = scaled_window(front_end).to(device, dtype)
 
     def n_frames(self, n_samples: int) -> int:
         """Number of frames that cover `n_samples` samples and 3 hops of zeros at either end."""

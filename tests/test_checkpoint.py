@@ -150,7 +150,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_a_training_state_or_bare_weights_are_no_checkpoint(tmp_path: Path, written: Path) -> None:
     recipe = tiny_recipe()
-    Trainer(build_network(recipe), recipe.training).save(tmp_path / "state.safetensors", {})
+    Trainer(build_network(recipe), recipe).save(tmp_path / "state.safetensors", {})
     for name in ("state.safetensors", "weights.safetensors"):
         with pytest.raises(InputError, match=rf"{name}: holds no recipe \(a training state or bare weights\?\)"):
             load_checkpoint(tmp_path / name, CPU)

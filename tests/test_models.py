@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from madsep.errors import InputError
 from madsep.losses import generalised_kl
 from madsep.models import load_reference, mad
+from madsep.models.sizes import Sizes
 
 VECTORS = ["mad_icassp2018_code.npz", "mad_nmr_eval_code.npz"]
 
@@ -63,7 +64,7 @@ def settings(**changes: object) -> mad.MadSettings:
 
 
 def network(n_bins: int = 17, n_context: int = 2, **changes: object) -> mad.Mad:
-    built = mad.Mad(settings(**changes), n_bins, n_context)
+    built = mad.Mad(settings(**changes), Sizes(n_bins, 12, n_context, 1))
     built.initialise(torch.Generator().manual_seed(1))
     return built
 
@@ -71,7 +72,7 @@ def network(n_bins: int = 17, n_context: int = 2, **changes: object) -> mad.Mad:
 @pytest.mark.parametrize(("n_low", "n_hidden", "count"), [(744, 1024, 27_195_538), (1025, 2049, 50_450_499)])
 def test_parameter_counts_of_the_two_candidate_recipes(n_low: int, n_hidden: int, count: int) -> None:
     with torch.device("meta"):
-        built = mad.Mad(settings(n_encoder_bins=n_low, n_denoiser_hidden=n_hidden), 2049, 10)
+        built = mad.Mad(settings(n_encoder_bins=n_low, n_denoiser_hidden=n_hidden), Sizes(2049, 60, 10, 1))
     assert sum(p.numel() for p in built.parameters()) == count
 
 
@@ -139,7 +140,7 @@ def loss_settings(**changes: object) -> mad.MadLossSettings:
 def losses(built: mad.Mad, batch: int = 3, **changes: object) -> mad.MadLoss:
     generator = torch.Generator().manual_seed(2)
     mixture = torch.rand(batch, 12, 17, generator=generator)
-    terms = mad.mad_terms(built(mixture), torch.rand(batch, 8, 17, generator=generator))
+    terms = mad.mad_terms(built(mixture), torch.rand(batch, 1, 8, 17, generator=generator))
     return mad.mad_objective(built, terms, loss_settings(**changes))
 
 
@@ -158,7 +159,7 @@ def test_penalties_are_the_norms_they_say() -> None:
 
 def test_latent_norm_is_rescaled_to_batches_of_16() -> None:
     built, mixture = network(), torch.rand(16, 12, 17)
-    target = torch.rand(16, 8, 17)
+    target = torch.rand(16, 1, 8, 17)
     whole = mad.mad_terms(built(mixture), target).latent
     halves = [mad.mad_terms(built(mixture[i : i + 8]), target[i : i + 8]).latent for i in (0, 8)]
     torch.testing.assert_close(whole, built(mixture).h_dec.abs().sum())
@@ -185,7 +186,7 @@ def test_gate_closes_when_either_divergence_is_small(masker: float, denoiser: fl
 
 
 def test_initialisation_is_orthogonal_glorot_and_zero() -> None:
-    built = mad.Mad(settings(n_encoder_bins=40), 129, 2)
+    built = mad.Mad(settings(n_encoder_bins=40), Sizes(129, 12, 2, 1))
     built.initialise(torch.Generator().manual_seed(3))
     stacked = built.enc_forward.weight_hh_l0
     torch.testing.assert_close(stacked.T @ stacked, torch.eye(40), atol=1e-5, rtol=0)

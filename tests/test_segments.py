@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from madsep.segments import Plan, full_plan, legacy_plan, read_padded, training_plan
 from madsep.settings import Segments
 
-PUBLISHED = Segments(n_frames=60, n_context=10)
+PUBLISHED = Segments(n_frames=60, n_context=10, overlap=0)
 ANY_SEGMENTS = st.tuples(st.integers(1, 12), st.integers(0, 6)).map(
-    lambda sizes: Segments(n_frames=sizes[0] + 2 * sizes[1], n_context=sizes[1])
+    lambda sizes: Segments(n_frames=sizes[0] + 2 * sizes[1], n_context=sizes[1], overlap=0)
 )
 
 

@@ -99,7 +99,7 @@ def test_clipped_samples_are_counted_and_said(tmp_path: Path, caplog: pytest.Log
     mixture = np.zeros((2, 6), np.float32)
     voice = np.array([[0.5, 1.0, 1.5, -1.0, -1.5, 0.0]] * 2, np.float32)
     with caplog.at_level(logging.WARNING, "madsep"):
-        clipped = write_targets(mixture, iter([voice[:, :4], voice[:, 4:]]), tmp_path, RATE_HZ)
+        clipped = write_targets(iter([voice[None, :, :4], voice[None, :, 4:]]), ("vocals",), mixture, tmp_path, RATE_HZ)
     # 1.0 is one step above the range, -1.0 its end; -(-32768) is one step above it, too
     assert clipped == {"vocals": 2 * 3, "accompaniment": 2 * 2}
     np.testing.assert_array_equal(read(tmp_path / "vocals.wav")[:, 0], [16384, 32767, 32767, -32768, -32768, 0])
@@ -195,10 +195,10 @@ def test_a_song_whose_voice_fails_leaves_no_scratch(tmp_path: Path, monkeypatch:
     sf.write(tmp_path / "song.wav", np.zeros(48_000), 48_000)
 
     def fail(separator: Separator, mixture: np.ndarray) -> Iterator[np.ndarray]:
-        yield np.zeros((1, 100), np.float32)
+        yield np.zeros((1, 1, 100), np.float32)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Separator, "voice", fail)
+    monkeypatch.setattr(Separator, "estimates", fail)
     with pytest.raises(InputError, match="the disk is full"):
         separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
     assert files_in(tmp_path / "out") == []

@@ -20,7 +20,7 @@ def noise(n_channels: int, n_samples: int) -> np.ndarray:
 
 
 def voice(checkpoint, mixture: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(Separator(checkpoint, CPU).voice(mixture)), axis=1)
+    return np.concatenate(list(Separator(checkpoint, CPU).estimates(mixture)), axis=2)[0]
 
 
 def identity(**separation: object):

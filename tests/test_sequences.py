@@ -35,14 +35,15 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for name, length in zip(NAMES, LENGTHS, strict=True):
         voice, accompaniment = 0.1 * generator.standard_normal((2, 1, length))
         np.save(folder / f"{name}.npy", np.stack([voice + accompaniment, voice]).astype(np.float32))
-    return [{"name": name, "file": folder / f"{name}.npy"} for name in NAMES]
+    return [{"name": name, "file": folder / f"{name}.npy", "signals": ["mixture", "vocals"]} for name in NAMES]
 
 
 def sequences_of(
     entries: list[dict[str, Any]], augmentation: Augmentation | None = None, held: bool | None = None, edge: int = 3
 ) -> Sequences:
-    recipe = tiny_recipe()
-    return Sequences(entries, recipe.segments, edge, Stft(recipe.front_end), augmentation, held)
+    values = augmentation and augmentation.model_dump()
+    recipe = tiny_recipe(training={"augmentation": values, "edge_frames_dropped": edge})
+    return Sequences(entries, recipe, Stft(recipe.front_end), augmented=True, held=held)
 
 
 def drawn(entries: list[dict[str, Any]], augmentation: Augmentation | None, held: bool = False, seed: int = 3) -> Sequences:
@@ -181,7 +182,7 @@ def test_voice_and_accompaniment_have_speeds_of_their_own(tmp_path: Path, held: 
     samples = np.arange(40_000)
     voice, accompaniment = np.sin(0.1 * samples), np.sin(0.4 * samples)
     np.save(tmp_path / "tone.npy", np.stack([voice + accompaniment, voice])[:, None].astype(np.float32))
-    sequences = drawn([{"name": "Tone - A", "file": tmp_path / "tone.npy"}], SPEED, held)
+    sequences = drawn([{"name": "Tone - A", "file": tmp_path / "tone.npy", "signals": ["mixture", "vocals"]}], SPEED, held)
     mixtures = sequences.mixtures
     assert mixtures is not None
     for speeds in (mixtures.voice_speed, mixtures.accompaniment_speed):
@@ -247,10 +248,11 @@ def test_features_are_the_numpy_computation(entries: list[dict[str, Any]]) -> No
     """Window, transform, clip and target of each sequence, from its samples; the last one of a track reads beyond its end."""
     target = Target(definition="irm_background", clip=0.1, input_clip=0.2)
     sequences = sequences_of(entries)
+    sequences.recipe = sequences.recipe.model_copy(update={"target": target})
     numbers = torch.tensor([0, 14, len(sequences) - 1, 28, 7])
     (_, spans), *_ = sequences.stream([numbers])
-    mixture, wanted = sequences.features(spans, target)
-    assert mixture.shape == (5, 12, 257) and wanted.shape == (5, 8, 257)
+    mixture, wanted = sequences.features(spans)
+    assert mixture.shape == (5, 12, 257) and wanted.shape == (5, 1, 8, 257)
     samples = slices(sequences)[numbers.numpy()].astype(np.float64)
     frames = np.stack([samples[..., 96 * frame : 96 * frame + 257] for frame in range(12)], axis=2)
     bins = np.fft.rfft(frames * np.hamming(257) / np.sqrt(512), 512)
@@ -258,26 +260,28 @@ def test_features_are_the_numpy_computation(entries: list[dict[str, Any]]) -> No
     ratio = (x * v / (v + b + 1e-15))[:, 2:-2]
     assert (x > 0.2).any() and (ratio > 0.1).any()
     np.testing.assert_allclose(mixture, np.minimum(x, 0.2), atol=1e-5)
-    np.testing.assert_allclose(wanted, np.minimum(ratio, 0.1), atol=1e-5)
-    doubled = sequences.features(spans, target.model_copy(update={"definition": "irm_mixture_x2"}))[1]
+    np.testing.assert_allclose(wanted[:, 0], np.minimum(ratio, 0.1), atol=1e-5)
+    doubled_target = target.model_copy(update={"definition": "irm_mixture_x2"})
+    sequences.recipe = sequences.recipe.model_copy(update={"target": doubled_target})
+    doubled = sequences.features(spans)[1][:, 0]
     np.testing.assert_allclose(doubled, np.minimum((2 * x * v / (v + x + 1e-15))[:, 2:-2], 0.1), atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits(entries: list[dict[str, Any]]) -> None:
-    recipe, batches = tiny_recipe(), torch.arange(40).split(8)
+    recipe, batches = tiny_recipe(training={"augmentation": ALL.model_dump()}), torch.arange(40).split(8)
     expected = list(drawn(entries, ALL).stream(batches))
     for held in (True, False):
-        sequences = Sequences(entries, recipe.segments, 3, Stft(recipe.front_end, "cuda"), ALL, held)
+        sequences = Sequences(entries, recipe, Stft(recipe.front_end, "cuda"), augmented=True, held=held)
         sequences.draw(torch.Generator().manual_seed(3))
         found = list(sequences.stream(batches))
         assert all(torch.equal(spans.cpu(), other) for (_, spans), (_, other) in zip(found, expected, strict=True))
         stream = sequences.stream(batches)
         static = next(stream)[1].clone()
         graph = torch.cuda.CUDAGraph()
-        sequences.features(static, recipe.target)
+        sequences.features(static)
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # the reader allocates pinned memory meanwhile
-            captured = sequences.features(static, recipe.target)
+            captured = sequences.features(static)
         torch.cuda.set_sync_debug_mode("error")
         try:
             for _, spans in stream:
@@ -285,7 +289,7 @@ def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits(entries: list[d
                 graph.replay()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        for one, other in zip(captured, drawn(entries, ALL).features(expected[-1][1], recipe.target), strict=True):
+        for one, other in zip(captured, drawn(entries, ALL).features(expected[-1][1]), strict=True):
             torch.testing.assert_close(one.cpu(), other, atol=1e-5, rtol=1e-5)
 
 

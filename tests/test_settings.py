@@ -4,9 +4,11 @@ import pydantic
 import pytest
 
 from madsep.errors import InputError
-from madsep.settings import FrontEnd, Plateau, Segments, Separation, Settings, Target, Training, nearest
+from madsep.settings import Plateau, Segments, Separation, Settings, Target, Training, nearest
+from madsep.systems import load_recipe
 
 TRAINING = {
+    "optimiser": "adam",
     "n_epochs": 3,
     "batch_size": 4,
     "learning_rate": 1e-3,
@@ -18,9 +20,17 @@ TRAINING = {
     "selection": "best",
     "precision": "fp32",
     "augmentation": {"circular_shift": True, "other_accompaniments": False, "gain_db": 3.0, "speed": 0.1},
+    "extra_tracks": False,
     "seed": 1,
 }
-SEPARATION = {"framing": "full", "griffin_lim_iterations": 0, "latent_threshold": 0.0, "batch_size": 16, "precision": "bf16"}
+SEPARATION = {
+    "framing": "full",
+    "channels": "each",
+    "griffin_lim_iterations": 0,
+    "latent_threshold": 0.0,
+    "batch_size": 16,
+    "precision": "bf16",
+}
 TARGET = {"definition": "irm_background", "clip": 1.0, "input_clip": 1.0}
 
 
@@ -37,15 +47,15 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_derived_counts() -> None:
-    assert FrontEnd(sample_rate_hz=44100, window_length=2049, fft_length=4096, hop_length=384).n_bins == 2049
-    assert Segments(n_frames=60, n_context=10).step == 40
+    assert load_recipe("MDL1", {}).front_end.n_bins == 2049
+    assert Segments(n_frames=60, n_context=10, overlap=5).step == 35
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_epoch": 3}, "here: unknown key 'n_epoch'; did you mean 'n_epochs'? (known: n_epochs, batch_size, "),
-        ({"zzzzz": 3}, "here: unknown key 'zzzzz' (known: n_epochs, "),
+        ({"n_epoch": 3}, "here: unknown key 'n_epoch'; did you mean 'n_epochs'? (known: optimiser, n_epochs, batch_size, "),
+        ({"zzzzz": 3}, "here: unknown key 'zzzzz' (known: optimiser, n_epochs, "),
         (
             {"plateau": {"patients": 1}},
             "here: unknown key 'plateau.patients'; did you mean 'patience'? (known: factor, patience, first_epoch)",

@@ -16,10 +16,10 @@ from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, ru
 from madsep import checkpoint
 from madsep.checkpoint import build_network, read_tensors
 from madsep.errors import InputError
+from madsep.models import FAMILIES
 from madsep.systems import Recipe
 from madsep.training.state import Trainer
 from madsep.training.step import Step
-from madsep.training.tally import LOSSES
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
@@ -152,7 +152,7 @@ def test_saving_and_resuming_keep_the_whole_state(tmp_path: Path) -> None:
     def trainer(seed: int) -> Trainer:
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(seed))
-        return Trainer(network, recipe.training)
+        return Trainer(network, recipe)
 
     one, other, path = trainer(1), trainer(2), tmp_path / "state.safetensors"
     for value in (2.0, 1.0, 3.0):
@@ -164,7 +164,7 @@ def test_saving_and_resuming_keep_the_whole_state(tmp_path: Path) -> None:
         one.schedule.step(value)
     one.position.step, one.position.sums, one.position.history = (
         7,
-        dict.fromkeys(LOSSES, 0.1 + 0.2),
+        dict.fromkeys(FAMILIES["mad"].losses, 0.1 + 0.2),
         [{"loss": 1 / 3, "validation_loss": None}],
     )
     identity = {"settings": {"a": 1}, "data": "x"}
@@ -192,4 +192,4 @@ def test_a_finished_run_leaves_nothing_that_a_killed_one_had_half_written(manife
 
 def test_there_is_nothing_to_resume_at_first(tmp_path: Path) -> None:
     recipe = tiny_recipe()
-    assert not Trainer(build_network(recipe), recipe.training).resume(tmp_path / "state.safetensors", {})
+    assert not Trainer(build_network(recipe), recipe).resume(tmp_path / "state.safetensors", {})

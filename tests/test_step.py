@@ -13,6 +13,7 @@ from trainings import NEVER, losses, run, same_bytes, sequences_of
 
 from madsep.checkpoint import build_network
 from madsep.errors import InputError
+from madsep.models import FAMILIES
 from madsep.stages.train import Options, train
 from madsep.stft import Stft
 from madsep.systems import Recipe, load_recipe
@@ -20,7 +21,7 @@ from madsep.training import loop
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 from madsep.training.step import GraphStep, Step, stepper
-from madsep.training.tally import LOSSES, Tally
+from madsep.training.tally import Tally
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
@@ -32,7 +33,7 @@ def step_of(recipe: Recipe, manifest: Path, dtype: torch.dtype = torch.float32) 
     network.initialise(torch.Generator().manual_seed(1))
     sequences = sequences_of(manifest, recipe)
     sequences.stft = Stft(recipe.front_end, dtype=dtype)
-    return Step(recipe, Trainer(network.to(dtype), recipe.training), sequences)
+    return Step(recipe, Trainer(network.to(dtype), recipe), sequences)
 
 
 def spans_of(sequences: Sequences, *numbers: int) -> Tensor:
@@ -56,18 +57,18 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 
 
 def test_a_tally_sums_losses_by_sequences() -> None:
-    tally = Tally(CPU)
+    tally = Tally(FAMILIES["mad"].losses, CPU)
     tally.add(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor(9.0), 4)
     tally.add(torch.tensor([5.0, 6.0, 7.0, 8.0]), torch.tensor(0.5), 1)
     found = tally.read()
     assert (found.ended, found.n_steps, found.loss, found.norm) == (False, 2, 5.0, 0.5)
-    assert found.sums == dict(zip(LOSSES, [9.0, 14.0, 19.0, 24.0], strict=True))
+    assert found.sums == dict(zip(FAMILIES["mad"].losses, [9.0, 14.0, 19.0, 24.0], strict=True))
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("nan")), (1.0, float("inf"))])
 def test_a_tally_keeps_the_first_step_that_is_not_finite(loss: float, norm: float) -> None:
     """Steps after it, finite or not, count no more, until the tally is set anew."""
-    tally = Tally(CPU)
+    tally = Tally(FAMILIES["mad"].losses, CPU)
     good = torch.tensor([1.0, 2.0, 3.0, 4.0])
     tally.add(good, torch.tensor(1.0), 4)
     tally.add(torch.tensor([loss, 2.0, 3.0, 4.0]), torch.tensor(norm), 4)
@@ -75,7 +76,7 @@ def test_a_tally_keeps_the_first_step_that_is_not_finite(loss: float, norm: floa
         tally.add(later * good, torch.tensor(7.0), 4)
     found = tally.read()
     assert (found.ended, found.n_steps, str(found.loss), str(found.norm)) == (True, 1, str(loss), str(norm))
-    assert found.sums == dict(zip(LOSSES, [4.0, 8.0, 12.0, 16.0], strict=True))
+    assert found.sums == dict(zip(FAMILIES["mad"].losses, [4.0, 8.0, 12.0, 16.0], strict=True))
     tally.set(5, found.sums)
     tally.add(good, torch.tensor(1.0), 2)
     assert tally.read()[:2] == (False, 6) and tally.read().sums["loss"] == 6.0
@@ -151,7 +152,7 @@ def test_the_gate_is_the_whole_batchs(manifest: Path) -> None:
     step = step_of(tiny_recipe(loss={"gate": None}), manifest, torch.float64)
     spans = spans_of(step.sequences, 2, 10).double()
     with torch.no_grad():
-        one, other = (step._terms(*step.sequences.features(spans[i : i + 1], step.recipe.target)).kl_masked.item() for i in (0, 1))
+        one, other = (step._terms(*step.sequences.features(spans[i : i + 1])).kl_masked.item() for i in (0, 1))
     assert abs(one - other) > 1e-3
     mean, span = (one + other) / 2, abs(one - other) / 2
     gradients = []
@@ -291,7 +292,7 @@ def test_a_step_reads_nothing_from_the_device(manifest: Path, monkeypatch: pytes
     step = step_of(recipe, manifest)
     step.n_parts = n_parts
     step.trainer.network.to("meta")
-    step.trainer.tally = Tally(torch.device("meta"))
+    step.trainer.tally = Tally(FAMILIES["mad"].losses, torch.device("meta"))
     step.sequences.stft = Stft(recipe.front_end, "meta")
     losses = step._gradient(spans_of(sequences_of(manifest, recipe), 1, 2, 3).to("meta"))
     norm = torch.nn.utils.clip_grad_norm_(step.trainer.network.parameters(), 1.0)

@@ -16,7 +16,7 @@ TINY = tiny_recipe().front_end
 
 
 def front_end(window_length: int, fft_length: int, hop_length: int) -> FrontEnd:
-    return FrontEnd(sample_rate_hz=44100, window_length=window_length, fft_length=fft_length, hop_length=hop_length)
+    return PUBLISHED.model_copy(update={"window_length": window_length, "fft_length": fft_length, "hop_length": hop_length})
 
 
 FRONT_ENDS = {

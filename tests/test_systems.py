@@ -15,6 +15,7 @@ from madsep.errors import InputError
 from madsep.systems import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
+OTHERS = ["CHA", "GRA", "GRA2", "GRA3", "HEL1", "HEL1-base", "MIM-DWF", "MIM-DWF+", "MIM-HW"]
 NAMES_16K = ["GRU-NRI-mir1k", "GRU-RIS-l-mir1k", "GRU-RIS-s-mir1k", "MDL1-16k", "MDL1-16k-aug", "MDL1-mir1k", "MDLT-mir1k"]
 
 
@@ -35,7 +36,7 @@ def nested(path: str, value: object) -> dict[str, Any]:
 
 
 def test_the_recipes_that_ship_load() -> None:
-    assert recipe_names() == sorted([*NAMES, *NAMES_16K])
+    assert recipe_names() == sorted([*NAMES, *NAMES_16K, *OTHERS])
     recipes = [load_recipe(name, {}) for name in recipe_names()]
     assert [recipe.name for recipe in recipes] == recipe_names()
 
@@ -47,8 +48,17 @@ def test_each_recipe_has_a_short_name_of_its_own() -> None:
 
 
 PUBLISHED = {
-    "front_end": {"sample_rate_hz": 44100, "window_length": 2049, "fft_length": 4096, "hop_length": 384},
-    "segments": {"n_frames": 60, "n_context": 10},
+    "front_end": {
+        "sample_rate_hz": 44100,
+        "window": "hamming",
+        "periodic": False,
+        "scale": "sqrt_fft_length",
+        "gain": 1.0,
+        "window_length": 2049,
+        "fft_length": 4096,
+        "hop_length": 384,
+    },
+    "segments": {"n_frames": 60, "n_context": 10, "overlap": 0},
     "network.n_encoder_bins": 744,
     "network.n_denoiser_hidden": 1024,
     "network.encoder_residual": "output",
@@ -186,7 +196,7 @@ def test_mdlt_is_trained_as_mdl1_and_separates_otherwise() -> None:
 
 def test_the_training_half_leaves_out_what_needs_no_training() -> None:
     half = load_recipe("MDL1", {}).training_half()
-    assert set(half) == {"family", "front_end", "segments", "network", "target", "loss", "training"}
+    assert set(half) == {"family", "sources", "front_end", "segments", "network", "target", "loss", "training"}
     assert half["network"]["n_encoder_bins"] == 744 and half["loss"]["latent_l1"] == 2e-7  # of the family's own settings
     separation = {"MDL1": {"separation": {"griffin_lim_iterations": 5}, "description": {"title": "other"}, "short_name": "X"}}
     assert load_recipe("MDL1", separation).training_half() == half
@@ -235,7 +245,7 @@ def test_separation_of_mdlt_may_be_overridden() -> None:
     ("name", "overrides", "message"),
     [
         ("MDL2", {}, r"there is no recipe 'MDL2'; did you mean 'MDL"),
-        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: GRU-NRI, GRU-NRI-mir1k, GRU-RIS-l"),
+        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: CHA, GRA, .*GRU-RIS-l"),
         ("MDL1", {"MLD1": {}}, r"overrides: there is no recipe 'MLD1'; did you mean 'MDL1'"),
         ("MDL1", {"MDL1": {"trainign": {}}}, r"recipe MDL1: unknown key 'trainign'; did you mean 'training'"),
         ("MDL1", {"MDL1": {"training": {"epochs": 1}}}, r"unknown key 'training.epochs'; did you mean 'n_epochs'"),
@@ -250,7 +260,7 @@ def test_separation_of_mdlt_may_be_overridden() -> None:
         ("MDL1", {"MDL1": {"network": {"decoder_width": 3}}}, r"network: 'decoder_width' is 3: .*less than or equal to 2"),
         ("MDL1", {"MDL1": {"loss": {"latent_l1": -1}}}, r"loss: 'latent_l1' is -1: .*greater than or equal to 0"),
         ("MDL1", {"MDL1": {"short_name": "TOOLONG"}}, r"'short_name' is 'TOOLONG'"),
-        ("MDL1", {"MDL1": {"segments": {"n_context": 30}}}, r"n_frames is 60; expected more than 2 \* n_context = 60"),
+        ("MDL1", {"MDL1": {"segments": {"n_context": 30}}}, r"n_frames is 60; expected more than 2 \* n_context \+ overlap = 60"),
         ("MDL1", {"MDL1": {"training": {"selection": "best"}}}, r"'best', which needs training.validation: true"),
         ("GRU-NRI", {"GRU-NRI": {"training": {"validation": False}}}, r"'best', which needs training.validation: true"),
         ("MDL1", {"MDL1": {"front_end": {"fft_length": 2048}}}, r"expected hop_length <= window_length <= fft_length"),

@@ -87,13 +87,13 @@ def entries_of(manifest: Path) -> list[dict[str, Any]]:
 def sequences_of(manifest: Path, recipe: Recipe, *tracks: int) -> Sequences:
     """The sequences of some of a manifest's tracks, or of all."""
     entries = entries_of(manifest)
-    return Sequences([entries[track] for track in tracks] or entries, recipe.segments, 3, Stft(recipe.front_end))
+    return Sequences([entries[track] for track in tracks] or entries, recipe, Stft(recipe.front_end), augmented=False)
 
 
 def features_of(sequences: Sequences, numbers: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Mixture and target magnitudes of some sequences."""
     ((_, spans),) = sequences.stream([numbers])
-    return sequences.features(spans, recipe.target)
+    return sequences.features(spans)
 
 
 class Killed(Exception):

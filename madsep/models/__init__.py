@@ -3,47 +3,73 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from madsep.errors import InputError
-from madsep.models import mad
+from madsep.models import cha, dwf, gra, hel, highway, mad
+from madsep.models.sizes import Sizes
 from madsep.settings import Settings
+
+FOUR_STEMS = ("vocals", "drums", "bass", "other")
 
 
 @dataclass(frozen=True)
 class Family:
-    """What the rest of the package needs of a network: settings of network and loss, the network, its loss, its estimate.
+    """What the rest of the package needs of a network: settings of network and loss, the network, its loss, its estimates.
 
-    network(settings, n_bins, n_context) maps mixture magnitudes (B, T, N) to a named tuple; its `sequences_independent` says whether
-    each sequence's result depends on no other. terms(output, target) gives a named tuple of means over the sequences, and
-    objective(network, terms, settings) a named tuple of scalars that begins with `total`. estimate names the output field with the
-    voice's magnitude.
+    sources are those that a recipe may train with. network(settings, sizes) maps mixture magnitudes (B, T, N) to a named tuple; its
+    `sequences_independent` says whether each sequence's result depends on no other. terms(output, targets), for the sources' target
+    magnitudes (B, S, T - 2L, N), gives a named tuple of means over the sequences, the first of which validation looks at;
+    objective(network, terms, settings) gives `loss`, a named tuple of scalars that begins with `total`. estimate(network, mixture,
+    separation) gives the magnitudes (B, E, T - 2L, N) of the voice alone or of all sources.
     """
 
     network_settings: type[Settings]
     loss_settings: type[Settings]
+    sources: tuple[tuple[str, ...], ...]
     network: Callable[..., Any]
     terms: Callable[..., Any]
+    loss: type[Any]
     objective: Callable[..., Any]
-    estimate: str
+    estimate: Callable[..., Tensor]
     method: str  # what description.md says of the architecture
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names under which a history records the objective and its terms."""
+        return ("loss", *self.loss._fields[1:])
+
+
+def _family(module: ModuleType, name: str, *sources: tuple[str, ...]) -> Family:
+    """The family of a module whose parts are called after `name`: NameSettings, Name, name_terms and so on."""
+    lower = name.lower()
+    return Family(
+        network_settings=getattr(module, f"{name}Settings"),
+        loss_settings=getattr(module, f"{name}LossSettings"),
+        sources=sources,
+        network=getattr(module, name),
+        terms=getattr(module, f"{lower}_terms"),
+        loss=getattr(module, f"{name}Loss"),
+        objective=getattr(module, f"{lower}_objective"),
+        estimate=getattr(module, f"{lower}_estimate"),
+        method=module.METHOD,
+    )
+
+
+VOICE, VOICE_AND_BACKGROUND = ("vocals",), ("vocals", "background")
 
 FAMILIES = {
-    "mad": Family(
-        mad.MadSettings,
-        mad.MadLossSettings,
-        mad.Mad,
-        mad.mad_terms,
-        mad.mad_objective,
-        "denoised",
-        "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's "
-        "magnitude; a denoiser of two ReLU layers filters the result again.",
-    ),
+    "mad": _family(mad, "Mad", VOICE),
+    "dwf": _family(dwf, "Dwf", VOICE),
+    "highway": _family(highway, "Highway", VOICE),
+    "gra": _family(gra, "Gra", VOICE_AND_BACKGROUND),
+    "cha": _family(cha, "Cha", FOUR_STEMS),
+    "hel": _family(hel, "Hel", FOUR_STEMS),
 }
 
 
@@ -71,7 +97,7 @@ def load_reference(path: Path | str) -> nn.Module:
         decoder_width=2,
         recurrent_inference=None,
     )
-    network = mad.Mad(settings, sizes["N"], sizes["L"])
+    network = mad.Mad(settings, Sizes(sizes["N"], n_frames=0, n_context=sizes["L"], n_sources=1))
     renamed = {key.replace("/", ".") + ("_l0" if key.endswith(("ih", "hh")) else ""): value for key, value in weights.items()}
     network.load_state_dict(renamed, strict=True)
     return network.to(weights["mask/weight"].dtype).eval()

@@ -10,7 +10,13 @@ from torch.nn import functional
 from madsep.errors import InputError
 from madsep.losses import generalised_kl
 from madsep.models.gru import Gru
-from madsep.settings import Count, Settings, Weight
+from madsep.models.sizes import Sizes
+from madsep.settings import Count, Separation, Settings, Weight
+
+METHOD = (
+    "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's magnitude; "
+    "a denoiser of two ReLU layers filters the result again."
+)
 
 BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
 
@@ -99,11 +105,12 @@ def _check_sizes(settings: MadSettings, n_bins: int) -> None:
 class Mad(nn.Module):
     """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), both skip-filtering the mixture."""
 
-    def __init__(self, settings: MadSettings, n_bins: int, n_context: int) -> None:
+    def __init__(self, settings: MadSettings, sizes: Sizes) -> None:
         """Raise InputError where the sizes do not fit each other."""
         super().__init__()
+        n_bins = sizes.n_bins
         _check_sizes(settings, n_bins)
-        self.settings, self.n_bins, self.n_context = settings, n_bins, n_context
+        self.settings, self.n_context = settings, sizes.n_context
         n_low = settings.n_encoder_bins
         n_latent = settings.decoder_width * n_low
         self.enc_forward = Gru(n_low, n_low)
@@ -203,11 +210,18 @@ def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
-def mad_terms(output: MadOutput, target: Tensor) -> MadTerms:
-    """Return what the objective takes from a batch; `target` (B, T - 2L, N). Each term is a mean over the batch's sequences.
+def mad_estimate(network: Mad, mixture: Tensor, separation: Separation) -> Tensor:
+    """Return the voice's magnitudes (B, 1, T - 2L, N) of mixture magnitudes (B, T, N)."""
+    output: MadOutput = network(mixture, separation.latent_threshold)
+    return output.denoised.unsqueeze(1)
+
+
+def mad_terms(output: MadOutput, targets: Tensor) -> MadTerms:
+    """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N). Each term is a mean over the batch's sequences.
 
     The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
     """
+    target = targets.squeeze(1)
     latent = output.h_dec.abs().sum(dtype=target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
     return MadTerms(generalised_kl(target, output.denoised), generalised_kl(target, output.masked), latent)
 

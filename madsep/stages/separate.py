@@ -1,5 +1,7 @@
 """Separate prepared test tracks, or anyone's songs, with a checkpoint."""
 
+import contextlib
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from madsep.devices import Device, claim
 from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_error, write_json
 from madsep.logs import log
-from madsep.prepared import TARGETS, check_rate, read_prepared, signal
+from madsep.prepared import read_prepared, signal
 from madsep.progress import Progress
 from madsep.separator import Separator
 
@@ -29,30 +31,28 @@ class Job:
 
 
 def separate(checkpoint: Path, job: Job, device: Device, n_threads: int) -> None:
-    """Separate the job's tracks into <manifest's folder>/test/<true name>/{vocals,accompaniment}.wav, then write the manifest.
+    """Separate the job's tracks into <manifest's folder>/test/<true name>/<target>.wav, then write the manifest.
 
-    accompaniment = mixture - vocals in the time domain. The manifest names each file with its SHA-256 and the samples clipped.
-    Raises InputError for a training track, a track of another rate than the checkpoint's front end, a damaged checkpoint or a full disk.
+    Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled there
+    and back. The manifest names each file with its SHA-256 and the samples clipped.
+    Raises InputError for a training track, a damaged checkpoint or a full disk.
     """
     entries = read_prepared(job.prepared, "test", job.slugs)
     manifest = job.manifest
     tracks = []
     with claim(device, n_threads) as claimed, Progress(f"separating {manifest.stem}", len(entries)) as progress:
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
-        recipe = separator.checkpoint.recipe
-        check_rate(entries, recipe.front_end.sample_rate_hz, recipe.name)
         for entry in entries:
-            mixture = signal(entry, "mixture")
             folder = manifest.parent / "test" / entry["name"]
-            n_clipped = write_targets(mixture, separator.voice(mixture), folder, entry["sample_rate_hz"])
-            files = {target: _described(folder / f"{target}.wav", manifest.parent, n_clipped[target]) for target in TARGETS}
+            n_clipped = _separate_prepared(separator, entry, folder)
+            files = {target: _described(folder / f"{target}.wav", manifest.parent, count) for target, count in n_clipped.items()}
             tracks.append({"slug": entry["slug"], "name": entry["name"], "files": files})
             progress.advance(1, entry["name"])
     write_json(manifest, {"tracks": tracks})
 
 
 def separate_songs(checkpoint: Path, songs: Sequence[Path], folder: Path, device: Device, n_threads: int) -> None:
-    """Separate each song into <folder>/<its name without suffix>/{vocals,accompaniment}.wav.
+    """Separate each song into <folder>/<its name without suffix>/<target>.wav.
 
     Raises InputError when two songs would share a folder, or one cannot be read; songs before it are done.
     """
@@ -68,7 +68,7 @@ def separate_songs(checkpoint: Path, songs: Sequence[Path], folder: Path, device
 
 
 def separate_song(separator: Separator, song: Path, folder: Path) -> None:
-    """Separate one song of any rate, channel count and length into `folder`/{vocals,accompaniment}.wav at its own rate and length.
+    """Separate one song of any rate, channel count and length into `folder`/<target>.wav at its own rate and length.
 
     Raises InputError when the song cannot be read, or the folder cannot be written.
     """
@@ -80,28 +80,46 @@ def separate_song(separator: Separator, song: Path, folder: Path) -> None:
         raise (write_error(folder, error) or error) from None
     with decoded as scratch:
         loaded = load_song(song, scratch, rate_hz)
-        voice: Iterator[np.ndarray] = separator.voice(loaded.audio)
+        blocks = separator.estimates(loaded.audio)
         if loaded.sample_rate_hz != rate_hz:
-            voice = _resampled(voice, len(loaded.audio), (rate_hz, loaded.sample_rate_hz), loaded.original.shape[1], Path(scratch))
-        write_targets(loaded.original, voice, folder, loaded.sample_rate_hz)
+            blocks = _resampled(blocks, separator.targets, loaded.original.shape, (rate_hz, loaded.sample_rate_hz), Path(scratch))
+        write_targets(blocks, separator.targets, loaded.original, folder, loaded.sample_rate_hz)
 
 
-def write_targets(mixture: np.ndarray, voice: Iterator[np.ndarray], folder: Path, sample_rate_hz: int) -> dict[str, int]:
-    """Write vocals from the blocks of `voice` and accompaniment = mixture - vocals, as 16-bit wavs; return the clipped samples of each.
+def _separate_prepared(separator: Separator, entry: dict[str, Any], folder: Path) -> dict[str, int]:
+    """Separate one prepared track into `folder`; return the clipped samples of each target."""
+    mixture, rate_hz, front_end_hz = signal(entry, "mixture"), entry["sample_rate_hz"], separator.checkpoint.recipe.front_end.sample_rate_hz
+    if rate_hz == front_end_hz:
+        return write_targets(separator.estimates(mixture), separator.targets, mixture, folder, rate_hz)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".resampled-", dir=folder.parent) as scratch:
+        n_samples = math.ceil(mixture.shape[1] * front_end_hz / rate_hz)
+        there = resample_to_length(mixture, rate_hz, front_end_hz, n_samples, Path(scratch) / "mixture.f32")
+        blocks = _resampled(separator.estimates(there), separator.targets, mixture.shape, (front_end_hz, rate_hz), Path(scratch))
+        return write_targets(blocks, separator.targets, mixture, folder, rate_hz)
 
-    The difference is taken from the vocals as they are written, so that both files add up to a 16-bit mixture exactly.
+
+def write_targets(
+    blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, folder: Path, sample_rate_hz: int
+) -> dict[str, int]:
+    """Write `targets` from blocks (n_targets, n_channels, n) of them, and the accompaniment; return the clipped samples of each.
+
+    The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the vocals, in the time domain and from
+    the 16-bit samples that are written: so vocals and accompaniment add up to a 16-bit mixture exactly.
     """
-    n_channels = len(mixture)
-    with (
-        Pcm16Writer(folder / "vocals.wav", sample_rate_hz, n_channels) as vocals,
-        Pcm16Writer(folder / "accompaniment.wav", sample_rate_hz, n_channels) as accompaniment,
-    ):
+    with contextlib.ExitStack() as files:
+        names = (*targets, "accompaniment")
+        writers = {name: files.enter_context(Pcm16Writer(folder / f"{name}.wav", sample_rate_hz, len(mixture))) for name in names}
         position = 0
-        for block in voice:
-            vocals.write(block)
-            accompaniment.write(mixture[:, position : position + block.shape[1]] - quantise(block))
-            position += block.shape[1]
-    n_clipped = {"vocals": vocals.n_clipped, "accompaniment": accompaniment.n_clipped}
+        for block in blocks:
+            written = dict(zip(targets, quantise(block), strict=True))
+            for target, estimate in zip(targets, block, strict=True):
+                writers[target].write(estimate)
+            vocals, end = written.pop("vocals"), position + block.shape[2]
+            accompaniment = np.sum(list(written.values()), axis=0) if written else mixture[:, position:end] - vocals
+            writers["accompaniment"].write(accompaniment)
+            position = end
+    n_clipped = {name: writer.n_clipped for name, writer in writers.items()}
     for target, count in n_clipped.items():
         if count:
             log.warning("%s: %d of %d samples clipped", folder / f"{target}.wav", count, mixture.size)
@@ -109,17 +127,17 @@ def write_targets(mixture: np.ndarray, voice: Iterator[np.ndarray], folder: Path
 
 
 def _resampled(
-    voice: Iterator[np.ndarray], n_channels: int, rates_hz: tuple[int, int], n_samples: int, scratch: Path
+    blocks: Iterator[np.ndarray], targets: Sequence[str], shape: tuple[int, ...], rates_hz: tuple[int, int], scratch: Path
 ) -> Iterator[np.ndarray]:
-    """Blocks of `voice` at the song's own rate, by way of a file, so that memory stays bounded."""
-    path = scratch / "voice.f32"
+    """Blocks of estimates at the mixture's own rate and `shape` (n_channels, n_samples), by way of a file, so that memory stays bounded."""
+    path, (n_channels, n_samples) = scratch / "estimates.f32", shape
     with atomic(path) as temporary, temporary.open("wb") as stream:  # a memory map would end in SIGBUS on a full disk
-        for block in voice:
-            stream.write(np.ascontiguousarray(block.T).tobytes())
-    estimated = np.memmap(path, np.float32, "r").reshape(-1, n_channels).T
-    resampled = resample_to_length(estimated, *rates_hz, n_samples, scratch / "voice-resampled.f32")
+        for block in blocks:
+            stream.write(np.ascontiguousarray(block.reshape(-1, block.shape[2]).T).tobytes())
+    estimated = np.memmap(path, np.float32, "r").reshape(-1, len(targets) * n_channels).T
+    resampled = resample_to_length(estimated, *rates_hz, n_samples, scratch / "estimates-resampled.f32")
     for start in range(0, n_samples, BLOCK_SAMPLES):
-        yield np.ascontiguousarray(resampled[:, start : start + BLOCK_SAMPLES])
+        yield np.ascontiguousarray(resampled[:, start : start + BLOCK_SAMPLES]).reshape(len(targets), n_channels, -1)
 
 
 def _described(path: Path, root: Path, n_clipped: int) -> dict[str, Any]:

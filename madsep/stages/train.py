@@ -21,6 +21,7 @@ from madsep.training.loop import Loop
 from madsep.training.records import Records
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer, discard
+from madsep.training.statistics import bin_statistics
 from madsep.training.stop import Stop
 
 
@@ -46,12 +47,13 @@ def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Opti
         entries = read_prepared(manifests, "train")
         check_rate(entries, recipe.front_end.sample_rate_hz, recipe.name)
         training, validation = split(entries, recipe, options.validation_names)
-        stft, segments, dropped = Stft(recipe.front_end, device), recipe.segments, recipe.training.edge_frames_dropped
-        sequences = Sequences(training, segments, dropped, stft, recipe.training.augmentation)
-        held_out = Sequences(validation, segments, dropped, stft)
+        stft = Stft(recipe.front_end, device)
+        sequences, held_out = Sequences(training, recipe, stft, augmented=True), Sequences(validation, recipe, stft, augmented=False)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        trainer = Trainer(network.to(device), recipe.training)
+        if hasattr(network, "standardise"):
+            network.standardise(*bin_statistics(Sequences(training, recipe, stft, augmented=False)))
+        trainer = Trainer(network.to(device), recipe)
         data, held_out_names = digest([entry["sha256"] for entry in entries]), sorted(held_out.names)
         records = Records(folder, {"settings": recipe.training_half(), "data": data, "validation": held_out_names}, options.save_every_s)
         trainer.resume(records.state, records.identity)

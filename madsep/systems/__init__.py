@@ -10,16 +10,18 @@ from pydantic import Field
 
 from madsep.errors import InputError
 from madsep.models import FAMILIES, Family
+from madsep.models.sizes import Sizes
 from madsep.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
 
-TRAINED_BY = ("family", "front_end", "segments", "network", "target", "loss", "training")
+TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target", "loss", "training")
 
 
 class System(Settings):
     """Everything that decides a system's weights and estimates; a checkpoint holds it."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*\+?$")]
     family: str = Field(description="model family of the registry")
+    sources: tuple[str, ...] = Field(description="what the network is trained with; background: the mixture without the vocals")
     front_end: FrontEnd
     segments: Segments
     network: Settings
@@ -32,6 +34,16 @@ class System(Settings):
     def trained_family(self) -> Family:
         """The registry's entry for this system."""
         return FAMILIES[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        """The network's sizes beside its own settings."""
+        return Sizes(self.front_end.n_bins, self.segments.n_frames, self.segments.n_context, len(self.sources))
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """What the network estimates: the vocals, or all four stems. The accompaniment follows from these."""
+        return self.sources if self.sources[1:] and "background" not in self.sources else ("vocals",)
 
     def training_half(self) -> dict[str, Any]:
         """Plain values of all that decides the weights."""
@@ -103,20 +115,27 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
     recipe = kind.parse(values | parsed, where)
-    if recipe.segments.step < 1:
-        raise InputError(
-            f"{where}: segments.n_frames is {recipe.segments.n_frames}; expected more than 2 * n_context = {2 * recipe.segments.n_context}."
-        )
+    segments = recipe.segments
+    if segments.step < 1:
+        least = 2 * segments.n_context + segments.overlap
+        raise InputError(f"{where}: segments.n_frames is {segments.n_frames}; expected more than 2 * n_context + overlap = {least}.")
+    if recipe.sources not in family.sources:
+        allowed = " or ".join(f"[{', '.join(sources)}]" for sources in family.sources)
+        raise InputError(f"{where}: sources are [{', '.join(recipe.sources)}]; family {recipe.family} expects {allowed}.")
     sizes = {key: getattr(recipe.front_end, key) for key in ("hop_length", "window_length", "fft_length")}
     if list(sizes.values()) != sorted(sizes.values()):
         raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
+    if segments.overlap and recipe.separation.framing == "legacy":
+        raise InputError(f"{where}: separation.framing 'legacy' knows no segments.overlap; expected 'full', or overlap 0.")
+    if recipe.training.augmentation and set(recipe.sources) - {"vocals", "background"}:
+        raise InputError(f"{where}: training.augmentation mixes vocals and accompaniment; expected null, or sources [vocals].")
     if recipe.training.selection == "best" and not recipe.training.validation:
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
     if recipe.training.plateau and recipe.training.final_learning_rate:
         raise InputError(f"{where}: training has both a plateau and a final_learning_rate; expected null for one of them.")
     try:
         with torch.device("meta"):  # no memory, no time: only the sizes are checked
-            family.network(recipe.network, recipe.front_end.n_bins, recipe.segments.n_context)
+            family.network(recipe.network, recipe.sizes)
     except InputError as error:
         raise InputError(f"{where}: network: {error}") from None
     return recipe

@@ -12,9 +12,8 @@ from madsep.errors import DiskFull
 from madsep.files import write_error, write_text
 from madsep.logs import log
 from madsep.training.state import Trainer
-from madsep.training.tally import LOSSES
 
-HISTORY = ("epoch", "step", *LOSSES, "learning_rate", "validation_loss", "validation_sdr")
+FIRST, LAST = ("epoch", "step", "loss"), ("learning_rate", "validation_loss", "validation_sdr")  # columns; between them the loss's terms
 STATE = "state.safetensors"
 PARTIAL = "history.partial.csv"  # not history.csv: Snakemake would take that for a damaged output where both are killed
 
@@ -65,9 +64,10 @@ def _unless_full() -> Iterator[None]:
 
 
 def write_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write one row an epoch as CSV."""
+    """Write one row an epoch as CSV; there is at least one."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    columns = [*FIRST, *sorted(set(history[0]) - {*FIRST, *LAST}), *LAST]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_text(path, text.getvalue())

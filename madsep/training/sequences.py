@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from madsep.logs import log
 from madsep.segments import training_plan
-from madsep.settings import Augmentation, Segments, Target
 from madsep.stft import Stft
+from madsep.systems import System
 from madsep.targets import bounded, training_target
 from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
 
@@ -18,35 +19,36 @@ from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
 class Sequences:
     """All sequences of some tracks, numbered; their audio is held on the device where it fits and streamed from disk otherwise.
 
-    `names` and `signals` are of the tracks, the latter memory maps (2, 1, n_samples) of mixture and voice; `index` (n_sequences, 2) has
-    each sequence's track and first frame. `held` decides what the device's free memory decides where it is None.
+    `names` and `signals` are of the tracks, the latter memory maps (1 + S, 1, n_samples) of mixture and stems, those of `sources` but the
+    background; `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes mixtures anew where the recipe
+    says how. `held` decides what the device's free memory decides where it is None.
     """
 
     def __init__(
         self,
         entries: Sequence[dict[str, Any]],
-        segments: Segments,
-        edge_frames_dropped: int,
+        recipe: System,
         stft: Stft,
-        augmentation: Augmentation | None = None,
+        augmented: bool,
         held: bool | None = None,
     ) -> None:
-        self.segments, self.stft, self.augmentation = segments, stft, augmentation
+        self.recipe, self.stft = recipe, stft
+        self.segments, self.augmentation = recipe.segments, recipe.training.augmentation if augmented else None
         self.names = [entry["name"] for entry in entries]
-        self.signals = [np.load(entry["file"], mmap_mode="r") for entry in entries]
-        index = []
+        self.signals = [self._signals(entry) for entry in entries]
+        index = [np.empty((0, 2), np.int64)]
         for track, signal in enumerate(self.signals):
-            plan = training_plan(segments, stft.n_frames(signal.shape[-1]), edge_frames_dropped)
-            index += [(track, plan.first_read + number * plan.step) for number in range(plan.n_segments)]
-        self.index = np.array(index, dtype=np.int64).reshape(-1, 2)
-        first = np.array([stft.first_sample(frame) for _, frame in index], dtype=np.int64)
-        self.places = Places(self.index[:, 0], first)
+            plan = training_plan(self.segments, stft.n_frames(signal.shape[-1]), recipe.training.edge_frames_dropped)
+            frames = plan.first_read + plan.step * np.arange(plan.n_segments)
+            index.append(np.stack([np.full_like(frames, track), frames], axis=1))
+        self.index = np.concatenate(index)
+        self.places = Places(self.index[:, 0], self.index[:, 1] * stft.hop + stft.first_sample(0))
         self.mixtures: Mixtures | None = None
         self.store = self._store(held)
 
     def _store(self, held: bool | None) -> Held | Streamed:
         device = self.stft.window.device
-        n_bytes = sum(signal[:2].nbytes for signal in self.signals)
+        n_bytes = sum(signal.nbytes for signal in self.signals)
         hold = fits(n_bytes, device) if held is None else held
         kind = Held if hold and self.signals else Streamed
         if self.signals:
@@ -54,6 +56,14 @@ class Sequences:
             log.info("audio of %d tracks, %.2f GB: %s", len(self.signals), n_bytes / 1e9, where)
         fastest = 1 + self.augmentation.speed if self.augmentation else 1.0
         return kind(self.signals, self.places, self.stft.n_span(self.segments.n_frames), fastest, device)
+
+    def _signals(self, entry: dict[str, Any]) -> NDArray[np.float32]:
+        """Mixture and stems of a prepared track. Raises ValueError where it does not begin with them."""
+        wanted = ["mixture", *(source for source in self.recipe.sources if source != "background")]
+        if entry["signals"][: len(wanted)] != wanted:
+            raise ValueError(f"{entry['file']}: has the signals {entry['signals']}; expected {wanted} first")
+        array: NDArray[np.float32] = np.load(entry["file"], mmap_mode="r")
+        return array[: len(wanted)]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -88,7 +98,7 @@ class Sequences:
         self.mixtures = Mixtures(Places(track, first), gain.astype(np.float32), voice_speed, speed)
 
     def stream(self, batches: Iterable[Tensor]) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 2, n_span) of mixture and voice on the device.
+        """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 1 + S, n_span) of mixture and stems on the device.
 
         Without augmentation these are the track's samples, zeros outside it. With it the voice is, at its drawn speed, and the
         mixture is the voice plus the drawn gain times the drawn accompaniment (mixture minus voice of its track, read around the track's
@@ -98,16 +108,20 @@ class Sequences:
             raise ValueError("the epoch's augmentation has not been drawn")
         return self.store.stream(batches, self.mixtures)
 
-    def features(self, spans: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-        """Return clipped mixture magnitudes (B, T, N) and target magnitudes (B, T - 2L, N) of spans (B, 2, n_span).
+    def features(self, spans: Tensor) -> tuple[Tensor, Tensor]:
+        """Return clipped mixture magnitudes (B, T, N) and the sources' target magnitudes (B, S, T - 2L, N) of spans (B, 1 + S, n_span).
 
-        The background is mixture minus voice; magnitudes are taken of complex bins, so its transform is the bins' difference.
+        What a source leaves of the mixture is their difference; magnitudes are taken of complex bins, so its transform is the bins'
+        difference. The source `background` is what the voice leaves.
         """
-        n_context, step = self.segments.n_context, self.segments.step
+        n_context, n_estimated = self.segments.n_context, self.segments.n_estimated
         first = n_context * self.stft.hop
         mixture_bins = self.stft.analyse(spans[:, 0])
-        voice_bins = self.stft.analyse(spans[:, 1, first : first + self.stft.n_span(step)])
-        background_bins = mixture_bins[:, n_context : n_context + step] - voice_bins
-        mixture = mixture_bins.abs()
-        inner = mixture[:, n_context : n_context + step]
-        return bounded(mixture, target.input_clip), training_target(inner, voice_bins.abs(), background_bins.abs(), target)
+        source_bins = self.stft.analyse(spans[:, 1:, first : first + self.stft.n_span(n_estimated)])
+        inner_bins = mixture_bins[:, None, n_context : n_context + n_estimated]
+        rest_bins = inner_bins - source_bins
+        sources, rests = source_bins.abs(), rest_bins.abs()
+        if "background" in self.recipe.sources:
+            sources, rests = torch.cat([sources, rests], 1), torch.cat([rests, sources], 1)
+        target = self.recipe.target
+        return bounded(mixture_bins.abs(), target.input_clip), training_target(inner_bins.abs(), sources, rests, target)

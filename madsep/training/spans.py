@@ -89,7 +89,7 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 class Held:
     """All tracks on the device, one after the other with silence as long as a reading around each; batches are gathered there.
 
-    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples); `fastest` is the highest speed that they are played at.
+    `signals` are mixture and stems of each track, (1 + S, 1, n_samples); `fastest` is the highest speed that they are played at.
     """
 
     wait_s = 0.0  # gathering is the device's own work
@@ -98,10 +98,10 @@ class Held:
         self.n_span, self.n_read = n_span, n_read_for(n_span, fastest)
         lengths = np.array([signal.shape[-1] for signal in signals], dtype=np.int64)
         ends = np.cumsum(lengths + self.n_read)
-        self.audio = torch.zeros(2, int(ends[-1]) + self.n_read, device=device)
+        self.audio = torch.zeros(len(signals[0]), int(ends[-1]) + self.n_read, device=device)
         begins = ends - lengths
         for signal, begin, end in zip(signals, begins, ends, strict=True):
-            self.audio[:, begin:end] = torch.from_numpy(np.array(signal[:2, 0]))
+            self.audio[:, begin:end] = torch.from_numpy(np.array(signal[:, 0]))
         self.samples = torch.arange(n_span, device=device)
         self.reading = torch.arange(-1, self.n_read - 1, device=device)
         self.lengths, self.begins = self._on_device(lengths), self._on_device(begins)
@@ -112,7 +112,7 @@ class Held:
         return torch.from_numpy(values).to(self.audio.device)
 
     def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield each batch's numbers and its spans (B, 2, n_span) of mixture and voice; the host never waits for the device."""
+        """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems; the host never waits for the device."""
         numbers = list(batches)
         on_device = torch.cat([torch.empty(0, dtype=torch.int64), *numbers]).to(self.audio.device).split([len(batch) for batch in numbers])
         if mixtures is None:
@@ -134,7 +134,7 @@ class Held:
 class Streamed:
     """Tracks as memory maps; a thread assembles the next batches while the device computes.
 
-    `signals` are [mixture, voice] of each track, (at least 2, 1, n_samples); `fastest` is the highest speed that they are played at.
+    `signals` are mixture and stems of each track, (1 + S, 1, n_samples); `fastest` is the highest speed that they are played at.
     `wait_s` grows by the seconds waited for the thread.
     """
 
@@ -144,7 +144,7 @@ class Streamed:
         self.wait_s = 0.0
 
     def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield each batch's numbers and its spans (B, 2, n_span) of mixture and voice on the device.
+        """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems on the device.
 
         An exception in the thread is raised here. The thread ends with the iterator, also where that is closed before its end.
         """
@@ -172,17 +172,17 @@ class Streamed:
     def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Read:
         """Audio of the sequences `numbers` in the host's memory, pinned where the device is a GPU.
 
-        Spans (B, 2, n_span) of mixture and voice or, where mixtures are to be made, blocks (B, 2, n_read) of accompaniment and voice, with
-        their draws.
+        Spans (B, 1 + S, n_span) of mixture and stems or, where mixtures are to be made, blocks (B, 2, n_read) of accompaniment and voice,
+        with their draws.
         """
         if mixtures is None:
-            spans = self._empty(len(numbers), 2, self.n_span)
+            spans = self._empty(len(numbers), len(self.signals[0]), self.n_span)
             for span, number in zip(spans.numpy(), numbers.tolist(), strict=True):
-                span[:] = read_padded(self.signals[self.places.track[number]][:2, 0], int(self.places.first[number]), self.n_span)
+                span[:] = read_padded(self.signals[self.places.track[number]][:, 0], int(self.places.first[number]), self.n_span)
             return spans, None
         blocks, places = self._empty(len(numbers), 2, self.n_read), mixtures.accompaniment
         for block, number in zip(blocks.numpy(), numbers.tolist(), strict=True):
-            mixture, voice = read_circular(self.signals[places.track[number]][:2, 0], int(places.first[number]) - 1, self.n_read)
+            mixture, voice = read_circular(self.signals[places.track[number]][:, 0], int(places.first[number]) - 1, self.n_read)
             block[0] = mixture - voice
             block[1] = read_padded(self.signals[self.places.track[number]][1, 0], int(self.places.first[number]) - 1, self.n_read)
         draws = self._empty(len(numbers), 3, dtype=torch.float64)

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from madsep.checkpoint import read_tensors, write_tensors
 from madsep.errors import InputError
 from madsep.logs import log
-from madsep.settings import Training
+from madsep.systems import System
 from madsep.training.tally import Tally
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "adadelta": ("square_avg", "acc_delta")}
 
 
 @dataclass
@@ -37,16 +37,28 @@ class Position:
 class Trainer:
     """Network, optimiser and position, saved and restored together."""
 
-    def __init__(self, network: nn.Module, settings: Training) -> None:
-        self.network, self.settings = network, settings
+    def __init__(self, network: nn.Module, recipe: System) -> None:
+        self.network, self.settings = network, recipe.training
         self.device = next(network.parameters()).device
-        self.tally = Tally(self.device)
-        self.optimiser = Adam(network.parameters(), lr=settings.learning_rate, fused=True, capturable=self.device.type == "cuda")
-        self.optimiser.found_inf = self.tally.ended  # type: ignore[attr-defined]  # as torch.amp.GradScaler gives it to fused optimisers
-        plateau = settings.plateau
+        self.tally = Tally(recipe.trained_family.losses, self.device)
+        self.optimiser = self._optimiser()
+        plateau = self.settings.plateau
         self.schedule = ReduceLROnPlateau(self.optimiser, factor=plateau.factor, patience=plateau.patience) if plateau else None
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
+
+    def _optimiser(self) -> Optimizer:
+        parameters, rate = self.network.parameters(), self.settings.learning_rate
+        if self.settings.optimiser == "adadelta":
+            return Adadelta(parameters, lr=rate, rho=0.95, eps=1e-6)
+        optimiser = Adam(parameters, lr=rate, fused=True, capturable=self.device.type == "cuda")
+        optimiser.found_inf = self.tally.ended  # type: ignore[attr-defined]  # as torch.amp.GradScaler gives it to fused optimisers
+        return optimiser
+
+    def advance(self) -> None:
+        """Let the optimiser take a step, which changes nothing from the first on that was not finite; Adadelta has to ask the host."""
+        if self.settings.optimiser == "adam" or not self.tally.ended:
+            self.optimiser.step()
 
     def set_rate(self) -> None:
         """Set the coming epoch's learning rate, where it follows a cosine."""
@@ -72,7 +84,7 @@ class Trainer:
         tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
         n_steps = 0
         for name, parameter in self.network.named_parameters():
-            for moment in MOMENTS if parameter in self.optimiser.state else ():
+            for moment in MOMENTS[self.settings.optimiser] if parameter in self.optimiser.state else ():
                 tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
                 n_steps = int(self.optimiser.state[parameter]["step"])
         schedule = self.schedule.state_dict() if self.schedule else None
@@ -109,9 +121,10 @@ class Trainer:
 
         self.network.load_state_dict(part("network/"), strict=True)
         self.best_weights = {name: tensor.to(self.device) for name, tensor in part("best/").items()}
+        names = MOMENTS[self.settings.optimiser]
         for name, parameter in self.network.named_parameters():
-            if f"exp_avg/{name}" in tensors:
-                moments = {moment: tensors[f"{moment}/{name}"].to(self.device) for moment in MOMENTS}
+            if f"{names[0]}/{name}" in tensors:
+                moments = {moment: tensors[f"{moment}/{name}"].to(self.device) for moment in names}
                 n_steps = torch.tensor(float(metadata["n_steps"]), device=self.device)
                 self.optimiser.state[parameter] = {"step": n_steps, **moments}
         for group, rate in zip(self.optimiser.param_groups, metadata["rates"], strict=True):

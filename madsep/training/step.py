@@ -1,5 +1,6 @@
 """One step of the optimisation, computed on the device from spans of audio without any word to the host."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ class Step:
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
-        """Take one step on spans (B, 2, n_span) of mixture and voice; `trainer.tally` then knows its losses.
+        """Take one step on spans (B, 1 + S, n_span) of mixture and sources; `trainer.tally` then knows its losses.
 
         Raises InputError when a GPU's memory does not hold what the smallest possible part needs.
         """
@@ -62,22 +63,22 @@ class Step:
         )
 
     def _gradient(self, spans: Tensor) -> Tensor:
-        """Leave the objective's gradient in the parameters; return the batch's losses (4,)."""
+        """Leave the objective's gradient in the parameters; return the batch's losses."""
         self.trainer.optimiser.zero_grad(set_to_none=True)
-        mixture, target = self.sequences.features(spans, self.recipe.target)
+        mixture, targets = self.sequences.features(spans)
         if self.n_parts > 1:
-            return self._gradient_in_parts(mixture, target)
-        loss = self._objective(self._terms(mixture, target))
+            return self._gradient_in_parts(mixture, targets)
+        loss = self._objective(self._terms(mixture, targets))
         loss.total.backward()
         return torch.stack(tuple(loss)).detach()
 
-    def _gradient_in_parts(self, mixture: Tensor, target: Tensor) -> Tensor:
+    def _gradient_in_parts(self, mixture: Tensor, targets: Tensor) -> Tensor:
         """The same, holding only one part's intermediate results at a time.
 
         The terms of the whole batch, computed first, decide what the objective makes of each term; its derivatives by the terms are then
         the weights of the parts' terms, while the penalties on the network's weights give their gradient once.
         """
-        parts = list(zip(mixture.chunk(self.n_parts), target.chunk(self.n_parts), strict=True))
+        parts = list(zip(mixture.chunk(self.n_parts), targets.chunk(self.n_parts), strict=True))
         shares = [len(part) / len(mixture) for part, _ in parts]
         with torch.no_grad():
             found = [self._terms(*part) for part in parts]
@@ -90,18 +91,18 @@ class Step:
             (share * (batch.grad * torch.stack(tuple(self._terms(*part)))).sum()).backward()
         return torch.stack(tuple(loss)).detach()
 
-    def _terms(self, mixture: Tensor, target: Tensor) -> Any:
+    def _terms(self, mixture: Tensor, targets: Tensor) -> Any:
         with products(self.recipe.training.precision, mixture.device):
             output = self.trainer.network(mixture)
-        return self.recipe.trained_family.terms(output, target)
+        return self.recipe.trained_family.terms(output, targets)
 
     def _objective(self, terms: Any) -> Any:
         return self.recipe.trained_family.objective(self.trainer.network, terms, self.recipe.loss)
 
     def _update(self, losses: Tensor, n_sequences: int) -> None:
-        norm = nn.utils.clip_grad_norm_(self.trainer.network.parameters(), self.recipe.training.gradient_norm_clip)
+        norm = nn.utils.clip_grad_norm_(self.trainer.network.parameters(), self.recipe.training.gradient_norm_clip or math.inf)
         self.trainer.tally.add(losses, norm, n_sequences)
-        self.trainer.optimiser.step()
+        self.trainer.advance()
 
 
 class GraphStep:
@@ -115,7 +116,7 @@ class GraphStep:
         self.rate: float | None = None  # learning rate of the captured step
 
     def __call__(self, spans: Tensor) -> None:
-        """Take one step on spans (B, 2, n_span), as `Step` does."""
+        """Take one step on spans (B, 1 + S, n_span), as `Step` does."""
         if self.capturable and len(spans) == self.batch_size and self.rate != self._rate():
             self._capture(spans)
         if self.replay is None or len(spans) != self.batch_size:
@@ -155,8 +156,8 @@ def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
 
 
 def stepper(recipe: System, trainer: Trainer, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
-    """The way to take steps on a device: captured on a GPU, one by one elsewhere."""
+    """The way to take steps on a device: captured on a GPU, one by one elsewhere, and where the optimiser asks the host at each."""
     step = Step(recipe, trainer, sequences)
-    if device.type != "cuda":
+    if device.type != "cuda" or recipe.training.optimiser != "adam":
         return step
     return GraphStep(step, recipe.training.batch_size, lambda warm_up, captured: capture_cuda(device, warm_up, captured))

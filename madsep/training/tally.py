@@ -1,13 +1,11 @@
 """What steps leave on the device, so that no step waits for the host."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-LOSSES = ("loss", "kl_denoised", "kl_masked", "latent")  # the objective and its terms, as in the history
 
 
 class Found(NamedTuple):
@@ -27,15 +25,17 @@ class Tally:
     leaves weights and moments as they are, so that they remain those of the last good step until the host looks.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, losses: Sequence[str], device: torch.device) -> None:
+        """`losses` are the names of the objective and its terms, as in the history."""
+        self.losses = tuple(losses)
         self.ended = torch.zeros((), device=device)
         self.n_steps = torch.zeros((), dtype=torch.float64, device=device)
         self.last = torch.zeros(2, dtype=torch.float64, device=device)
-        self.sums = torch.zeros(len(LOSSES), dtype=torch.float64, device=device)
+        self.sums = torch.zeros(len(losses), dtype=torch.float64, device=device)
 
     @torch.no_grad()
     def add(self, losses: Tensor, norm: Tensor, n_sequences: int) -> None:
-        """Count a step with the batch's losses (4,), its gradient's norm (scalar) and its number of sequences."""
+        """Count a step with the batch's losses (n,), its gradient's norm (scalar) and its number of sequences."""
         ended_before = self.ended > 0
         last = torch.stack([losses[0], norm]).double()
         ended = ended_before | ~last.isfinite().all()
@@ -57,11 +57,11 @@ class Tally:
     def read(self) -> Found:
         """Wait for all steps and bring the tally to the host."""
         ended, n_steps, loss, norm, *sums = torch.cat([torch.stack([self.ended.double(), self.n_steps]), self.last, self.sums]).tolist()
-        return Found(bool(ended), int(n_steps), loss, norm, dict(zip(LOSSES, sums, strict=True)))
+        return Found(bool(ended), int(n_steps), loss, norm, dict(zip(self.losses, sums, strict=True)))
 
     def set(self, n_steps: int, sums: dict[str, float]) -> None:
         """Begin an epoch, or go on within one: `sums` are empty or those that `read` gave."""
-        values = [sums[name] for name in LOSSES] if sums else [0.0] * len(LOSSES)
+        values = [sums[name] for name in self.losses] if sums else [0.0] * len(self.losses)
         self.ended.zero_()
         self.n_steps.fill_(n_steps)
         self.sums.copy_(torch.tensor(values, dtype=torch.float64))

@@ -17,10 +17,10 @@ def validation_loss(recipe: System, network: nn.Module, held_out: Sequences) -> 
     total, batches = 0.0, torch.arange(len(held_out)).split(recipe.training.batch_size)
     with torch.no_grad():
         for numbers, spans in held_out.stream(batches):
-            mixture, target = held_out.features(spans, recipe.target)
+            mixture, targets = held_out.features(spans)
             with products(recipe.training.precision, spans.device):
                 output = network(mixture)
-            total += recipe.trained_family.terms(output, target).kl_denoised.item() * len(numbers)
+            total += recipe.trained_family.terms(output, targets)[0].item() * len(numbers)
     return total / len(held_out)
 
 
@@ -35,7 +35,7 @@ def validation_sdr(recipe: System, network: nn.Module, held_out: Sequences, devi
     rate_hz, medians = recipe.front_end.sample_rate_hz, []
     for signal in held_out.signals:
         mixture, voice = np.asarray(signal[0]), np.asarray(signal[1])
-        estimate = np.concatenate(list(separator.voice(mixture)), axis=1)
+        estimate = np.concatenate([block[0] for block in separator.estimates(mixture)], axis=1)
         sdr = frame_sdr([voice.T, (mixture - voice).T], [estimate.T, (mixture - estimate).T], rate_hz, rate_hz)[0]
         known = sdr[np.isfinite(sdr)]
         if known.size:

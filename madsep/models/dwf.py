@@ -1,0 +1,208 @@
+"""Two skip-filtering GRU encoder-decoders joined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017, and its published code."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from madsep.losses import generalised_kl
+from madsep.models.gru import Gru
+from madsep.models.highway import HighwayLayer
+from madsep.models.sizes import Sizes
+from madsep.settings import Separation, Settings, Weight
+
+METHOD = (
+    "Two networks of one kind, for the voice and for the accompaniment: in each, a bidirectional GRU encoder with residual connections and "
+    "a GRU decoder predict a mask, the decoder's absolute state, that filters the mixture's magnitude, and a highway layer refines the "
+    "result. The accompaniment's network is trained towards |X - V|, for the magnitudes X and V of mixture and voice. A generalised Wiener "
+    "filter of both networks' estimates gives the voice."
+)
+EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
+
+Gates = Literal["sigmoid", "hard_sigmoid"]
+
+
+class DwfSettings(Settings):
+    """Variants of the networks, and the filter that joins them."""
+
+    gates: Gates = Field(description="sigmoid; or hard_sigmoid, min(max(0.2 x + 0.5, 0), 1), slower: it runs step by step")
+    transform_bias: float = Field(description="initial bias of the highway layers' transform gates")
+    wiener_exponent: Annotated[float, Field(gt=0)] = Field(description="of both estimates in the Wiener filter (alpha)")
+
+
+class DwfLossSettings(Settings):
+    """Weights of the objective beside the four divergences, which have weight 1."""
+
+    voice_energy: Weight = Field(description="weight of the squared L2 norm of a sequence's estimate by the voice's network")
+
+
+class DwfEstimate(NamedTuple):
+    """What one of the two networks computes; B sequences, T - 2L frames, N bins."""
+
+    masked: Tensor  # (B, T - 2L, N), the mixture filtered by the mask
+    refined: Tensor  # (B, T - 2L, N), the highway layer's output: the estimated magnitude
+
+
+class DwfOutput(NamedTuple):
+    """What both networks compute, and the mixture without its context frames."""
+
+    mixture: Tensor  # (B, T - 2L, N)
+    voice: DwfEstimate
+    accompaniment: DwfEstimate
+
+
+class DwfTerms(NamedTuple):
+    """What the objective takes from a batch; scalars, each a mean over its sequences."""
+
+    kl: Tensor  # of both highway layers' outputs together
+    kl_voice: Tensor
+    kl_accompaniment: Tensor
+    kl_voice_masked: Tensor
+    kl_accompaniment_masked: Tensor
+    voice_energy: Tensor
+
+
+class DwfLoss(NamedTuple):
+    """The objective and the terms that a history records; scalars."""
+
+    total: Tensor
+    kl_voice: Tensor
+    kl_accompaniment: Tensor
+    kl_voice_masked: Tensor
+    kl_accompaniment_masked: Tensor
+    voice_energy: Tensor
+
+
+class SkipFilter(nn.Module):
+    """One source's network: BiGRU encoder with residuals, GRU decoder whose absolute state is the mask, highway layer."""
+
+    def __init__(self, settings: DwfSettings, sizes: Sizes) -> None:
+        super().__init__()
+        n_bins = sizes.n_bins
+        self.gates, self.n_context = settings.gates, sizes.n_context
+        self.enc_forward = Gru(n_bins, n_bins)
+        self.enc_backward = Gru(n_bins, n_bins)
+        self.dec = Gru(2 * n_bins, n_bins)
+        self.highway = HighwayLayer(n_bins, settings.transform_bias)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """As the Masker-and-Denoiser: recurrent matrices orthogonal (the gates' stack as one matrix), others Glorot normal, biases zero.
+
+        The highway layer's as `HighwayLayer.initialise` says.
+        """
+        for gru in (self.enc_forward, self.enc_backward, self.dec):
+            weight_ih, weight_hh, *biases = gru.parameters()
+            nn.init.xavier_normal_(weight_ih, generator=generator)
+            nn.init.orthogonal_(weight_hh, generator=generator)
+            for bias in biases:
+                nn.init.zeros_(bias)
+        self.highway.initialise(generator)
+
+    def forward(self, mixture: Tensor) -> DwfEstimate:
+        """Estimate the source's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
+
+        The encoder's backward half stays in reversed order: its step t has read frames T-1 ... T-1-t, of which the last is added to it.
+        """
+        flipped = mixture.flip(1)
+        encoded = torch.cat((mixture + self._states(self.enc_forward, mixture), flipped + self._states(self.enc_backward, flipped)), -1)
+        mask = self._states(self.dec, encoded).abs()
+        inner = slice(self.n_context, mixture.shape[1] - self.n_context)
+        masked = mask[:, inner] * mixture[:, inner]
+        return DwfEstimate(masked, self.highway(masked))
+
+    def _states(self, gru: Gru, inputs: Tensor) -> Tensor:
+        states: Tensor = gru(inputs) if self.gates == "sigmoid" else hard_sigmoid_states(gru, inputs)
+        return states
+
+
+class Dwf(nn.Module):
+    """The networks of voice and accompaniment, which share nothing but their input."""
+
+    def __init__(self, settings: DwfSettings, sizes: Sizes) -> None:
+        super().__init__()
+        self.settings, self.n_context = settings, sizes.n_context
+        self.voice = SkipFilter(settings, sizes)
+        self.accompaniment = SkipFilter(settings, sizes)
+
+    @property
+    def sequences_independent(self) -> bool:
+        """Whether no sequence's result depends on the others of its batch."""
+        return True
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Both networks as `SkipFilter.initialise` says, from different draws."""
+        self.voice.initialise(generator)
+        self.accompaniment.initialise(generator)
+
+    def forward(self, mixture: Tensor) -> DwfOutput:
+        """Estimate both magnitudes from the mixture's, (B, T, N) -> (B, T - 2L, N)."""
+        inner = mixture[:, self.n_context : mixture.shape[1] - self.n_context]
+        return DwfOutput(inner, self.voice(mixture), self.accompaniment(mixture))
+
+
+def hard_sigmoid_states(gru: nn.GRU, inputs: Tensor) -> Tensor:
+    """Run a GRU whose gates are min(max(0.2 x + 0.5, 0), 1) instead of sigmoids: (B, T, F) -> (B, T, H).
+
+    The slope is that of Keras; all else, such as the reset gate after the recurrent product, is as in `torch.nn.GRU`.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
+    projected = functional.linear(inputs, weight_ih, bias_ih).to(inputs.dtype)
+    state = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
+    states = []
+    for frame in range(inputs.shape[1]):
+        recurrent = functional.linear(state, weight_hh, bias_hh)
+        reset_x, update_x, new_x = projected[:, frame].chunk(3, -1)
+        reset_h, update_h, new_h = recurrent.chunk(3, -1)
+        reset, update = _hard_sigmoid(reset_x + reset_h), _hard_sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + reset * new_h)
+        state = new + update * (state - new)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def _hard_sigmoid(inputs: Tensor) -> Tensor:
+    return (0.2 * inputs + 0.5).clamp(0, 1)
+
+
+def wiener_masks(voice: Tensor, accompaniment: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return the masks of voice and accompaniment from their magnitudes S and A, all of the same shape; the masks sum to 1.
+
+    (S^a + eps) / (S^a + A^a + eps) and A^a / (S^a + A^a + eps): generalised Wiener filtering (ICASSP 2018, Eq. 2).
+    """
+    of_voice, of_accompaniment = voice.pow(exponent) + EPSILON, accompaniment.pow(exponent)
+    both = of_voice + of_accompaniment
+    return of_voice / both, of_accompaniment / both
+
+
+def dwf_terms(output: DwfOutput, targets: Tensor) -> DwfTerms:
+    """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
+
+    The accompaniment's target is |X - V|, for the mixture's magnitude X. The energy is summed over a sequence's frames and bins.
+    """
+    voice = targets[:, 0]
+    accompaniment = (output.mixture - voice).abs()
+    kl_voice = generalised_kl(voice, output.voice.refined)
+    kl_accompaniment = generalised_kl(accompaniment, output.accompaniment.refined)
+    return DwfTerms(
+        kl_voice + kl_accompaniment,
+        kl_voice,
+        kl_accompaniment,
+        generalised_kl(voice, output.voice.masked),
+        generalised_kl(accompaniment, output.accompaniment.masked),
+        output.voice.refined.square().sum((1, 2)).mean(),
+    )
+
+
+def dwf_objective(network: Dwf, terms: DwfTerms, settings: DwfLossSettings) -> DwfLoss:
+    """Return the objective: both divergences of both networks, and the penalty on the voice's energy (MLSP 2017, published code)."""
+    total = terms.kl + terms.kl_voice_masked + terms.kl_accompaniment_masked + settings.voice_energy * terms.voice_energy
+    return DwfLoss(total, *terms[1:])
+
+
+def dwf_estimate(network: Dwf, mixture: Tensor, separation: Separation) -> Tensor:
+    """Return the voice's magnitude (B, 1, T - 2L, N) from the mixture's (B, T, N): the Wiener filter of both networks' estimates."""
+    output = network(mixture)
+    mask, _ = wiener_masks(output.voice.refined, output.accompaniment.refined, network.settings.wiener_exponent)
+    return (mask * output.mixture)[:, None]
