@@ -55,6 +55,15 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
             handler.close()
 
 
+def log_traceback(what: str) -> str | None:
+    """Write `what` and the traceback of the exception being handled into the job's own log alone; return its path, or None without one."""
+    for handler in log.handlers:
+        if isinstance(handler, _LogFile):
+            handler.handle(log.makeRecord(log.name, logging.DEBUG, "", 0, what, (), sys.exc_info()))
+            return handler.baseFilename
+    return None
+
+
 def _defect() -> logging.LogRecord:
     return log.makeRecord(log.name, logging.CRITICAL, "", 0, "unexpected failure", (), sys.exc_info())
 

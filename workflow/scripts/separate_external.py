@@ -1,0 +1,13 @@
+"""Adapter: estimates of the test tracks of one job by anyone's callable, of a folder, or by an oracle."""
+
+from pathlib import Path
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.separators import External
+    from madsep.stages.separate_external import separate_external
+
+    external = External(**snakemake.params.external)
+    prepared = list(map(Path, snakemake.input.prepared))
+    separate_external(external, snakemake.params.targets, prepared, snakemake.params.slugs, Path(snakemake.output.manifest))
