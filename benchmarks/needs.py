@@ -92,9 +92,10 @@ def stage_fast_score(root: Path) -> None:
 def score_with(engine: str, root: Path) -> None:
     from madsep.engines import Engine
     from madsep.estimates import Estimates
+    from madsep.prepared import TARGETS
     from madsep.stages.score import score
 
-    score(Estimates([root / "test.json"], ["test001"], root), root / engine / "scores.csv", Engine(engine))
+    score(Estimates([root / "test.json"], ["test001"], TARGETS, root), root / engine / "scores.csv", Engine(engine))
 
 
 def run(stage: str, root: Path) -> tuple[float, float]:

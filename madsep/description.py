@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from madsep.settings import Augmentation, Training
+from madsep.settings import Augmentation, FrontEnd, Segments, Training
 from madsep.systems import Recipe
 
+WINDOWS = {"hamming": "Hamming", "hann": "Hann", "bartlett": "Bartlett", "blackman_harris": "Blackman-Harris"}
 TARGETS = {
     "irm_background": "X V / (V + B), for the magnitudes X, V and B of mixture, voice and background (mixture minus voice)",
     "irm_mixture_x2": "2 X V / (V + X), for the magnitudes X and V of mixture and voice",
@@ -54,11 +55,22 @@ Contact: {authors["contact"] or "not given"} <!-- one corresponding mail address
 def _front_end(recipe: Recipe) -> str:
     front_end = recipe.front_end
     return (
-        f"Front end: magnitude of the short-time Fourier transform at {front_end.sample_rate_hz} Hz, symmetric Hamming window of "
-        f"{front_end.window_length} samples divided by sqrt({front_end.fft_length}), zero-padded to {front_end.fft_length}, hop "
-        f"{front_end.hop_length}; {front_end.n_bins} bins. Sequences of {recipe.segments.n_frames} frames, of which "
-        f"{recipe.segments.n_context} at either end are context."
+        f"Front end: magnitude of the short-time Fourier transform at {front_end.sample_rate_hz} Hz, {_window(front_end)}, zero-padded to "
+        f"{front_end.fft_length}, hop {front_end.hop_length}; {front_end.n_bins} bins. Sequences of {recipe.segments.n_frames} frames, of "
+        f"which {recipe.segments.n_context} at either end are context{_overlap(recipe.segments)}."
     )
+
+
+def _window(front_end: FrontEnd) -> str:
+    kind = "periodic" if front_end.periodic else "symmetric"
+    divisor = {"sqrt_fft_length": f" divided by sqrt({front_end.fft_length})", "window_sum": " divided by its sum", "one": ""}
+    gain = "" if front_end.gain == 1 else f" and multiplied with {front_end.gain}"
+    name = WINDOWS[front_end.window]
+    return f"{kind} {name} window of {front_end.window_length} samples{divisor[front_end.scale]}{gain}"
+
+
+def _overlap(segments: Segments) -> str:
+    return f"; neighbours share {segments.overlap} estimated frames, cross-faded" if segments.overlap else ""
 
 
 def _network(recipe: Recipe) -> str:
@@ -68,18 +80,20 @@ def _network(recipe: Recipe) -> str:
 
 def _training(recipe: Recipe) -> str:
     training, target = recipe.training, recipe.target
-    loss = "; ".join(f"{key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
+    loss = "".join(f"; {key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
+    family, extra = recipe.trained_family, " and further tracks" if training.extra_tracks else ""
+    normalisation = "inputs standardised in each bin" if hasattr(family.network, "standardise") else "no normalisation"
     tracks = (
-        "all training tracks, without selection"
+        f"all training tracks{extra}, without selection"
         if not training.validation
-        else f"the training tracks but those held out for validation; the {training.selection} epoch is kept"
+        else f"the training tracks{extra} but those held out for validation; the {training.selection} epoch is kept"
     )
     return (
-        f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Generalised "
-        f"Kullback-Leibler divergence with penalties: {loss}. Adam, learning rate {_rate(training)}; batches of {training.batch_size} "
+        f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Cost: {family.cost}"
+        f"{loss}. {training.optimiser.capitalize()}, learning rate {_rate(training)}; batches of {training.batch_size} "
         f"sequences, gradient norm {_bound(training.gradient_norm_clip)}, {training.n_epochs} epochs, seed {training.seed}; "
         f"products in {training.precision}; {tracks}. Mono mean of all channels; {training.edge_frames_dropped} frames at either end of a "
-        f"track left out; {_augmentation(training.augmentation)}; no normalisation or dropout."
+        f"track left out; {_augmentation(training.augmentation)}; {normalisation}, no dropout."
     )
 
 
@@ -117,7 +131,9 @@ def _separation(recipe: Recipe) -> str:
     )
     framing = "every frame is estimated" if separation.framing == "full" else "the last incomplete batch of sequences is left silent"
     products = f"Products in {separation.precision}."
-    return f"Separation: each channel alone, {phase}; {framing}.{latent} {products} Accompaniment: mixture minus vocals in the time domain."
+    channels = "each channel alone" if separation.channels == "each" else "masks of the channels' mean, applied to all"
+    rest = "mixture minus vocals" if recipe.estimated == ("vocals",) else "the sum of the other stems"
+    return f"Separation: {channels}, {phase}; {framing}.{latent} {products} Accompaniment: {rest} in the time domain."
 
 
 def _scoring(scoring: Mapping[str, Any]) -> str:

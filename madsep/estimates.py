@@ -10,18 +10,19 @@ import numpy as np
 from madsep.audio import read_wav
 from madsep.engines import Signals
 from madsep.errors import InputError
-from madsep.prepared import TARGETS, read_prepared, signal
+from madsep.prepared import read_prepared, signal
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Which prepared test tracks to score, and the folder that holds their estimates as test/<true name>/<target>.wav.
+    """Which prepared test tracks to score, on which targets, and the folder that holds their estimates as test/<true name>/<target>.wav.
 
     Without a folder, the unprocessed mixture is the estimate of every target.
     """
 
     prepared: Sequence[Path]
     slugs: Sequence[str]
+    targets: Sequence[str]
     folder: Path | None
 
     def tracks(self) -> Iterator[tuple[dict[str, Any], Signals, Signals]]:
@@ -30,7 +31,7 @@ class Estimates:
         Raises InputError when an estimate is missing or of another length, or a reference is silent throughout.
         """
         for entry in read_prepared(self.prepared, "test", self.slugs):
-            references = {target: signal(entry, target) for target in TARGETS}
+            references = {target: signal(entry, target) for target in self.targets}
             for target, reference in references.items():
                 if not reference.any():
                     raise InputError(f"{entry['name']}: the {target} reference is silent throughout; BSSEval is not defined for it.")
@@ -38,9 +39,9 @@ class Estimates:
 
     def _read(self, name: str, mixture: np.ndarray) -> Signals:
         if self.folder is None:
-            return dict.fromkeys(TARGETS, mixture)
+            return dict.fromkeys(self.targets, mixture)
         found = {}
-        for target in TARGETS:
+        for target in self.targets:
             path = self.folder / "test" / name / f"{target}.wav"
             if not path.is_file():
                 raise InputError(f"{path}: this estimate is missing; separate the track again (remove its manifest in {self.folder}).")

@@ -25,6 +25,13 @@ def scaled_window(front_end: FrontEnd) -> Tensor:
     return window / divisor * front_end.gain
 
 
+def covers_all(front_end: FrontEnd) -> bool:
+    """Whether every sample has weight in a frame's window, without which there is no inverse."""
+    energy = scaled_window(front_end).square()
+    padded = functional.pad(energy, (0, -len(energy) % front_end.hop_length))
+    return bool((padded.reshape(-1, front_end.hop_length).sum(0) > 0).all())
+
+
 class Stft:
     """STFT of a recipe's front end; frame m begins at sample m * hop - 3 * hop."""
 

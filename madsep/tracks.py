@@ -64,6 +64,25 @@ def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list
     ]
 
 
+def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) -> list[Track]:
+    """Return further training tracks, sorted by name: those in `root`/train, in the layout of the data set.
+
+    Raises InputError when there are none, one lacks a stem, or one is a test track of the data set or among the `known` tracks.
+    """
+    folder = Path(root).expanduser() / "train"
+    paths = sorted(_track_paths(folder, dataset), key=_name) if folder.is_dir() else []
+    if not paths:
+        raise InputError(f"extra_root: {folder} holds no tracks; expected folders with {', '.join(dataset.stems)} as .wav.")
+    twice = sorted({_name(path) for path in paths} & {*known, *dataset.test_names()})
+    if twice:
+        raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; take them away.")
+    _check_stems(paths, dataset)
+    return [
+        Track(f"extra{number:03d}", _name(path), "train", _layout(path), str(path), _duration_s(path), dataset.name)
+        for number, path in enumerate(paths, start=1)
+    ]
+
+
 def validation_names() -> list[str]:
     """Return the names of the 14 training tracks of MUSDB18 that musdb sets aside for validation, without importing musdb.
 

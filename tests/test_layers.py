@@ -12,7 +12,8 @@ LAYERS = (
     ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval", "datasets", "precision"),
     (
         *("tracks", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),
-        *("submission_check", "description", "medians", "stems", "engines", "estimates"),
+        *("submission_check", "description", "medians", "stems", "engines", "estimates", "oracles", "compare_figures", "separators"),
+        *("published", "runs", "comparison", "comparison_page"),
     ),
     ("stages", "doctor"),
     ("cli",),
@@ -21,8 +22,10 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 STEM_READERS = {"musdb", "museval", "stempeg"}
 MAY_READ_STEMS = {"stems.py", "engines.py", "tracks.py"}
 WITHOUT_TORCH = {
-    *("tracks.py", "doctor.py", "scores.py", "score_check.py", "submission_check.py"),
+    *("tracks.py", "doctor.py", "scores.py", "score_check.py", "submission_check.py", "oracles.py"),
     *("stages/aggregate.py", "stages/submission.py", "stages/report.py"),
+    *("compare_figures/boxplots.py", "compare_figures/pairwise.py", "published.py", "runs.py"),
+    *("comparison.py", "comparison_page.py", "stages/compare.py"),
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 250, 40, 6
 

@@ -40,7 +40,7 @@ def set_up(folder: Path, n_channels: int = 1) -> Estimates:
         for target, samples in {"vocals": estimate, "accompaniment": mixture - estimate}.items():
             sf.write(found / f"{target}.wav", samples.T, RATE_HZ, subtype="PCM_16")
     (folder / "test.json").write_text(json.dumps({"tracks": entries}))
-    return Estimates([folder / "test.json"], list(NAMES), folder / "estimates")
+    return Estimates([folder / "test.json"], list(NAMES), ("vocals", "accompaniment"), folder / "estimates")
 
 
 def table(**clips: tuple[int, float]) -> pd.DataFrame:
@@ -68,7 +68,7 @@ def test_scores_of_clips_are_those_of_the_voice(tmp_path: Path) -> None:
 
 def test_the_mixture_gains_nothing(tmp_path: Path) -> None:
     estimates = set_up(tmp_path)
-    score_nsdr(Estimates(estimates.prepared, estimates.slugs, None), tmp_path / "mixture.csv")
+    score_nsdr(Estimates(estimates.prepared, estimates.slugs, estimates.targets, None), tmp_path / "mixture.csv")
     values = pd.read_csv(tmp_path / "mixture.csv").pivot(index="track", columns="metric", values="value")
     assert (values["NSDR"] == 0).all() and (values["SAR"] > 80).all()
     assert np.array_equal(values["SDR"], values["SDR_mixture"])

@@ -36,7 +36,7 @@ class Job:
     table: Path
 
     def run(self, engine: str = "museval") -> None:
-        score(Estimates(self.prepared, self.slugs, self.folder), self.table, Engine(engine))
+        score(Estimates(self.prepared, self.slugs, TARGETS, self.folder), self.table, Engine(engine))
 
 
 def set_up(tmp_path: Path, stems: dict[str, np.ndarray], estimates: dict[str, np.ndarray]) -> Job:
@@ -239,7 +239,7 @@ def fast_job(tmp_path: Path) -> tuple[Job, Estimates]:
     stems = noise_stems(3, 2.0)
     job = set_up(tmp_path, stems, imperfect(stems))
     job.run("fast")
-    return job, Estimates(job.prepared, job.slugs, job.folder)
+    return job, Estimates(job.prepared, job.slugs, TARGETS, job.folder)
 
 
 def test_audit_finds_the_fast_engine_right(tmp_path: Path) -> None:

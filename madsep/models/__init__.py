@@ -38,6 +38,7 @@ class Family:
     objective: Callable[..., Any]
     estimate: Callable[..., Tensor]
     method: str  # what description.md says of the architecture
+    cost: str  # and of the objective
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -58,6 +59,7 @@ def _family(module: ModuleType, name: str, *sources: tuple[str, ...]) -> Family:
         objective=getattr(module, f"{lower}_objective"),
         estimate=getattr(module, f"{lower}_estimate"),
         method=module.METHOD,
+        cost=module.COST,
     )
 
 

@@ -17,6 +17,7 @@ METHOD = (
     "DeepConvSep: a convolution over all bins of a frame, a convolution over time and a layer of few units encode a sequence; one layer "
     "per source and the transposed convolutions, with the same weights, decode it. Ratio masks of the decoded sources filter the mixture."
 )
+COST = "squared error of the sources with terms that push them apart"
 
 
 class ChaSettings(Settings):

@@ -19,6 +19,7 @@ METHOD = (
     "result. The accompaniment's network is trained towards |X - V|, for the magnitudes X and V of mixture and voice. A generalised Wiener "
     "filter of both networks' estimates gives the voice."
 )
+COST = "generalised Kullback-Leibler divergence of each network before and after its highway layer, with a penalty on the voice's energy"
 EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
 
 Gates = Literal["sigmoid", "hard_sigmoid"]

@@ -21,6 +21,7 @@ METHOD = (
     "of their own: a binary mask, a soft mask, the sources, and the sources with a discriminative term. Their masks are averaged, the "
     "binary one thresholded at 0.5."
 )
+COST = "the sum of the members' squared errors, each by its own definition"
 
 
 class GraSettings(Settings):

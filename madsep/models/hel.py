@@ -20,6 +20,7 @@ METHOD = (
     "Stacked unidirectional recurrent layers (GRU) over short sequences of the mixture's magnitude; a dense layer (ReLU) for each source, "
     "whose ratios are soft masks, applied to the mixture within the network, so that the sources' magnitudes add up to the mixture's."
 )
+COST = "squared error summed over the sources"
 
 EPSILON = torch.finfo(torch.float64).eps  # of the base code, in the masks' denominator
 

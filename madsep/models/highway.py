@@ -15,6 +15,7 @@ METHOD = (
     "Highway network: layers as wide as the spectrum, each of which mixes a ReLU transform of a single frame with the frame itself by a "
     "learned gate; the first layer carries the mixture's magnitude, so that the carried part is a filter of it."
 )
+COST = "generalised Kullback-Leibler divergence"
 
 
 class HighwaySettings(Settings):

@@ -17,6 +17,7 @@ METHOD = (
     "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's magnitude; "
     "a denoiser of two ReLU layers filters the result again."
 )
+COST = "generalised Kullback-Leibler divergence after the denoiser and after the masker, with penalties"
 
 BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
 

@@ -12,6 +12,7 @@ from madsep.errors import InputError
 from madsep.models import FAMILIES, Family
 from madsep.models.sizes import Sizes
 from madsep.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
+from madsep.stft import covers_all
 
 TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target", "loss", "training")
 
@@ -115,6 +116,11 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
     recipe = kind.parse(values | parsed, where)
+    if not covers_all(recipe.front_end):
+        raise InputError(
+            f"{where}: front_end: hops of {recipe.front_end.hop_length} leave samples to which the {recipe.front_end.window} window gives no "
+            "weight; expected a shorter hop_length."
+        )
     segments = recipe.segments
     if segments.step < 1:
         least = 2 * segments.n_context + segments.overlap

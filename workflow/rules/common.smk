@@ -9,18 +9,27 @@ from pathlib import Path
 from madsep.config import check_config, typed
 from madsep.datasets import DATASETS, MIR1K, MUSDB18
 from madsep.errors import InputError
+from madsep.prepared import TARGETS
 from madsep.provenance import list_gpus
+from madsep.separators import (
+    ALL_TARGETS,
+    external_names,
+    external_targets,
+    find_external,
+)
 from madsep.settings import nearest
-from madsep.systems import load_recipe
+from madsep.systems import load_recipe, recipe_names
 from madsep.tracks import (
     batch_name,
     batches,
     fetch_sample,
+    find_extra_tracks,
     find_tracks,
     validation_names,
 )
 
 BASELINE = "MIX"  # the unprocessed mixture, scored as every target
+FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
 
 
 def find_data():
@@ -40,6 +49,61 @@ def find_data():
     }
 
 
+def find_systems():
+    """The run's recipes, and its systems that are none: oracles, and separators and estimates made elsewhere; by name."""
+    recipes, others = {}, {}
+    for name in config["external"]:
+        if name in [*recipe_names(), BASELINE] or not re.fullmatch(r"[\w+-]+", name):
+            raise InputError(
+                f"external: {name} cannot be the name of a system here: a recipe's, or not only letters, digits, - and +."
+            )
+    for name in config["systems"]:
+        if name in recipe_names():
+            recipes[name] = load_recipe(name, config["overrides"])
+        elif (found := find_external(name, config["external"])) is not None:
+            others[name] = found
+        else:
+            known = [*recipe_names(), *external_names(config["external"])]
+            raise InputError(
+                f"systems: there is no system '{name}'{nearest(name, known)} (known: {', '.join(known)})"
+            )
+    return recipes, others
+
+
+def find_extra():
+    """The tracks under extra_root, by slug, where a recipe asks for them."""
+    asking = [name for name in RECIPES if recipe_of(name).training.extra_tracks]
+    if not asking:
+        return {}
+    if config["extra_root"] is None:
+        raise InputError(
+            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav."
+        )
+    known = [track.name for track in TRACKS.values()]
+    extra = find_extra_tracks(config["extra_root"], DATASET, known)
+    return {track.slug: track for track in extra}
+
+
+def targets_of(name):
+    """What a system estimates: vocals and accompaniment, or all stems and accompaniment; of the mixture, all that any system does."""
+    if name == BASELINE:
+        return max((targets_of(system) for system in SYSTEMS), key=len)
+    if name in EXTERNAL:
+        targets = external_targets(EXTERNAL[name])
+        return targets if set(targets) <= {*DATASET.stems, *TARGETS} else TARGETS
+    return (*RECIPES[name].estimated, "accompaniment")
+
+
+def check_targets():
+    """Refuse systems that need stems which the data do not have."""
+    for name, recipe in RECIPES.items():
+        missing = {*recipe.sources} - {*DATASET.stems, "background"}
+        if missing:
+            raise InputError(
+                f"systems: {name} needs the stems {', '.join(recipe.sources)}; {DATASET.title} has no {', '.join(sorted(missing))}."
+            )
+
+
 def validation():
     """Names of the validation tracks: those of the config, all of which must be there, or musdb's for MUSDB18."""
     known = [track.name for track in TRACKS.values() if track.subset == "train"]
@@ -54,71 +118,47 @@ def validation():
 
 
 def check_rates():
-    """Refuse recipes whose front end works at another rate than the data have."""
+    """Refuse recipes whose front end works at a higher rate than the data have."""
     for name, recipe in RECIPES.items():
-        if recipe.front_end.sample_rate_hz != DATASET.sample_rate_hz:
+        if recipe.front_end.sample_rate_hz > DATASET.sample_rate_hz:
             raise InputError(
                 f"systems: {name} works at {recipe.front_end.sample_rate_hz} Hz, {DATASET.title} has {DATASET.sample_rate_hz} Hz; "
                 "choose a recipe made for it ('madsep systems' lists them), or override its front_end."
             )
 
 
-try:
-    config.update(typed(config))
-    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-    DATASET = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
-    RECIPES = {
-        name: load_recipe(name, config["overrides"]) for name in config["systems"]
-    }
-    SUBMISSIONS = {recipe.short_name: name for name, recipe in RECIPES.items()}
-    if len(SUBMISSIONS) < len(RECIPES):
-        raise InputError(
-            "systems: two of the recipes have the same short_name; each submission needs its own."
-        )
-    check_rates()
-    TRACKS = find_data()
-    VALIDATION = validation()
-except InputError as error:
-    sys.exit(
-        f"ERROR: {error}"
-    )  # a plain line; an exception would come with a trace of this file
-
-PROTOCOL = "mir1k" if DATASET is MIR1K else "sisec"
-SYSTEMS = list(RECIPES)
-TEST = [slug for slug, track in TRACKS.items() if track.subset == "test"]
-SCORING = config["scoring"]
-AUDITED = sorted(
-    random.Random(SCORING["audit_seed"]).sample(
-        TEST, min(SCORING["audit_tracks"], len(TEST))
-    )
-)
-TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
-GPUS = len(list_gpus())
-GPU_JOB = (
-    0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
-)
-if GPUS and "gpu" not in workflow.global_resources:
-    workflow.register_resource(
-        "gpu", GPUS
-    )  # no more GPU jobs at once than there are GPUs
-
-
 def batch_names(stage, subset):
     """Names of the jobs of a stage: each one track, or several short ones that follow each other."""
-    members = [track for track in TRACKS.values() if track.subset == subset]
+    tracks = EXTRA if subset == "extra" else TRACKS
+    members = [track for slug, track in tracks.items() if slug.startswith(subset)]
     return [batch_name(batch) for batch in batches(members, config["job_s"][stage])]
 
 
 def tracks_of(batch):
     """Tracks of a job, from its name: `test003`, or `test001-test007`."""
-    slugs = list(TRACKS)
+    tracks = EXTRA if batch.startswith("extra") else TRACKS
+    slugs = list(tracks)
     first, last = batch.split("-")[0], batch.split("-")[-1]
-    return [TRACKS[slug] for slug in slugs[slugs.index(first) : slugs.index(last) + 1]]
+    return [tracks[slug] for slug in slugs[slugs.index(first) : slugs.index(last) + 1]]
 
 
-def prepared(subset):
-    """Manifests of all prepared tracks of a subset."""
-    return expand("results/prepared/{batch}.json", batch=batch_names("prepare", subset))
+def kind_of_training(system):
+    """Which prepared data a recipe trains on: with all stems or not, and at which rate where that is not the data set's."""
+    recipe = recipe_of(system)
+    rate_hz = recipe.front_end.sample_rate_hz
+    stems = FOUR if set(recipe.sources) - {"vocals", "background"} else ""
+    return stems + (f"-{rate_hz}" if rate_hz != DATASET.sample_rate_hz else "")
+
+
+def prepared_training(system):
+    """Manifests of the tracks that a recipe trains on."""
+    subsets = (
+        ["train", "extra"] if recipe_of(system).training.extra_tracks else ["train"]
+    )
+    names = [name for subset in subsets for name in batch_names("prepare", subset)]
+    return expand(
+        f"results/prepared{kind_of_training(system)}/{{batch}}.json", batch=names
+    )
 
 
 def slugs_of(batch):
@@ -132,9 +172,12 @@ def jobs_with(stage, slugs):
     return [name for name in names if set(slugs) & set(slugs_of(name))]
 
 
-def prepared_for(slugs):
-    """Manifests of the prepare jobs that some tracks come from."""
-    return expand("results/prepared/{batch}.json", batch=jobs_with("prepare", slugs))
+def prepared_for(system, slugs):
+    """Manifests of the prepare jobs that some test tracks come from, with the stems that a system's targets need."""
+    stems = FOUR if "drums" in SYSTEM_TARGETS[system] else ""
+    return expand(
+        f"results/prepared{stems}/{{batch}}.json", batch=jobs_with("prepare", slugs)
+    )
 
 
 def estimates_for(system, slugs):
@@ -146,10 +189,11 @@ def estimates_for(system, slugs):
     )
 
 
-def scoring_mb(slugs, engine):
-    """Memory in MB to score the longest of some tracks; museval takes about 18 MB for each second of two stereo targets."""
+def scoring_mb(system, slugs, engine):
+    """Memory in MB to score the longest of some tracks; museval takes about 18 MB for each second of two stereo targets, 30 of five."""
     longest_s = max(TRACKS[slug].duration_s for slug in slugs)
-    return 600 + int((18 if engine == "museval" else 4) * longest_s)
+    museval_mb = 18 if len(SYSTEM_TARGETS[system]) == 2 else 30
+    return 600 + int((museval_mb if engine == "museval" else 4) * longest_s)
 
 
 def sources(wildcards):
@@ -170,6 +214,11 @@ def recipe_of(system):
 def trained_by(system):
     """The system whose training gives the weights of `system`."""
     return RECIPES[system].weights_from or system
+
+
+def any_of(names):
+    """A pattern that exactly these names fit, which may be none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def print_result():
@@ -199,7 +248,49 @@ def print_faults(master_logs):
             print(faults[0].rstrip(), file=sys.stderr)
 
 
+try:
+    config.update(typed(config))
+    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    DATASET = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
+    RECIPES, EXTERNAL = find_systems()
+    SUBMISSIONS = {recipe.short_name: name for name, recipe in RECIPES.items()}
+    if len(SUBMISSIONS) < len(RECIPES):
+        raise InputError(
+            "systems: two of the recipes have the same short_name; each submission needs its own."
+        )
+    check_rates()
+    check_targets()
+    SYSTEMS = list(config["systems"])
+    SYSTEM_TARGETS = {name: targets_of(name) for name in [*SYSTEMS, BASELINE]}
+    TRACKS = find_data()
+    EXTRA = find_extra()
+    VALIDATION = validation()
+except InputError as error:
+    sys.exit(
+        f"ERROR: {error}"
+    )  # a plain line; an exception would come with a trace of this file
+
+PROTOCOL = "mir1k" if DATASET is MIR1K else "sisec"
+TEST = [slug for slug, track in TRACKS.items() if track.subset == "test"]
+SCORING = config["scoring"]
+AUDITED = sorted(
+    random.Random(SCORING["audit_seed"]).sample(
+        TEST, min(SCORING["audit_tracks"], len(TEST))
+    )
+)
+TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
+GPUS = len(list_gpus())
+GPU_JOB = (
+    0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
+)
+if GPUS and "gpu" not in workflow.global_resources:
+    workflow.register_resource(
+        "gpu", GPUS
+    )  # no more GPU jobs at once than there are GPUs
+
+
 wildcard_constraints:
-    batch=r"(train|test)\d{3}(-(train|test)\d{3})?",
-    system="|".join([*map(re.escape, {*RECIPES, *map(trained_by, RECIPES)}), BASELINE]),
+    batch=r"(train|test|extra)\d{3}(-(train|test|extra)\d{3})?",
+    kind=rf"({FOUR})?(-\d+)?",
+    system="|".join(map(re.escape, {*SYSTEMS, *map(trained_by, RECIPES), BASELINE})),
     name="|".join(SUBMISSIONS),

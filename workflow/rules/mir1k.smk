@@ -5,7 +5,9 @@ PROTOCOL_FILES = []  # nothing beside the table and the losses
 
 rule score:
     input:
-        prepared=lambda wildcards: prepared_for(slugs_of(wildcards.batch)),
+        prepared=lambda wildcards: prepared_for(
+            wildcards.system, slugs_of(wildcards.batch)
+        ),
         estimates=lambda wildcards: estimates_for(
             wildcards.system, slugs_of(wildcards.batch)
         ),
@@ -19,6 +21,7 @@ rule score:
         "../envs/madsep.yaml"
     params:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
+        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
     script:
         "../scripts/nsdr.py"
 

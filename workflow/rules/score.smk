@@ -1,6 +1,8 @@
 rule score:
     input:
-        prepared=lambda wildcards: prepared_for(slugs_of(wildcards.batch)),
+        prepared=lambda wildcards: prepared_for(
+            wildcards.system, slugs_of(wildcards.batch)
+        ),
         estimates=lambda wildcards: estimates_for(
             wildcards.system, slugs_of(wildcards.batch)
         ),
@@ -15,9 +17,10 @@ rule score:
     threads: config["threads"]["score"]
     resources:
         mem_mb=lambda wildcards, attempt: attempt
-        * scoring_mb(slugs_of(wildcards.batch), SCORING["engine"]),
+        * scoring_mb(wildcards.system, slugs_of(wildcards.batch), SCORING["engine"]),
     params:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
+        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
         engine=SCORING["engine"],
     script:
         "../scripts/score.py"
@@ -26,7 +29,7 @@ rule score:
 # where the fast engine scores, museval scores a few tracks again
 rule audit:
     input:
-        prepared=prepared_for(AUDITED) if AUDITED else [],
+        prepared=lambda wildcards: prepared_for(wildcards.system, AUDITED),
         estimates=lambda wildcards: estimates_for(wildcards.system, AUDITED),
         scores=lambda wildcards: expand(
             "results/{{system}}/scores/{batch}.csv", batch=jobs_with("score", AUDITED)
@@ -38,9 +41,11 @@ rule audit:
     conda:
         "../envs/madsep.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * scoring_mb(AUDITED, "museval"),
+        mem_mb=lambda wildcards, attempt: attempt
+        * scoring_mb(wildcards.system, AUDITED, "museval"),
     params:
         slugs=AUDITED,
+        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
     script:
         "../scripts/audit.py"
 
@@ -48,7 +53,7 @@ rule audit:
 # where museval scores, the fast engine shows the medians first
 rule preview:
     input:
-        prepared=prepared("test"),
+        prepared=lambda wildcards: prepared_for(wildcards.system, TEST),
         estimates=lambda wildcards: estimates_for(wildcards.system, TEST),
     output:
         table="results/{system}/preview.txt",
@@ -59,9 +64,10 @@ rule preview:
         "../envs/madsep.yaml"
     threads: config["threads"]["separate"]
     resources:
-        mem_mb=scoring_mb(TEST, "fast"),
+        mem_mb=lambda wildcards: scoring_mb(wildcards.system, TEST, "fast"),
     params:
         slugs=TEST,
+        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
     script:
         "../scripts/preview.py"
 

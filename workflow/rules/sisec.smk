@@ -4,9 +4,11 @@
 include: "score.smk"
 include: "submission.smk"
 include: "report.smk"
+include: "compare.smk"
 
 
 PROTOCOL_FILES = [
+    "results/compare/index.html",
     *expand("submission/{name}/provenance.yaml", name=SUBMISSIONS),
     *expand(
         "results/{system}/report/{figure}",

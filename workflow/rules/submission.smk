@@ -1,7 +1,10 @@
 rule submission:
     input:
         checkpoint=lambda wildcards: f"results/{SUBMISSIONS[wildcards.name]}/checkpoint.safetensors",
-        prepared=[*prepared("train"), *prepared("test")],
+        prepared=lambda wildcards: [
+            *prepared_training(trained_by(SUBMISSIONS[wildcards.name])),
+            *prepared_for(SUBMISSIONS[wildcards.name], TEST),
+        ],
         estimates=lambda wildcards: expand(
             "results/{system}/estimates/{batch}.json",
             system=SUBMISSIONS[wildcards.name],

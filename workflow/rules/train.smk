@@ -1,6 +1,6 @@
 rule train:
     input:
-        prepared=prepared("train"),
+        prepared=lambda wildcards: prepared_training(wildcards.system),
     output:
         weights="results/{system}/training/weights.safetensors",
         history="results/{system}/training/history.csv",

@@ -10,4 +10,4 @@ with job_log(snakemake.log[0]):
 
     table = Path(snakemake.output.table)
     folder = table.parent.parent / "estimates" if snakemake.input.estimates else None
-    score_nsdr(Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, folder), table)
+    score_nsdr(Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, folder), table)

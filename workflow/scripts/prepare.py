@@ -9,7 +9,5 @@ with job_log(snakemake.log[0]):
     from madsep.tracks import Track
 
     tracks = [Track(**values) for values in snakemake.params.tracks]
-    training = tracks[0].subset == "train"
-    signals = ["mixture", "vocals"] if training else ["mixture", "vocals", "accompaniment"]
-    manifest = Path(snakemake.output.manifest)
-    prepare(tracks, signals, training, manifest.parent, manifest)
+    manifest, params = Path(snakemake.output.manifest), snakemake.params
+    prepare(tracks, params.signals, params.mono, manifest.parent, manifest, params.sample_rate_hz)

@@ -11,5 +11,5 @@ with job_log(snakemake.log[0]):
 
     table = Path(snakemake.output.table)
     folder = table.parent.parent / "estimates" if snakemake.input.estimates else None
-    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, folder)
+    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, folder)
     score(estimates, table, Engine(snakemake.params.engine, snakemake.threads))

@@ -1,0 +1,296 @@
+"""A comparison from folders of scores to page, tables and figures."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from madsep import cli
+from madsep.comparison import Bootstrap, check_reproduction
+from madsep.comparison_page import headline
+from madsep.datasets import MUSDB18
+from madsep.errors import InputError
+from madsep.published import published_frames, published_track_medians
+from madsep.runs import Run, read_run, read_runs, split_runs
+from madsep.stages import compare as stage
+from madsep.stages.compare import compare
+
+BOOTSTRAP = Bootstrap(50, 0)
+ONE_MORE = ["Cristina Vane - So Easy", "Mu - Too Bright", "PR - Oh No", "Speak Softly - Broken Man"]
+
+
+def run_of(system: str, name: str, n_frames: dict[str, int] | None = None) -> Run:
+    """A run with the published vocals SDR and SIR of a system."""
+    tracks = published_track_medians()
+    tracks = tracks[(tracks["system"] == system) & (tracks["target"] == "vocals") & tracks["metric"].isin(["SDR", "SIR"])]
+    counts = tracks["track"].map(n_frames or published_frames())
+    return Run(name, tracks[["track", "target", "metric", "median"]].assign(n_frames=counts, nan_share=0.25))
+
+
+def small_run(name: str, scores: Sequence[float], n_frames: int = 4) -> Run:
+    rows = [(f"track {i}", "vocals", "SDR", score, n_frames, 0.0) for i, score in enumerate(scores)]
+    return Run(name, pd.DataFrame(rows, columns=["track", "target", "metric", "median", "n_frames", "nan_share"]))
+
+
+def write_scores(folder: Path, scores: dict[str, list[float]]) -> Path:
+    """Write museval JSONs, a frame for each score; all metrics are the same."""
+    folder.mkdir(parents=True)
+    for track, values in scores.items():
+        metrics = [dict.fromkeys(("SDR", "SIR", "ISR", "SAR"), value) for value in values]
+        frames = [{"time": float(i), "duration": 1.0, "metrics": found} for i, found in enumerate(metrics)]
+        (folder / f"{track}.json").write_text(json.dumps({"targets": [{"name": "vocals", "frames": frames}]}))
+    return folder
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Replaces the figures by small files; returns what was drawn."""
+    calls: list[tuple[str, Any]] = []
+
+    def write(stem: Path) -> list[Path]:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("pdf", "svg", "png")]
+        for path in paths:
+            path.write_bytes(b"figure")
+        return paths
+
+    def boxplots(tracks: pd.DataFrame, target: str, metric: str, stem: Path, order: Sequence[str]) -> list[Path]:
+        calls.append(("boxplots", (tracks, target, metric, list(order))))
+        return write(stem)
+
+    def pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str, stem: Path) -> list[Path]:
+        calls.append(("pairwise", (p_values, differences, title)))
+        return write(stem)
+
+    monkeypatch.setattr(stage, "draw_boxplots", boxplots)
+    monkeypatch.setattr(stage, "draw_pairwise", pairwise)
+    return calls
+
+
+class Page(HTMLParser):
+    """The rows of the page's tables, its text, and what it refers to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.text, self.references = "", []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.references += [(tag, value) for key, value in attrs if key in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip() + " " * bool(data.strip())
+
+
+def test_runs_are_named_after_their_folders(tmp_path: Path) -> None:
+    write_scores(tmp_path / "MINE/test", {"a": [1.0, 3.0, float("nan")]})
+    write_scores(tmp_path / "a=b", {"a": [2.0]})
+    runs = read_runs([str(tmp_path / "MINE"), f"other={tmp_path}/MINE/test", str(tmp_path / "a=b")])
+    assert [run.name for run in runs] == ["MINE", "other", "a=b"]
+    assert read_runs([str(tmp_path / "MINE/test")])[0].name == "MINE"
+    row = runs[0].medians.iloc[0]
+    assert (row["median"], row["n_frames"], row["nan_share"]) == (2, 3, pytest.approx(1 / 3)) and runs[0].n_frames() == {"a": 3}
+    with pytest.raises(InputError, match="MINE: several runs have this name"):
+        read_runs([str(tmp_path / "MINE"), str(tmp_path / "MINE/test")])
+
+
+def test_workflow_tables_and_provenance_are_read(tmp_path: Path) -> None:
+    small_run("A", [1.0, 2.0]).medians.to_csv(tmp_path / "track_medians.csv", index=False)
+    description = {"is_blind": False, "additional_training_data": True}
+    settings = {"name": "MIM-DWF+", "separation": {"framing": "legacy"}, "description": description}
+    (tmp_path / "provenance.yaml").write_text(yaml.safe_dump({"settings": settings, "data": {"layouts": ["wav"]}}))
+    run = read_run(tmp_path, "A")
+    assert run.about == "recipe MIM-DWF+; framing legacy; data read from wav" and run.kind == "run+extra"
+    pd.testing.assert_frame_equal(run.medians, small_run("A", [1.0, 2.0]).medians)
+    (tmp_path / "provenance.yaml").write_text("a: [")
+    with pytest.raises(InputError, match=r"provenance\.yaml: cannot be read as YAML"):
+        read_run(tmp_path, "A")
+    (tmp_path / "track_medians.csv").write_text("track,median\na,1\n")
+    with pytest.raises(InputError, match=r"track_medians\.csv: expected the columns"):
+        read_run(tmp_path, "A")
+
+
+def test_kinds_of_runs() -> None:
+    run = small_run("mine", [1.0])
+    assert run.kind == "run" and run.about == ""
+    assert {replace(run, name=name).kind for name in ("IRM1", "MWF", "MIX")} == {"run+oracle"}
+    assert replace(run, settings={"description": {"is_blind": True}}).kind == "run+blind"
+
+
+def test_only_the_50_test_tracks_stand_beside_the_campaign() -> None:
+    whole = run_of("MDL1", "whole")
+    partial = replace(whole, name="partial", medians=whole.medians[whole.medians["track"] != "PR - Oh No"])
+    excerpts = run_of("MDL1", "excerpts", dict.fromkeys(published_frames(), 7))
+    longer = run_of("MDL1", "longer", {track: n + 2 * (track == "PR - Oh No") for track, n in published_frames().items()})
+    synthetic, same, uneven = small_run("synthetic", [1.0]), small_run("same", [1.0], 5), small_run("uneven", [1.0], 6)
+    groups = split_runs([synthetic, partial, whole, excerpts, same, longer, uneven])
+    assert [[run.name for run in group.runs] for group in groups] == [
+        *(["whole"], ["synthetic", "same"], ["partial"], ["excerpts"], ["longer"], ["uneven"])
+    ]
+    assert [group.name for group in groups] == ["sisec18", *(f"other-{i}" for i in range(1, 6))]
+    reasons = [group.reason for group in groups]
+    assert reasons[0] == "" and "track 0 not among them; 50 of the 50 missing" in reasons[1]
+    assert "(1 of the 50 missing)" in reasons[2]
+    assert "the length of 50 is another (AM Contra - Heart Peripheral: 7 frames instead of 209)" in reasons[3]
+    assert "the length of 1 is another (PR - Oh No: 77 frames instead of 75)" in reasons[4]
+    assert groups[1].notes == ["same has one frame more than synthetic in 1 of 1 tracks: track 0."]
+
+
+def test_one_frame_more_or_less_is_tolerated_and_said() -> None:
+    counts = {track: n + (track in ONE_MORE) - (track == "Arise - Run Run Run") for track, n in published_frames().items()}
+    (group,) = split_runs([run_of("MDL1", "A", counts), run_of("MDL1", "B")])
+    assert group.is_sisec18 and group.notes == [
+        f"A has one frame more than the published files of MDL1 in 4 of 50 tracks: {', '.join(ONE_MORE)}.",
+        "A has one frame less than the published files of MDL1 in 1 of 50 tracks: Arise - Run Run Run.",
+    ]
+
+
+def test_a_mix_of_data_is_compared_in_two_parts(
+    tmp_path: Path, drawn: list[tuple[str, Any]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = published_track_medians()  # of five systems, which is quicker
+    few = few[few["system"].isin(["MDL1", "MDLT", "TAK2", "REP1", "IRM1"]) & few["metric"].isin(["SDR", "SIR"])]
+    monkeypatch.setattr(stage, "published_track_medians", lambda: few)
+    mine = replace(run_of("MDL1", "MDL1"), settings={"name": "MDL1", "separation": {"framing": "legacy"}}, layouts=["wav"])
+    with caplog.at_level(logging.INFO, logger="madsep"):
+        compare([mine, run_of("MDLT", "<b>A & B"), small_run("X", [1, 2, 3]), small_run("Y", [3, 3, 4])], tmp_path, BOOTSTRAP)
+    assert "MDL1 against the published MDL1: SDR reproduced" in caplog.messages
+    tables = {group: pd.read_csv(tmp_path / f"tables/{group}/medians.csv") for group in ("sisec18", "other-1")}
+    assert set(tables["other-1"]["system"]) == {"X", "Y"} and not {"X", "Y"} & set(tables["sisec18"]["system"])
+    medians = tables["sisec18"].set_index(["system", "target", "metric"])
+    assert medians.loc[("MDL1", "vocals", "SDR"), "median"] == pytest.approx(4.0223, abs=5e-5)
+    assert medians.loc[("MDL1 (run)", "vocals", "SDR"), "kind"] == "run"
+    assert medians.loc[("TAK2", "bass", "SDR"), "kind"] == "supervised+extra"
+    assert medians.loc[("MDL1 (run)", "vocals", "SDR"), "recipe"] == "SDR[v4; frames=median; tracks=median; n=50; nan=25.0%]"
+    pairs = pd.read_csv(tmp_path / "tables/sisec18/pairwise.csv").set_index(["target", "metric", "system", "other"])
+    assert pairs.loc[("vocals", "SDR", "MDL1", "MDLT"), "p_value"] == pytest.approx(0.9086, abs=1e-4)
+    assert pairs.loc[("vocals", "SDR", "MDL1 (run)", "MDL1"), "p_value"] == 1
+    check = pd.read_csv(tmp_path / "tables/sisec18/reproduction.csv")
+    assert list(check["run"]) == list(check["published"]) == ["MDL1", "MDL1"] and set(check["median_difference"]) == {0}
+    assert len(pd.read_csv(tmp_path / "tables/sisec18/reproduction_tracks.csv")) == 2 * 50
+    text = (tmp_path / "tables/sisec18/reproduction.txt").read_text()
+    assert text.startswith("MDL1 against the published MDL1: SDR reproduced\n") and "Framing of this run: legacy" in text
+
+    page = Page(tmp_path / "index.html")
+    assert "50 of the 50 missing" in page.text and "none differs" in page.text and "MUSDB18-HQ" in page.text
+    assert "have no part in SiSEC 2018's tables and figures" in page.text
+    rows = {row[0].strip(): row for row in page.rows}
+    assert rows["MDL1 (run)"][1:3] == [
+        "run ",
+        f"4.02 {medians.loc[('MDL1 (run)', 'vocals', 'SDR'), 'ci_low']:.2f} .. "
+        f"{medians.loc[('MDL1 (run)', 'vocals', 'SDR'), 'ci_high']:.2f} ",
+    ]
+    assert rows["MDL1 (run)"][-1].strip() == "v4; frames=median; tracks=median; n=50; nan=25.0%"
+    assert "<b>A & B" in rows and rows["TAK2"][1].strip() == "supervised, extra data"
+    assert all(tag == "a" or value.startswith("data:image/png;base64,") for tag, value in page.references)
+    links = [value for tag, value in page.references if tag == "a" and not value.startswith("https://")]
+    assert len(links) == 6 + 3 + 3 * len(drawn) and all((tmp_path / link).is_file() for link in links)
+    check_drawings(drawn)
+
+
+def check_drawings(drawn: list[tuple[str, Any]]) -> None:
+    """Every target and metric of either part is drawn, each part by itself."""
+    boxes = [what for kind, what in drawn if kind == "boxplots"]
+    assert [(target, metric) for _, target, metric, _ in boxes] == [
+        *((target, metric) for target in ("vocals", "accompaniment", "drums", "bass", "other") for metric in ("SDR", "SIR")),
+        ("vocals", "SDR"),
+    ]
+    order = ["IRM1", "TAK2", "MDL1", "MDL1 (run)", "<b>A & B", "MDLT", "REP1"]
+    assert boxes[0][3] == order and set(boxes[0][0]["kind"]) == {"run", "supervised", "supervised+extra", "blind", "oracle"}
+    matrices = [what for kind, what in drawn if kind == "pairwise"]
+    assert len(matrices) == len(boxes)
+    assert list(matrices[0][0].index) == order and matrices[0][1].loc["IRM1", "REP1"] > 0
+    assert list(matrices[-1][0].columns) == ["Y", "X"] and "3 tracks" in matrices[-1][2]
+
+
+def test_real_figures_of_two_runs(tmp_path: Path) -> None:
+    compare([small_run("IRM1", [5, 6, 7]), small_run("Y", [3, np.nan, 4])], tmp_path, BOOTSTRAP)
+    files = sorted(path.name for path in (tmp_path / "figures/other-1").iterdir())
+    assert files == [f"{name}_vocals_SDR.{suffix}" for name in ("boxplots", "pairwise") for suffix in ("pdf", "png", "svg")]
+    assert (tmp_path / "index.html").stat().st_size > 4 / 3 * sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
+    row = pd.read_csv(tmp_path / "tables/other-1/pairwise.csv").iloc[0]
+    assert (row["n_tracks"], row["median_difference"]) == (2, 2.5)
+    assert not (tmp_path / "tables/other-1/reproduction.csv").exists()
+    with pytest.raises(InputError, match="holds a comparison already"):
+        compare([small_run("Y", [3])], tmp_path, BOOTSTRAP)
+
+
+def test_one_run_alone_has_no_matrix(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
+    compare([small_run("X", [1, 2])], tmp_path, BOOTSTRAP)
+    assert [kind for kind, _ in drawn] == ["boxplots"] and (tmp_path / "index.html").is_file()
+
+
+def test_another_system_than_the_namesake_can_be_asked_for(
+    tmp_path: Path, drawn: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocals = published_track_medians()
+    vocals = vocals[(vocals["target"] == "vocals") & vocals["metric"].isin(["SDR", "SIR"])]
+    monkeypatch.setattr(stage, "published_track_medians", lambda: vocals)
+    compare([run_of("REP1", "MDL1")], tmp_path, BOOTSTRAP, "MDLT")
+    check = pd.read_csv(tmp_path / "tables/sisec18/reproduction.csv")
+    assert set(check["published"]) == {"MDLT"} and check["verdict"].iloc[0] == "not reproduced"
+    farthest = pd.read_csv(tmp_path / "tables/sisec18/reproduction_tracks.csv").iloc[0]
+    assert f"{farthest['difference_db']:+.2f} dB  {farthest['track']}" in (tmp_path / "tables/sisec18/reproduction.txt").read_text()
+    systems = pd.read_csv(tmp_path / "tables/sisec18/medians.csv")["system"]
+    assert systems.nunique() == 32
+
+
+@pytest.fixture
+def madsep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, list[str]]]:
+    def call(*arguments: object) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["madsep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err.splitlines()
+
+    return call
+
+
+def test_command(madsep: Callable, tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
+    a = write_scores(tmp_path / "A/test", {"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    b = write_scores(tmp_path / "b", {"x": [1.0, 2.0, 3.0], "y": [5.0, 5.0]})
+    status, printed, lines = madsep("compare", a, f"B={b}", "-o", tmp_path / "out", "--n-resamples", 10)
+    assert (status, printed) == (0, f"{tmp_path}/out/index.html\n")
+    assert lines[0].startswith("madsep: INFO: other-1: The tracks are not MUSDB18's test tracks (x, y not among them; 50 of the 50")
+    assert lines[1] == "madsep: INFO: other-1: B has one frame more than A in 1 of 2 tracks: x."
+    medians = pd.read_csv(tmp_path / "out/tables/other-1/medians.csv").set_index(["metric", "system"])["median"]
+    assert (medians["SDR", "A"], medians["SDR", "B"]) == (2.5, 3.5)
+    for arguments, message in (
+        ([a, "--reproduces", "MDL1"], "A: cannot be checked against MDL1. The tracks are not MUSDB18's test tracks"),
+        ([a, "--reproduces", "MDL2"], "MDL2: not a system of SiSEC 2018; did you mean 'MDLT'?"),
+        ([tmp_path / "gone"], f"{tmp_path}/gone: no such folder"),
+        ([f"C={tmp_path}/gone"], f"{tmp_path}/gone: no such folder"),
+    ):
+        status, printed, (line, *others) = madsep("compare", *arguments, "-o", tmp_path / "new")
+        assert (status, printed) == (1, "") and line.startswith(f"madsep: ERROR: {message}") and len(others) <= 1
+        assert not (tmp_path / "new").exists()
+
+
+def test_headline_names_what_departs_beside_sdr() -> None:
+    bootstrap, tracks = Bootstrap(10_000, 218), published_track_medians()
+    mdl1, mdlt = (tracks[tracks["system"] == system] for system in ("MDL1", "MDLT"))
+    assert headline(check_reproduction(mdl1, mdlt, ("MDL1", "MDLT"), bootstrap)) == (
+        "MDL1 against the published MDLT: SDR reproduced; not reproduced: vocals SIR, accompaniment SIR, accompaniment ISR; "
+        "undecided: vocals SAR"
+    )
+
+
+def test_published_names_are_musdbs() -> None:
+    assert sorted(published_frames()) == MUSDB18.test_names()

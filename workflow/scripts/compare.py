@@ -1,0 +1,15 @@
+"""Adapter: compare all systems of a run, with SiSEC 2018's where they are on its tracks."""
+
+from pathlib import Path
+
+from madsep.logs import job_log
+
+with job_log(snakemake.log[0]):
+    from madsep.comparison import Bootstrap
+    from madsep.runs import Run, read_track_medians
+    from madsep.stages.compare import compare
+
+    params = snakemake.params
+    tables = zip(params.systems, map(Path, snakemake.input))
+    runs = [Run(name, read_track_medians(path), params.recipes.get(name, {}), params.layouts) for name, path in tables]
+    compare(runs, Path(snakemake.output.page).parent, Bootstrap(**params.bootstrap))
