@@ -1,4 +1,4 @@
-"""Write the generated parts of README and docs/scoring.md: config keys, systems, what was measured, the demo's table and picture."""
+"""Write the generated parts of README and docs: config keys, systems, what was measured, the demo's table and picture."""
 
 import re
 from pathlib import Path
@@ -6,22 +6,75 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import soundfile as sf
+import torch
 from matplotlib.figure import Figure
 
 from madsep.config import describe_keys
-from madsep.systems import load_recipe, recipe_names
+from madsep.datasets import MIR1K
+from madsep.description import WINDOWS
+from madsep.settings import FrontEnd
+from madsep.systems import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md")
+PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md", DOCS / "systems.md")
 MEASURED = {"needs": "needs.md", "scoring": "scoring_table.md", "training": "training_table.md", "separation": "separation_table.md"}
 
 
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" if row else "|---" * len(head) + "|" for row in [head, [], *rows])
+
+
 def systems_table() -> str:
-    """Markdown table of all recipes."""
+    """Markdown table of all recipes: what each is, and the command that runs it."""
     recipes = [load_recipe(name, {}) for name in recipe_names()]
-    rows = [f"| {recipe.name} | {recipe.short_name} | {recipe.description.title} |" for recipe in recipes]
-    return "\n".join(["| recipe | submission | what it is |", "|---|---|---|", *rows])
+    rows = [[recipe.name, recipe.short_name, recipe.description.title, f"`{command(recipe)}`"] for recipe in recipes]
+    return table(["recipe", "submission", "what it is", "command"], rows)
+
+
+def sizes_table() -> str:
+    """Markdown table of all recipes: sources, front end, frames of a sequence, parameters, training."""
+    rows = []
+    for recipe in (load_recipe(name, {}) for name in recipe_names()):
+        segments = recipe.segments
+        frames = f"{segments.n_frames}, {segments.n_context}, {segments.overlap}"
+        rows.append([recipe.name, recipe.family, ", ".join(recipe.sources), front_end(recipe.front_end), frames, parameters(recipe)])
+        rows[-1].append(training(recipe))
+    return table(["recipe", "family", "trained with", "front end", "frames", "parameters", "training"], rows)
+
+
+def command(recipe: Recipe) -> str:
+    """The command that runs a recipe: on MIR-1K if it is made for 16 kHz and needs no stems that MIR-1K lacks, else on MUSDB18."""
+    systems = f'"systems=[{recipe.name}]"'
+    if recipe.front_end.sample_rate_hz == MIR1K.sample_rate_hz and {*recipe.sources} <= {*MIR1K.stems}:
+        files = "--configfile config.yaml workflow/configs/mir1k.yaml"
+        return f"snakemake --cores all {files} --config musdb_root=/data/mir1k-tree {systems}"
+    extra = " extra_root=/data/further-tracks" if recipe.training.extra_tracks else ""
+    return f"snakemake --cores all --config musdb_root=/data/musdb18{extra} {systems}"
+
+
+def front_end(settings: FrontEnd) -> str:
+    """Rate, window, its samples, the transform's length and the hop."""
+    lengths = f"{settings.window_length}, {settings.fft_length}, {settings.hop_length}"
+    return f"{settings.sample_rate_hz / 1000:g} kHz, {WINDOWS[settings.window]}, {lengths}"
+
+
+def parameters(recipe: Recipe) -> str:
+    """Number of a recipe's trained numbers, in millions."""
+    with torch.device("meta"):
+        network = recipe.trained_family.network(recipe.network, recipe.sizes)
+    return f"{sum(tensor.numel() for tensor in network.parameters()) / 1e6:.2f} M"
+
+
+def training(recipe: Recipe) -> str:
+    """Optimiser, learning rate, batch, epochs and validation of a recipe."""
+    if recipe.weights_from:
+        return f"none: the weights of {recipe.weights_from}"
+    settings = recipe.training
+    rate = f"{settings.learning_rate:g}" + (f" to {settings.final_learning_rate:g}" if settings.final_learning_rate else "")
+    kept = ", the best on the tracks held out" if settings.validation else ""
+    return f"{settings.optimiser.capitalize()} {rate}, batches of {settings.batch_size}, {settings.n_epochs} epochs{kept}"
 
 
 def parts() -> dict[str, str]:
@@ -30,6 +83,7 @@ def parts() -> dict[str, str]:
     return measured | {
         "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
         "systems": systems_table(),
+        "sizes": sizes_table(),
         "demo": "```\n" + (DOCS / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
 

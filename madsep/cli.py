@@ -74,11 +74,11 @@ def doctor(
 def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/{vocals,accompaniment}.wav.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
-    """Separate your own songs into vocals and accompaniment, at their own rate, channel count and length."""
+    """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
     from madsep.stages.separate import separate_songs
 
     separate_songs(checkpoint, songs, output, device, threads)
@@ -149,7 +149,7 @@ def systems() -> None:
 
     for name in recipe_names():
         recipe = load_recipe(name, {})
-        typer.echo(f"{name:<14} {recipe.short_name:<5} {recipe.description.title}")
+        typer.echo(f"{name:<16} {recipe.short_name:<5} {recipe.description.title}")
 
 
 def main() -> None:

@@ -318,3 +318,52 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     refuse([track], r"test001\.npy: the disk is full", tmp_path)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# --- another rate
+
+
+def write_tones(root: Path, slug: str) -> Track:
+    """One second: vocals of 440 Hz in the left channel and 1 kHz in the right one, other of 12 kHz, above what 16 kHz can hold."""
+    time_s = np.arange(RATE_HZ) / RATE_HZ
+
+    def tone(*frequencies_hz: float) -> np.ndarray:
+        return np.stack([np.rint(8000 * np.sin(2 * np.pi * frequency_hz * time_s)) for frequency_hz in frequencies_hz]).astype(np.int16)
+
+    sources = {"vocals": tone(440, 1000), "drums": tone(100, 100), "bass": tone(50, 70), "other": tone(12_000, 12_000)}
+    return write_track(root, {"mixture": sum(sources.values()), **sources}, slug=slug)
+
+
+def test_at_another_rate_tones_keep_their_frequency_and_their_phase(tmp_path: Path) -> None:
+    track = write_tones(tmp_path, "train001")
+    prepare([track], ["mixture", "vocals", "other"], False, tmp_path / "out", tmp_path / "manifest.json", sample_rate_hz=16_000)
+    (entry,) = json.loads((tmp_path / "manifest.json").read_text())["tracks"]
+    assert (entry["sample_rate_hz"], entry["n_samples"], entry["n_channels"]) == (16_000, 16_000, 2)
+    assert entry["sha256"] == hashlib.sha256((tmp_path / "out/train001.npy").read_bytes()).hexdigest()
+    array = np.load(tmp_path / "out/train001.npy")
+    assert array.dtype == np.float32 and array.shape == (3, 2, 16_000)
+    inner, time_s = slice(1000, -1000), np.arange(16_000) / 16_000
+    for channel, frequency_hz in enumerate((440, 1000)):
+        expected = 8000 / 32768 * np.sin(2 * np.pi * frequency_hz * time_s)
+        np.testing.assert_allclose(array[1, channel, inner], expected[inner], atol=1e-4)
+    assert np.abs(array[2, :, inner]).max() < 1e-3
+    low = 8000 / 32768 * (np.sin(2 * np.pi * 100 * time_s) + np.sin(2 * np.pi * 50 * time_s))
+    np.testing.assert_allclose((array[0, 0] - array[1, 0])[inner], low[inner], atol=2e-3)
+
+
+def test_mono_at_another_rate_is_the_mean(tmp_path: Path) -> None:
+    track = write_tones(tmp_path, "train001")
+    for folder, mono in (("mono", True), ("stereo", False)):
+        prepare([track], ["mixture", "vocals"], mono, tmp_path / folder, tmp_path / f"{folder}.json", sample_rate_hz=16_000)
+    mono, stereo = (np.load(tmp_path / folder / "train001.npy") for folder in ("mono", "stereo"))
+    assert mono.shape == (2, 1, 16_000)
+    np.testing.assert_allclose(mono[:, 0], stereo.mean(axis=1), atol=1e-6)
+
+
+def test_the_data_sets_own_rate_changes_nothing(tmp_path: Path) -> None:
+    track = write_track(tmp_path, make_stems())
+    for folder, rate_hz in (("own", RATE_HZ), ("none", None)):
+        prepare([track], TEST_SIGNALS, False, tmp_path / folder, tmp_path / f"{folder}.json", sample_rate_hz=rate_hz)
+    own, none = ((tmp_path / folder / "test001.npy").read_bytes() for folder in ("own", "none"))
+    assert own == none
+    assert (tmp_path / "own.json").read_bytes() == (tmp_path / "none.json").read_bytes()

@@ -16,9 +16,11 @@ from tiny import Identity, tiny_checkpoint
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, save_checkpoint, write_track
 
 from madsep.errors import InputError
-from madsep.files import read_json
+from madsep.files import read_json, write_json
+from madsep.models.hel import HelOutput
 from madsep.separator import Separator
 from madsep.stages.separate import Job, separate, separate_song, separate_songs, write_targets
+from madsep.systems import load_recipe
 
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TARGETS = ("vocals", "accompaniment")
@@ -202,3 +204,76 @@ def test_a_song_whose_voice_fails_leaves_no_scratch(tmp_path: Path, monkeypatch:
     with pytest.raises(InputError, match="the disk is full"):
         separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
     assert files_in(tmp_path / "out") == []
+
+
+# --- prepared tracks of another rate than the front end's
+
+
+class FourShares(torch.nn.Module):
+    """A network of the family hel that estimates fixed shares of the mixture."""
+
+    sequences_independent = True
+
+    def forward(self, mixture: torch.Tensor) -> HelOutput:
+        masks = torch.tensor(SHARES)[:, None, None].expand(len(mixture), 4, *mixture.shape[1:])
+        return HelOutput(masks, masks * mixture[:, None])
+
+
+SHARES = (0.1, 0.2, 0.3, 0.4)
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+def write_prepared_mixture(folder: Path, mixture: np.ndarray, rate_hz: int) -> Job:
+    """A prepared test track that holds a mixture (n_channels, n_samples), and the job that separates it."""
+    folder.mkdir()
+    np.save(folder / "test001.npy", mixture[None].astype(np.float32))
+    entry = {"slug": "test001", "name": "A - B", "subset": "test", "file": "test001.npy", "signals": ["mixture"], "sample_rate_hz": rate_hz}
+    write_json(folder / "test.json", {"tracks": [entry]})
+    return Job([folder / "test.json"], ["test001"], folder / "estimates/test001.json")
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, front_end_hz: int, four: bool = False) -> None:
+    """Let the stage load a checkpoint of that rate, with a network whose output is known."""
+    checkpoint = tiny_checkpoint(front_end={"sample_rate_hz": front_end_hz})
+    network: torch.nn.Module = Identity(checkpoint.recipe.segments.n_context)
+    if four:
+        front_end, network = {"sample_rate_hz": front_end_hz}, FourShares()
+        checkpoint = replace(checkpoint, recipe=load_recipe("HEL1", {"HEL1": {"front_end": front_end}}))
+    monkeypatch.setattr("madsep.stages.separate.load_checkpoint", lambda path, device: replace(checkpoint, network=network))
+
+
+@pytest.mark.parametrize("front_end_hz", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("n_samples", [20_000, 20_001, 3_010])
+def test_an_impulse_of_a_prepared_track_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, front_end_hz: int, n_samples: int
+) -> None:
+    mixture = np.zeros((2, n_samples))
+    mixture[0, 3001], mixture[1, 1009] = 0.5, -0.5
+    job = write_prepared_mixture(tmp_path / "prepared", mixture, RATE_HZ)
+    stand_in(monkeypatch, front_end_hz)
+    separate(Path("unread"), job, "cpu", 1)
+    folder = job.manifest.parent / "test/A - B"
+    vocals, accompaniment = (read(folder / f"{target}.wav") for target in TARGETS)
+    assert sf.info(folder / "vocals.wav").samplerate == RATE_HZ
+    assert vocals.shape == (n_samples, 2)
+    assert np.abs(vocals).argmax(axis=0).tolist() == [3001, 1009]
+    np.testing.assert_array_equal(vocals + accompaniment, np.rint(32768 * mixture.T))
+    if front_end_hz == 16_000:  # what lies above 8 kHz is the accompaniment's
+        assert vocals[3001, 0] / 16384 == pytest.approx(16_000 / RATE_HZ, rel=0.1)
+    else:
+        assert vocals[3001, 0] / 16384 == pytest.approx(1, rel=0.1)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["A - B"]  # no scratch is left
+
+
+def test_four_sources_of_a_resampled_track_keep_their_order_and_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time_s = np.arange(30_000) / RATE_HZ
+    mixture = 0.5 * np.stack([np.sin(2 * np.pi * 440 * time_s), np.sin(2 * np.pi * 3000 * time_s)])
+    job = write_prepared_mixture(tmp_path / "prepared", mixture, RATE_HZ)
+    stand_in(monkeypatch, 16_000, four=True)
+    separate(Path("unread"), job, "cpu", 1)
+    found = {path.stem: read(path) for path in (job.manifest.parent / "test/A - B").iterdir()}
+    assert found.keys() == {*STEMS, "accompaniment"}
+    inner = slice(500, -500)
+    for stem, share in zip(STEMS, SHARES, strict=True):
+        np.testing.assert_allclose(found[stem][inner], 32768 * share * mixture.T[inner], atol=10)
+    np.testing.assert_array_equal(found["accompaniment"], found["drums"] + found["bass"] + found["other"])

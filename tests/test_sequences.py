@@ -15,6 +15,7 @@ from tiny import tiny_recipe
 
 from madsep.settings import Augmentation, Target
 from madsep.stft import Stft
+from madsep.systems import Recipe, load_recipe
 from madsep.training.sequences import Sequences
 from madsep.training.spans import N_AHEAD, READER, Streamed, at_speed, fits, n_read_for, read_circular
 
@@ -265,6 +266,108 @@ def test_features_are_the_numpy_computation(entries: list[dict[str, Any]]) -> No
     sequences.recipe = sequences.recipe.model_copy(update={"target": doubled_target})
     doubled = sequences.features(spans)[1][:, 0]
     np.testing.assert_allclose(doubled, np.minimum((2 * x * v / (v + x + 1e-15))[:, 2:-2], 0.1), atol=1e-5)
+
+
+# --- several sources
+
+STEMS = ["mixture", "vocals", "drums", "bass", "other"]
+
+
+@pytest.fixture(scope="module")
+def stems(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Two tracks with four stems; a mixture differs a little from their sum, as those of stem files do."""
+    folder, generator, entries = tmp_path_factory.mktemp("stems"), np.random.default_rng(6), []
+    for name, length in zip(NAMES[:2], LENGTHS[:2], strict=True):
+        sources = 0.1 * generator.standard_normal((4, 1, length)) * np.array([1.0, 0.5, 2.0, 0.2])[:, None, None]
+        mixture = sources.sum(axis=0, keepdims=True) + 0.001 * generator.standard_normal((1, 1, length))
+        np.save(folder / f"{name}.npy", np.concatenate([mixture, sources]).astype(np.float32))
+        entries.append({"name": name, "file": folder / f"{name}.npy", "signals": STEMS})
+    return entries
+
+
+def with_sources(name: str, definition: str) -> Recipe:
+    """Recipe GRA or HEL1 with the tiny recipe's front end and segments."""
+    front_end = tiny_recipe().front_end.model_dump()
+    segments = {"n_frames": 12, "n_context": 0, "overlap": 4}
+    return load_recipe(name, {name: {"front_end": front_end, "segments": segments, "target": {"definition": definition, "clip": 0.1}}})
+
+
+def bins_of(stems: list[dict[str, Any]], sequences: Sequences, numbers: list[int]) -> np.ndarray:
+    """Complex bins (n, 5, 12, 257) of mixture and stems in some sequences, which begin every 8 frames."""
+    tracks = [np.pad(np.load(entry["file"])[:, 0].astype(np.float64), ((0, 0), (3 * 96, 5000))) for entry in stems]
+    assert (np.diff(sequences.index[sequences.index[:, 0] == 0, 1]) == 8).all()
+    places = sequences.index[numbers]
+    spans = np.stack([tracks[track][:, 96 * frame : 96 * frame + N_SPAN] for track, frame in places])
+    frames = np.stack([spans[..., 96 * frame : 96 * frame + 257] for frame in range(12)], axis=2)
+    return np.fft.rfft(frames * np.hamming(257) / np.sqrt(512), 512)
+
+
+NUMBERS = [0, 3, 14, 9]
+
+
+def found_features(sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    ((_, spans),) = sequences.stream([torch.tensor(NUMBERS)])
+    mixture, targets = sequences.features(spans)
+    return mixture.numpy(), targets.numpy()
+
+
+def expected_target(definition: str, x: np.ndarray, v: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if definition == "magnitude":
+        return np.minimum(v, 0.1)
+    return np.minimum(x * v / (v + b + 1e-15) if definition == "irm_background" else 2 * x * v / (v + x + 1e-15), 0.1)
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("definition", ["magnitude", "irm_background", "irm_mixture_x2"])
+def test_each_of_four_sources_has_its_own_target(stems: list[dict[str, Any]], definition: str, held: bool) -> None:
+    recipe = with_sources("HEL1", definition)
+    sequences = Sequences(stems, recipe, Stft(recipe.front_end), augmented=False, held=held)
+    bins = bins_of(stems, sequences, NUMBERS)
+    mixture, targets = found_features(sequences)
+    assert targets.shape == (4, 4, 12, 257)
+    np.testing.assert_allclose(mixture, np.abs(bins[:, 0]), atol=1e-5)
+    for source in range(4):
+        of_source, rest = np.abs(bins[:, 1 + source]), np.abs(bins[:, 0] - bins[:, 1 + source])
+        expected = expected_target(definition, np.abs(bins[:, 0]), of_source, rest)
+        np.testing.assert_allclose(targets[:, source], expected, atol=1e-5)
+    assert (targets == np.float32(0.1)).any() and not np.allclose(targets[:, 0], targets[:, 2], atol=0.02)
+
+
+@pytest.mark.parametrize("definition", ["magnitude", "irm_background"])
+def test_the_background_is_what_the_voice_leaves_of_the_mixture(stems: list[dict[str, Any]], definition: str) -> None:
+    """Entries may hold more signals than a recipe trains with."""
+    recipe = with_sources("GRA", definition)
+    sequences = Sequences(stems, recipe, Stft(recipe.front_end), augmented=False)
+    bins = bins_of(stems, sequences, NUMBERS)
+    _, targets = found_features(sequences)
+    assert targets.shape == (4, 2, 12, 257)
+    x, v, b = np.abs(bins[:, 0]), np.abs(bins[:, 1]), np.abs(bins[:, 0] - bins[:, 1])
+    np.testing.assert_allclose(targets[:, 0], expected_target(definition, x, v, b), atol=1e-5)
+    np.testing.assert_allclose(targets[:, 1], expected_target(definition, x, b, v), atol=1e-5)
+
+
+def test_four_sources_that_are_held_are_those_that_are_streamed(stems: list[dict[str, Any]]) -> None:
+    recipe = with_sources("HEL1", "magnitude")
+    batches = torch.randperm(20, generator=torch.Generator().manual_seed(1)).split(6)
+    pairs = [list(Sequences(stems, recipe, Stft(recipe.front_end), augmented=False, held=held).stream(batches)) for held in (True, False)]
+    for (numbers, spans), (expected_numbers, expected) in zip(*pairs, strict=True):
+        assert spans.shape == (len(numbers), 5, N_SPAN)
+        assert torch.equal(numbers, expected_numbers) and torch.equal(spans, expected)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "signals"),
+    [
+        ("HEL1", ["mixture", "vocals"]),
+        ("HEL1", ["mixture", "vocals", "bass", "drums", "other"]),
+        ("HEL1", STEMS[1:]),
+        ("GRA", ["mixture", "accompaniment", "vocals"]),
+    ],
+)
+def test_other_signals_than_the_recipes_sources_are_refused(stems: list[dict[str, Any]], recipe: str, signals: list[str]) -> None:
+    trained = with_sources(recipe, "magnitude")
+    with pytest.raises(ValueError, match=r"Ann - A\.npy: has the signals .*; expected \['mixture', 'vocals'.* first"):
+        Sequences([stems[0] | {"signals": signals}], trained, Stft(trained.front_end), augmented=False)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_recipe
-from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sung, write_prepared
+from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sequences_of, sung, write_prepared
 
 from madsep import checkpoint
 from madsep.checkpoint import build_network, read_tensors
@@ -112,11 +112,83 @@ def test_of_a_damaged_state_the_one_before_is_used_and_that_is_said(
     assert same_bytes(tmp_path, whole_runs["plain"])
 
 
+# --- Adadelta
+
+ADADELTA = {"n_epochs": 2, "optimiser": "adadelta", "learning_rate": 1.0}
+
+
+@pytest.fixture(scope="module")
+def whole_adadelta(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tiny_recipe(training=ADADELTA), manifest, tmp_path_factory.mktemp("adadelta"))
+
+
+@pytest.mark.parametrize("save_every_s", [EACH_STEP, NEVER])
+@pytest.mark.parametrize("n_steps", [5, 12, 17])
+def test_a_killed_run_with_adadelta_goes_on_as_if_it_never_had_been(
+    whole_adadelta: Path, manifest: Path, tmp_path: Path, n_steps: int, save_every_s: float
+) -> None:
+    recipe = tiny_recipe(training=ADADELTA)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, Step, "__call__", n_steps)
+        run(recipe, manifest, tmp_path, save_every_s)
+    if save_every_s == EACH_STEP:
+        tensors, metadata = read_tensors(tmp_path / "state.safetensors")
+        assert metadata["n_steps"] == metadata["position"]["step"] == n_steps
+        assert {name.partition("/")[0] for name in tensors} == {"network", "square_avg", "acc_delta"}
+    assert same_bytes(run(recipe, manifest, tmp_path, save_every_s), whole_adadelta)
+
+
+def adadelta_step(manifest: Path, learning_rate: float = 1.0) -> tuple[Step, torch.Tensor]:
+    """A step of an initialised network, and the spans of four sequences."""
+    recipe = tiny_recipe(training=ADADELTA | {"learning_rate": learning_rate, "gradient_norm_clip": None})
+    network = build_network(recipe)
+    network.initialise(torch.Generator().manual_seed(1))
+    sequences = sequences_of(manifest, recipe)
+    ((_, spans),) = sequences.stream([torch.tensor([3, 4, 5, 6])])
+    return Step(recipe, Trainer(network, recipe), sequences), spans
+
+
+def test_adadelta_is_zeilers(manifest: Path) -> None:
+    """His algorithm 1 with rho = 0.95 and epsilon = 1e-6, the change multiplied with the learning rate, over three steps."""
+    step, spans = adadelta_step(manifest, 0.5)
+    parameters = list(step.trainer.network.parameters())
+    expected = [parameter.detach().clone() for parameter in parameters]
+    squares, changes = ([torch.zeros_like(parameter) for parameter in expected] for _ in range(2))
+    for _ in range(3):
+        step(spans)
+        for number, parameter in enumerate(parameters):
+            assert parameter.grad is not None
+            squares[number] = 0.95 * squares[number] + 0.05 * parameter.grad**2
+            change = -((changes[number] + 1e-6) / (squares[number] + 1e-6)).sqrt() * parameter.grad
+            changes[number] = 0.95 * changes[number] + 0.05 * change**2
+            expected[number] = expected[number] + 0.5 * change
+            torch.testing.assert_close(parameter.detach(), expected[number], rtol=1e-5, atol=1e-7)
+
+
+def test_after_a_step_of_adadelta_that_is_not_finite_nothing_changes(manifest: Path) -> None:
+    step, good = adadelta_step(manifest)
+    optimiser = step.trainer.optimiser
+
+    def values() -> list[torch.Tensor]:
+        moments = [moment for state in optimiser.state.values() for moment in state.values()]
+        return [tensor.detach().clone() for tensor in (*step.trainer.network.parameters(), *moments)]
+
+    step(good)
+    before = values()
+    step(torch.full_like(good, torch.nan))
+    step(good)
+    assert step.trainer.tally.read()[:2] == (True, 1)
+    after = values()
+    assert len(before) == len(after) == 4 * len(list(step.trainer.network.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"training": {"n_epochs": 3, "learning_rate": 0.5}}, "'settings.training.learning_rate' was 0.001, now 0.5"),
         ({"training": {"n_epochs": 4}}, "'settings.training.n_epochs' was 3, now 4"),
+        ({"training": {"n_epochs": 3, "optimiser": "adadelta"}}, "'settings.training.optimiser' was 'adam', now 'adadelta'"),
         ({"training": {"n_epochs": 3}, "target": {"clip": 2.0}}, "'settings.target.clip' was 1.0, now 2.0"),
         ({"training": {"n_epochs": 3}, "loss": {"gate": None}}, "'settings.loss.gate' was {'denoiser': 0.25, 'masker': 1.5}, now None"),
         ({"training": {"n_epochs": 3}, "network": {"n_denoiser_hidden": 17}}, "'settings.network.n_denoiser_hidden' was 16, now 17"),

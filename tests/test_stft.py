@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny import tiny_recipe
 
 from madsep.settings import FrontEnd
-from madsep.stft import Stft
+from madsep.stft import Stft, covers_all, scaled_window
 from madsep.systems import load_recipe
 
 PUBLISHED = load_recipe("MDL1", {}).front_end
@@ -163,3 +163,68 @@ def test_signal_is_not_modified() -> None:
     bins_before = bins.clone()
     stft.inverse(bins, 1000)
     assert torch.equal(signal, before) and torch.equal(bins, bins_before)
+
+
+# --- windows
+
+COSINES = {"hamming": [0.54, 0.46], "hann": [0.5, 0.5], "blackman_harris": [0.35875, 0.48829, 0.14128, 0.01168]}
+
+
+def unscaled(name: str, length: int, periodic: bool) -> np.ndarray:
+    """The windows' textbook formulas (Harris, Proc. IEEE 66(1), 1978), over length - 1 or, periodic, length samples a period."""
+    phase = np.arange(length) / (length if periodic else length - 1)
+    if name == "bartlett":
+        return 1 - np.abs(2 * phase - 1)
+    return sum((-1) ** k * weight * np.cos(2 * np.pi * k * phase) for k, weight in enumerate(COSINES[name]))
+
+
+@pytest.mark.parametrize("length", [256, 257])
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("name", ["hamming", "hann", "bartlett", "blackman_harris"])
+def test_windows_are_those_of_the_formulas(name: str, periodic: bool, length: int) -> None:
+    plain = unscaled(name, length, periodic)
+    for scale, divisor in {"one": 1.0, "window_sum": plain.sum(), "sqrt_fft_length": 512**0.5}.items():
+        for gain in (1.0, 0.3):
+            values = {"window": name, "periodic": periodic, "scale": scale, "gain": gain, "window_length": length}
+            window = scaled_window(TINY.model_copy(update=values))
+            assert window.dtype == torch.float64
+            np.testing.assert_allclose(window, gain * plain / divisor, atol=1e-15)
+
+
+def test_a_full_scale_sinusoid_has_half_the_gain_where_the_window_is_divided_by_its_sum() -> None:
+    values = {"window": "hann", "periodic": True, "scale": "window_sum", "gain": 3.0, "window_length": 256, "fft_length": 256}
+    sinusoid = torch.sin(2 * torch.pi * 20 / 256 * torch.arange(5000, dtype=torch.float64))
+    magnitudes = Stft(TINY.model_copy(update=values), dtype=torch.float64).transform(sinusoid).abs()[20]
+    assert magnitudes.argmax() == 20 and magnitudes[20].item() == pytest.approx(1.5, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("window", "periodic", "length", "hop", "covered"),
+    [
+        ("hamming", False, 16, 16, True),
+        ("hamming", False, 16, 17, False),  # samples between the frames
+        ("hann", True, 16, 16, False),  # the first sample of a period is 0
+        ("hann", True, 16, 15, True),
+        ("hann", False, 16, 16, False),
+        ("hann", False, 16, 15, False),  # both ends are 0 and fall on each other
+        ("hann", False, 16, 14, True),
+        ("bartlett", False, 5, 4, False),
+        ("bartlett", False, 5, 3, True),
+        ("blackman_harris", False, 16, 16, True),  # ends of 6e-5
+    ],
+)
+def test_every_sample_needs_weight(window: str, periodic: bool, length: int, hop: int, covered: bool) -> None:
+    values = {"window": window, "periodic": periodic, "window_length": length, "fft_length": 32, "hop_length": hop}
+    assert covers_all(TINY.model_copy(update=values)) is covered
+    energy = np.zeros(40 * hop + length)
+    for frame in range(41):
+        energy[frame * hop : frame * hop + length] += unscaled(window, length, periodic) ** 2
+    assert bool((energy[20 * hop : 21 * hop] > 1e-30).all()) is covered
+
+
+@pytest.mark.parametrize("name", ["hann", "bartlett", "blackman_harris"])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_every_window_has_an_inverse(name: str, periodic: bool) -> None:
+    sizes = TINY.model_copy(update={"window": name, "periodic": periodic, "scale": "window_sum", "gain": 0.3})
+    stft, signal = Stft(sizes, dtype=torch.float64), noise(3000, 2)
+    torch.testing.assert_close(stft.inverse(stft.transform(signal), 3000), signal, atol=1e-12, rtol=0)

@@ -241,6 +241,9 @@ def test_separation_of_mdlt_may_be_overridden() -> None:
     assert load_recipe("MDLT", {"MDLT": {"separation": {"latent_threshold": 0.3}}}).separation.latent_threshold == 0.3
 
 
+AUGMENTATION = {"circular_shift": True, "other_accompaniments": False, "gain_db": 0.0, "speed": 0.0}
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
@@ -265,6 +268,18 @@ def test_separation_of_mdlt_may_be_overridden() -> None:
         ("GRU-NRI", {"GRU-NRI": {"training": {"validation": False}}}, r"'best', which needs training.validation: true"),
         ("MDL1", {"MDL1": {"front_end": {"fft_length": 2048}}}, r"expected hop_length <= window_length <= fft_length"),
         ("MDL1", {"MDL1": {"front_end": {"hop_length": 2050}}}, r"expected hop_length <= window_length <= fft_length"),
+        ("HEL1", {"HEL1": {"front_end": {"hop_length": 256}}}, r"front_end: hops of 256 leave samples to which the hann window gives no"),
+        ("MIM-HW", {"MIM-HW": {"front_end": {"hop_length": 2048}}}, r"the bartlett window gives no weight; expected a shorter hop_length"),
+        ("MDL1", {"MDL1": {"sources": ["vocals", "background"]}}, r"sources are \[vocals, background\]; family mad expects \[vocals\]\."),
+        ("GRA", {"GRA": {"sources": ["vocals"]}}, r"sources are \[vocals\]; family gra expects \[vocals, background\]\."),
+        ("CHA", {"CHA": {"sources": ["vocals", "bass", "drums", "other"]}}, r"family cha expects \[vocals, drums, bass, other\]\."),
+        ("HEL1", {"HEL1": {"sources": ["vocals"]}}, r"sources are \[vocals\]; family hel expects \[vocals, drums, bass, other\]\."),
+        ("CHA", {"CHA": {"separation": {"framing": "legacy"}}}, r"'legacy' knows no segments.overlap; expected 'full', or overlap 0"),
+        ("CHA", {"CHA": {"segments": {"overlap": 30}}}, r"n_frames is 30; expected more than 2 \* n_context \+ overlap = 30"),
+        ("HEL1", {"HEL1": {"training": {"augmentation": AUGMENTATION}}}, r"augmentation mixes vocals and accompaniment; expected null, or"),
+        ("CHA", {"CHA": {"training": {"augmentation": AUGMENTATION}}}, r"augmentation mixes vocals and accompaniment; expected null, or"),
+        ("MDL1", {"MDL1": {"front_end": {"window": "kaiser"}}}, r"'front_end.window' is 'kaiser': .*'bartlett'"),
+        ("MDL1", {"MDL1": {"training": {"optimiser": "sgd"}}}, r"'training.optimiser' is 'sgd': .*'adadelta'"),
     ],
 )
 def test_faults_name_what_was_expected(name: str, overrides: Mapping[str, Any], message: str) -> None:
@@ -321,7 +336,20 @@ def test_a_recipe_says_only_what_differs_from_its_base(folder: Path) -> None:
     assert plain(recipe)["loss"]["gate"] is None
 
 
-@pytest.mark.parametrize("name", [*NAMES, *NAMES_16K])
+def test_voice_and_background_may_be_augmented() -> None:
+    assert load_recipe("GRA", {"GRA": {"training": {"augmentation": AUGMENTATION}}}).training.augmentation is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "n_sources", "estimated"),
+    [("MDL1", 1, ("vocals",)), ("GRA", 2, ("vocals",)), ("CHA", 4, ("vocals", "drums", "bass", "other")), ("MIM-DWF", 1, ("vocals",))],
+)
+def test_what_is_estimated_follows_from_the_sources(name: str, n_sources: int, estimated: tuple[str, ...]) -> None:
+    recipe = load_recipe(name, {})
+    assert recipe.sizes.n_sources == n_sources and recipe.estimated == estimated
+
+
+@pytest.mark.parametrize("name", [*NAMES, *NAMES_16K, *OTHERS])
 def test_plain_values_are_read_back_as_the_same_recipe(name: str) -> None:
     recipe = load_recipe(name, {})
     again = parse_recipe(plain(recipe), "test")

@@ -67,3 +67,8 @@ def test_without_a_clip_nothing_is_bounded():
     settings = Target.parse({"definition": "irm_background", "clip": None, "input_clip": None}, "test")
     loud = torch.tensor([0.5, 3.0, 8.0])
     torch.testing.assert_close(training_target(loud, loud, torch.zeros(3), settings), loud)
+
+
+def test_a_sources_own_magnitude_is_the_target_whatever_is_around_it() -> None:
+    assert target("magnitude", 3.0, 1.0, 4.0) == target("magnitude", 0.0, 1.0, 0.0) == 1.0
+    assert target("magnitude", 3.0, 5.0, 4.0, clip=1.3) == 1.3

@@ -14,7 +14,7 @@ import soundfile as sf
 from madsep import tracks
 from madsep.datasets import MIR1K, MUSDB18
 from madsep.errors import InputError
-from madsep.tracks import Track, find_tracks
+from madsep.tracks import Track, find_extra_tracks, find_tracks
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
 
@@ -309,3 +309,65 @@ def test_fetch_sample_refuses_a_half_extracted_folder(tmp_path: Path) -> None:
     make_stem_tree(tmp_path, ["A"], [])
     with pytest.raises(InputError, match="test: holds no tracks"):
         tracks.fetch_sample(tmp_path)
+
+
+# --- further training tracks
+
+
+def make_extra(root: Path, *names: str) -> Path:
+    for name in names:
+        add_wavs(root / "train" / name, 441)
+    return root
+
+
+def refuse_extra(root: Path, message: str, known: list[str] | None = None) -> None:
+    with pytest.raises(InputError, match=message):
+        find_extra_tracks(root, MUSDB18, known or [])
+
+
+def test_extra_tracks_are_training_tracks_with_slugs_of_their_own(tmp_path: Path) -> None:
+    root = make_extra(tmp_path / "extra", "Zoe - Last", "Ann & Co. - First", "Bob - Second")
+    (root / "train" / "notes.txt").touch()
+    (root / "train" / ".hidden").mkdir()
+    add_wavs(root / "test" / "Cy - Not taken")
+    found = find_extra_tracks(str(root), MUSDB18, ["Zoe - Other"])
+    assert found == [
+        Track(f"extra00{number}", name, "train", "wav", str(root / "train" / name), 0.01, "musdb18")
+        for number, name in enumerate(["Ann & Co. - First", "Bob - Second", "Zoe - Last"], start=1)
+    ]
+
+
+def test_extra_stem_files(tmp_path: Path) -> None:
+    root = make_stem_tree(tmp_path / "extra", ["B - Two", "A - One"], [])
+    found = find_extra_tracks(root, MUSDB18, [])
+    assert [(track.slug, track.name, track.layout, track.subset) for track in found] == [
+        ("extra001", "A - One", "stems", "train"),
+        ("extra002", "B - Two", "stems", "train"),
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "train", "test/A - B", "A - B"])
+def test_no_extra_tracks(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / "extra"
+    if folder:
+        (root / folder).mkdir(parents=True)
+    refuse_extra(root, r"extra_root: .*extra/train holds no tracks; expected folders with mixture, drums, bass, other, vocals as \.wav")
+
+
+def test_extra_tracks_that_are_the_data_sets_own_are_refused(tmp_path: Path) -> None:
+    root = make_extra(tmp_path / "extra", "Ann - A", "Zeno - Signs", TRAIN_NAMES[3])
+    message = r"extra/train holds tracks of MUSDB18 itself: {}; take them away"
+    refuse_extra(root, message.format("'Zeno - Signs'"))  # a test track, known or not
+    refuse_extra(root, message.format(f"'{TRAIN_NAMES[3]}', 'Zeno - Signs'"), TRAIN_NAMES)
+    shutil.rmtree(root / "train" / "Zeno - Signs")
+    refuse_extra(root, message.format(f"'{TRAIN_NAMES[3]}'"), TRAIN_NAMES)
+    assert len(find_extra_tracks(root, MUSDB18, [])) == 2
+
+
+def test_an_extra_track_that_lacks_a_stem_is_refused(tmp_path: Path) -> None:
+    root = make_extra(tmp_path / "extra", "Ann - A", "Bob - B")
+    (root / "train/Bob - B/bass.wav").unlink()
+    refuse_extra(root, r"missing stems: '.*train/Bob - B/bass\.wav'\. Every track folder holds mixture")
+    (root / "train/Bob - B/bass.wav").write_text("there")
+    (root / "train/Ann - A/mixture.wav").write_text("no audio")
+    refuse_extra(root, r"Ann - A/mixture\.wav: cannot be read as audio")

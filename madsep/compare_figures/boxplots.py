@@ -25,8 +25,8 @@ WIDTH_INCHES, LETTER_INCHES, ROW_INCHES, GAP_ROWS = 6.3, 0.07, 0.19, 1.4
 # what a system is -> text of the legend, colour of its box (grey, and sky blue and vermilion of Okabe & Ito), hatch;
 # a kind of several words, joined by "+", has the colour of the first of them in this order, and every word's hatch
 LOOKS = {
-    "run": ("own run", "#D55E00", ""),
     "oracle": ("oracle, or the unprocessed mixture", "#56B4E9", ""),
+    "run": ("own run", "#D55E00", ""),
     "blind": ("blind", "white", "//////"),
     "extra": ("trained with extra data", "0.85", "....."),
     "supervised": ("trained on MUSDB18 alone", "0.85", ""),

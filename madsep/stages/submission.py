@@ -109,23 +109,24 @@ def _provenance(
         "estimates_sha256": {name: {target: file["sha256"] for target, file in files.items()} for name, files in estimates.items()},
         "clipped_samples": {name: {target: file["n_clipped"] for target, file in files.items()} for name, files in estimates.items()},
         "scores_sha256": {path.stem: sha256(path) for path in sorted((new / "test").iterdir())},
-        "times": _times(sources.benchmarks, recipe),
+        "times": _times(sources, recipe),
     }
 
 
-def _times(benchmarks: Path, recipe: Recipe) -> dict[str, Any]:
+def _times(sources: Sources, recipe: Recipe) -> dict[str, Any]:
     """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files."""
     system = recipe.name
     trained = recipe.weights_from or system
     patterns = {
-        "prepare": "prepare/*.tsv",
-        "train": f"train/{trained}.tsv",
-        "separate": f"separate/{system}/*.tsv",
-        "score": f"score/{system}/*.tsv",
+        "prepare": {f"{path.parent.name.replace('prepared', 'prepare')}/{path.stem}.tsv" for path in sources.prepared},
+        "train": {f"train/{trained}.tsv"},
+        "separate": {f"separate/{system}/*.tsv"},
+        "score": {f"score/{system}/*.tsv"},
     }
     times = {}
-    for stage, pattern in patterns.items():
-        rows = [pd.read_csv(path, sep="\t", na_values="-") for path in sorted(benchmarks.glob(pattern))]
+    for stage, names in patterns.items():
+        paths = sorted(path for name in names for path in sources.benchmarks.glob(name))
+        rows = [pd.read_csv(path, sep="\t", na_values="-") for path in paths]
         if rows:
             table = pd.concat(rows)
             times[stage] = {"n_jobs": len(rows), "seconds": round(float(table["s"].sum()), 1), "peak_memory_mb": _peak(table)}

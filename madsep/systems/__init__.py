@@ -116,10 +116,13 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
     recipe = kind.parse(values | parsed, where)
+    sizes = {key: getattr(recipe.front_end, key) for key in ("hop_length", "window_length", "fft_length")}
+    if list(sizes.values()) != sorted(sizes.values()):
+        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
     if not covers_all(recipe.front_end):
         raise InputError(
-            f"{where}: front_end: hops of {recipe.front_end.hop_length} leave samples to which the {recipe.front_end.window} window gives no "
-            "weight; expected a shorter hop_length."
+            f"{where}: front_end: hops of {recipe.front_end.hop_length} leave samples to which the {recipe.front_end.window} window gives "
+            "no weight; expected a shorter hop_length."
         )
     segments = recipe.segments
     if segments.step < 1:
@@ -128,9 +131,6 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     if recipe.sources not in family.sources:
         allowed = " or ".join(f"[{', '.join(sources)}]" for sources in family.sources)
         raise InputError(f"{where}: sources are [{', '.join(recipe.sources)}]; family {recipe.family} expects {allowed}.")
-    sizes = {key: getattr(recipe.front_end, key) for key in ("hop_length", "window_length", "fft_length")}
-    if list(sizes.values()) != sorted(sizes.values()):
-        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
     if segments.overlap and recipe.separation.framing == "legacy":
         raise InputError(f"{where}: separation.framing 'legacy' knows no segments.overlap; expected 'full', or overlap 0.")
     if recipe.training.augmentation and set(recipe.sources) - {"vocals", "background"}:

@@ -55,7 +55,7 @@ def find_systems():
     for name in config["external"]:
         if name in [*recipe_names(), BASELINE] or not re.fullmatch(r"[\w+-]+", name):
             raise InputError(
-                f"external: {name} cannot be the name of a system here: a recipe's, or not only letters, digits, - and +."
+                f"external: {name} cannot be the name of a system here: a recipe's, or of other characters than letters, digits, _, - and +."
             )
     for name in config["systems"]:
         if name in recipe_names():
@@ -228,6 +228,8 @@ def print_result():
         if Path("results/table.txt").exists()
         else ""
     )
+    if PROTOCOL == "sisec":
+        print(f"comparison: {Path('results/compare/index.html').resolve()}")
     for name in SUBMISSIONS if PROTOCOL == "sisec" else []:
         print(f"submission: {Path('submission', name).resolve()}")
 
