@@ -48,8 +48,7 @@ def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list
     """
     folder = _dataset_folder(Path(root).expanduser(), dataset)
     found = {subset: _track_paths(folder / subset, dataset) for subset in SUBSETS}
-    if len({_layout(path) for paths in found.values() for path in paths}) > 1:
-        raise InputError(f"{folder}: stem files and wav folders are mixed; keep only one layout in train/ and test/.")
+    _check_layout(folder, [path for paths in found.values() for path in paths])
     for subset, paths in found.items():
         if not paths:
             files = f"*{STEM_SUFFIX} files or " if dataset.has_stem_files else ""
@@ -73,6 +72,7 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
     paths = sorted(_track_paths(folder, dataset), key=_name) if folder.is_dir() else []
     if not paths:
         raise InputError(f"extra_root: {folder} holds no tracks; expected folders with {', '.join(dataset.stems)} as .wav.")
+    _check_layout(folder, paths)
     twice = sorted({_name(path) for path in paths} & {*known, *dataset.test_names()})
     if twice:
         raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; take them away.")
@@ -201,6 +201,11 @@ def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], all
     details = [f"{kind} test tracks: {_listed(tracks)}" for kind, tracks in listed if tracks]
     remedy = "If this is meant, set allow_partial: true; otherwise complete the data set."
     raise InputError(f"{'; '.join([f'{folder}: {found}', *details])}.\n{remedy}")
+
+
+def _check_layout(folder: Path, paths: Iterable[Path]) -> None:
+    if len({_layout(path) for path in paths}) > 1:
+        raise InputError(f"{folder}: stem files and wav folders are mixed; keep only one layout.")
 
 
 def _check_stems(paths: Iterable[Path], dataset: Dataset) -> None:

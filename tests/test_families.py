@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from trainings import HELD_OUT, NEVER, history, losses, weights
+from trainings import EACH_STEP, HELD_OUT, NEVER, Killed, history, killed_at, losses, same_bytes, weights
 
 from madsep.checkpoint import load_checkpoint, write_checkpoint
 from madsep.datasets import MUSDB18
+from madsep.files import read_json
 from madsep.models import FAMILIES, FOUR_STEMS
 from madsep.stages.prepare import prepare
 from madsep.stages.separate import Job, separate
 from madsep.stages.train import Options, train
 from madsep.systems import Recipe, load_recipe
 from madsep.tracks import Track, find_tracks
+from madsep.training.step import Step
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
@@ -27,7 +29,7 @@ TRAINING = {"n_epochs": 3, "batch_size": 32, "learning_rate": 1e-3, "precision":
 CASES: dict[str, Mapping[str, Any]] = {
     "MDL1": {"segments": {"n_frames": 20, "n_context": 2}, "network": {"n_encoder_bins": 20, "n_denoiser_hidden": 16}},
     "MIM-DWF": {},
-    "MIM-HW": {"network": {"n_layers": 2}},
+    "MIM-HW": {"segments": {"n_frames": 10}, "network": {"n_layers": 2}},
     "GRA": {"segments": {"n_frames": 10}, "network": {"n_hidden": 32, "n_hidden_layers": 1}},
     "CHA": {
         "segments": {"n_frames": 12, "overlap": 8},
@@ -57,6 +59,11 @@ class Trained:
     def estimates(self) -> Path:
         return self.folder / "test" / self.track.name
 
+    def train(self, folder: Path, save_every_s: float = NEVER) -> None:
+        """Train on the first of the prepared songs, with the second held out."""
+        held_out = read_json(self.folder / "train.json")["tracks"][1]["name"]
+        train(self.recipe, [self.folder / "train.json"], folder, Options("cpu", 1, save_every_s, (held_out,)))
+
 
 @pytest.fixture(scope="module", params=CASES)
 def trained(request: pytest.FixtureRequest, musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
@@ -67,10 +74,11 @@ def trained(request: pytest.FixtureRequest, musdb: Path, tmp_path_factory: pytes
     signals = ["mixture", *(source for source in recipe.sources if source != "background")]
     prepare(songs, signals, True, folder, folder / "train.json")
     prepare([test], ["mixture"], False, folder, folder / "test.json")
-    train(recipe, [folder / "train.json"], folder, Options("cpu", 1, NEVER, (songs[1].name,)))
+    of_recipe = Trained(recipe, folder, test)
+    of_recipe.train(folder)
     write_checkpoint(folder / "weights.safetensors", recipe, folder / "checkpoint.safetensors")
     separate(folder / "checkpoint.safetensors", Job([folder / "test.json"], [test.slug], folder / "manifest.json"), "cpu", 1)
-    return Trained(recipe, folder, test)
+    return of_recipe
 
 
 def read(path: Path) -> np.ndarray:
@@ -98,6 +106,15 @@ def test_the_checkpoint_holds_the_trained_weights(trained: Trained) -> None:
     assert checkpoint.recipe.system_values() == trained.recipe.system_values()
     found, expected = checkpoint.network.state_dict(), weights(trained.folder)
     assert found.keys() == expected.keys() and all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_a_killed_run_goes_on_as_if_it_never_had_been(trained: Trained, tmp_path: Path) -> None:
+    n_steps = int(history(trained.folder)[0]["step"]) + 2  # in the second epoch
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, Step, "__call__", n_steps)
+        trained.train(tmp_path, EACH_STEP)
+    trained.train(tmp_path)
+    assert same_bytes(tmp_path, trained.folder)
 
 
 def test_the_statistics_of_the_training_set_are_in_the_weights(trained: Trained) -> None:

@@ -37,6 +37,7 @@ class Family:
     loss: type[Any]
     objective: Callable[..., Any]
     estimate: Callable[..., Tensor]
+    masks: bool  # the estimates are masks times the mixture, so that masks found for the mean of channels can be applied to each
     method: str  # what description.md says of the architecture
     cost: str  # and of the objective
 
@@ -46,7 +47,7 @@ class Family:
         return ("loss", *self.loss._fields[1:])
 
 
-def _family(module: ModuleType, name: str, *sources: tuple[str, ...]) -> Family:
+def _family(module: ModuleType, name: str, *sources: tuple[str, ...], masks: bool = True) -> Family:
     """The family of a module whose parts are called after `name`: NameSettings, Name, name_terms and so on."""
     lower = name.lower()
     return Family(
@@ -58,6 +59,7 @@ def _family(module: ModuleType, name: str, *sources: tuple[str, ...]) -> Family:
         loss=getattr(module, f"{name}Loss"),
         objective=getattr(module, f"{lower}_objective"),
         estimate=getattr(module, f"{lower}_estimate"),
+        masks=masks,
         method=module.METHOD,
         cost=module.COST,
     )
@@ -68,7 +70,7 @@ VOICE, VOICE_AND_BACKGROUND = ("vocals",), ("vocals", "background")
 FAMILIES = {
     "mad": _family(mad, "Mad", VOICE),
     "dwf": _family(dwf, "Dwf", VOICE),
-    "highway": _family(highway, "Highway", VOICE),
+    "highway": _family(highway, "Highway", VOICE, masks=False),
     "gra": _family(gra, "Gra", VOICE_AND_BACKGROUND),
     "cha": _family(cha, "Cha", FOUR_STEMS),
     "hel": _family(hel, "Hel", FOUR_STEMS),

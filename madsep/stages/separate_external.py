@@ -15,7 +15,7 @@ from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_json
 from madsep.logs import log
 from madsep.oracles import ORACLES, Oracle, oracle_estimates
-from madsep.prepared import read_prepared, signal
+from madsep.prepared import TARGETS, read_prepared, signal
 from madsep.progress import Progress
 from madsep.separators import ALL_TARGETS, STEMS, External, call_separator, completed, estimated_tracks, load_separator
 from madsep.settings import nearest
@@ -33,7 +33,7 @@ def separate_external(external: External, targets: Sequence[str], prepared: Sequ
     its mixture, a prepared track without the stems that an oracle needs, or a full disk.
     """
     entries = read_prepared(prepared, "test", slugs)
-    source = _source(external)
+    source = _source(external, targets)
     log.info("estimates by %s (%s)", external.label, external.origin)
     tracks = []
     with Progress(f"separating {manifest.stem}", len(entries)) as progress:
@@ -57,24 +57,24 @@ def separate_external(external: External, targets: Sequence[str], prepared: Sequ
     write_json(manifest, {"tracks": tracks})
 
 
-def _source(external: External) -> Source:
+def _source(external: External, targets: Sequence[str]) -> Source:
     if external.separator is not None:
         return partial(_by_callable, load_separator(external.separator))
     if external.estimates is not None:
         return partial(_from_folder, external.estimates)
     assert external.oracle is not None  # one of the three is given
-    return partial(_by_oracle, ORACLES[external.oracle])
+    return partial(_by_oracle, ORACLES[external.oracle], STEMS if "drums" in targets else TARGETS)
 
 
 def _by_callable(separate: Callable[..., Any], entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
     return call_separator(separate, mixture, entry["sample_rate_hz"], where)
 
 
-def _by_oracle(oracle: Oracle, entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
-    missing = [stem for stem in STEMS if stem not in entry["signals"]]
+def _by_oracle(oracle: Oracle, sources: Sequence[str], entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
+    missing = [source for source in sources if source not in entry["signals"]]
     if missing:
-        raise InputError(f"{where}: an oracle needs the references of {', '.join(STEMS)}; {', '.join(missing)} are not prepared.")
-    return oracle_estimates(oracle, mixture, {stem: signal(entry, stem) for stem in STEMS})
+        raise InputError(f"{where}: an oracle needs the references of {', '.join(sources)}; {', '.join(missing)} are not prepared.")
+    return oracle_estimates(oracle, mixture, {source: signal(entry, source) for source in sources})
 
 
 def _from_folder(root: str, entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:

@@ -131,6 +131,8 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     if recipe.sources not in family.sources:
         allowed = " or ".join(f"[{', '.join(sources)}]" for sources in family.sources)
         raise InputError(f"{where}: sources are [{', '.join(recipe.sources)}]; family {recipe.family} expects {allowed}.")
+    if recipe.separation.channels == "mean" and not family.masks:
+        raise InputError(f"{where}: separation.channels is 'mean', but family {recipe.family} finds no masks; expected 'each'.")
     if segments.overlap and recipe.separation.framing == "legacy":
         raise InputError(f"{where}: separation.framing 'legacy' knows no segments.overlap; expected 'full', or overlap 0.")
     if recipe.training.augmentation and set(recipe.sources) - {"vocals", "background"}:
