@@ -81,9 +81,27 @@ def side_by_side(function: Callable[..., Outcome], *arguments: Sequence[Any]) ->
         return list(pool.map(function, *arguments))
 
 
+def own_lines(outcome: Outcome) -> list[str]:
+    """What the workflow says itself, after Snakemake's line about the config."""
+    assert "Traceback" not in outcome.text
+    (start,) = (number for number, line in enumerate(outcome.lines) if line.startswith("ERROR: "))
+    assert all(line.startswith("Config file") for line in outcome.lines[:start])
+    return outcome.lines[start:]
+
+
+def final_faults(outcome: Outcome) -> list[str]:
+    """The lines that `onerror` prints after Snakemake has shut down."""
+    assert outcome.status != 0
+    assert "Traceback" not in outcome.text
+    after = outcome.lines[next(i for i, line in enumerate(outcome.lines) if line.startswith("Exiting because")) + 1 :]
+    end = next(i for i, line in enumerate(after) if line.startswith("Complete log"))
+    return [line for line in after[:end] if line]
+
+
 def left_behind(folder: Path) -> list[Path]:
-    """Temporary files below results/ and submission/."""
-    return [path for name in ("results", "submission") for path in (folder / name).rglob(".*")]
+    """Temporary files below results/ and submission/, without Snakemake's own stamps of folders."""
+    hidden = [path for name in ("results", "submission") for path in (folder / name).rglob(".*")]
+    return [path for path in hidden if path.name != ".snakemake_timestamp"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from madsep.errors import InputError
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 CONFIG = ROOT / "config.yaml"
-FREE = {"overrides"}  # its keys are recipes' names
+FREE = {"overrides", "external"}  # their keys are systems' names
 
 
 def config() -> dict[str, Any]:

@@ -69,6 +69,7 @@ def imports_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a module `mine` in it."""
     (tmp_path / "mine.py").write_text(SOURCE)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

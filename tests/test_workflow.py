@@ -27,7 +27,7 @@ from madsep.datasets import MUSDB18
 from madsep.submission_check import DATA, check_submission
 
 TARGETS = ("vocals", "accompaniment")
-AFTER_AGGREGATE = {"figures": 1, "table": 1}
+AFTER_AGGREGATE = {"figures": 1, "table": 1, "compare": 1}
 AFTER_SCORE = {"aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
 AFTER_CHECKPOINT = {"separate": 1, "preview": 1, "score": 1, **AFTER_SCORE}
 AFTER_TRAINING = {"losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
@@ -162,7 +162,7 @@ def replanned(first: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("training", {"train": 1, **AFTER_TRAINING}),
         ("bootstrap seed", {"aggregate": 2, **AFTER_AGGREGATE}),
         ("authors", {"submission": 1}),
-        ("description", {"submission": 1}),
+        ("description", {"submission": 1, "compare": 1}),
         ("one more system", {"checkpoint": 1, **AFTER_CHECKPOINT}),
     ],
 )
@@ -172,7 +172,7 @@ def test_one_change_reruns_exactly_what_depends_on_it(replanned: dict[str, dict[
 
 def test_mdlt_takes_the_weights_of_mdl1(replanned: dict[str, dict[str, int]]) -> None:
     both = {"checkpoint": 2, "separate": 2, "preview": 2, "score": 3, "aggregate": 3, "submission": 2, "figures": 2}
-    assert replanned["everything, two systems"] == {"prepare": 2, "train": 1, "losses": 1, "table": 1, **both}
+    assert replanned["everything, two systems"] == {"prepare": 2, "train": 1, "losses": 1, "table": 1, "compare": 1, **both}
 
 
 def test_report_works_offline(first: Run) -> None:

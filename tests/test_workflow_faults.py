@@ -7,19 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from flow import Outcome, Run, left_behind, run, side_by_side, tiny_config
+from flow import Run, final_faults, left_behind, own_lines, run, side_by_side, tiny_config
 
 from madsep.datasets import MUSDB18
 
 TEST_BATCH = "test001-test002"
-
-
-def own_lines(outcome: Outcome) -> list[str]:
-    """What the workflow says itself, after Snakemake's line about the config."""
-    assert "Traceback" not in outcome.text
-    (start,) = (number for number, line in enumerate(outcome.lines) if line.startswith("ERROR: "))
-    assert all(line.startswith("Config file") for line in outcome.lines[:start])
-    return outcome.lines[start:]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def refused(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         ("wrong root", ["/gone: no such folder", "train/ and test/"]),
         ("empty root", ["/empty: is empty", "train/ and test/"]),
         ("misspelt key", ["unknown key 'alow_partial'; did you mean 'allow_partial'?"]),
-        ("unknown recipe", ["there is no recipe 'MDL2'; did you mean 'MDLT'?", "known: GRU-NRI"]),
+        ("unknown recipe", ["there is no system 'MDL2'; did you mean 'MDLT'?", "known: CHA, GRA"]),
         ("leaked test track", ["test tracks lie among the training tracks: ", MUSDB18.test_names()[7]]),
     ],
 )
@@ -62,15 +54,6 @@ def test_mistakes_end_before_anything_runs(refused: dict[str, list[str]], mistak
     assert 1 <= len(refused[mistake]) <= 2
     for part in parts:
         assert part in "\n".join(refused[mistake])
-
-
-def final_faults(outcome: Outcome) -> list[str]:
-    """The lines that `onerror` prints after Snakemake has shut down."""
-    assert outcome.status != 0
-    assert "Traceback" not in outcome.text
-    after = outcome.lines[next(i for i, line in enumerate(outcome.lines) if line.startswith("Exiting because")) + 1 :]
-    end = next(i for i, line in enumerate(after) if line.startswith("Complete log"))
-    return [line for line in after[:end] if line]
 
 
 def test_every_faulty_track_is_named_at_the_end(musdb: Path, tmp_path: Path) -> None:

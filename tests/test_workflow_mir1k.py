@@ -1,5 +1,6 @@
 """The workflow on a small tree like MIR-1K's: mono, 16 kHz, scored by GNSDR; no submission."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile as sf
 import yaml
 from clips import RATE_HZ, make_clips
-from flow import ROOT, TINY, Run, dry_run, left_behind, run, side_by_side
+from flow import ROOT, TINY, Run, dry_run, left_behind, own_lines, run, side_by_side
 
 from madsep.prepared import read_prepared
 from madsep.stages.import_mir1k import import_mir1k
@@ -80,11 +81,26 @@ def test_everything_is_mono_at_16_khz(finished: Run, tree: Path) -> None:
         np.testing.assert_array_equal(total, sf.read(tree / "test" / name / "mixture.wav")[0])
 
 
+def test_an_oracle_of_two_sources_is_the_ceiling(finished: Run, tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    outcome = run(folder, finished.config | {"systems": ["MDL1-mir1k", "IRM1"]}, "results/IRM1/gnsdr.csv")
+    assert outcome.jobs == {"separate_external": 1, "score": 1, "aggregate": 1}
+    tables = {name: pd.read_csv(folder / "results" / name / "gnsdr.csv") for name in ("MDL1-mir1k", "IRM1")}
+    gnsdr = {name: table.set_index("metric")["value"]["GNSDR"] for name, table in tables.items()}
+    assert gnsdr["IRM1"] > max(gnsdr["MDL1-mir1k"], 3)
+    for name in CLIPS[2:]:
+        estimates = folder / "results/IRM1/estimates/test" / name
+        assert sorted(path.stem for path in estimates.iterdir()) == sorted(ALONE)
+        total = sum(sf.read(estimates / f"{target}.wav")[0] for target in ALONE)
+        np.testing.assert_allclose(total, sf.read(tree / "test" / name / "mixture.wav")[0], rtol=0, atol=1.01 / 32768)
+
+
 def test_plans_and_refusals(finished: Run, tmp_path: Path) -> None:
-    """The whole family trains four networks; a recipe for 44.1 kHz is refused before anything runs."""
+    """The whole family trains four networks; a recipe for 44.1 kHz, or for stems that MIR-1K lacks, is refused before anything runs."""
     family = ["MDL1-mir1k", "MDLT-mir1k", "GRU-NRI-mir1k", "GRU-RIS-s-mir1k", "GRU-RIS-l-mir1k"]
-    configs = [finished.config | {"systems": systems} for systems in (family, ["MDL1"])]
-    whole, rate = side_by_side(dry_run, [tmp_path / "whole", tmp_path / "rate"], configs)
+    configs = [finished.config | {"systems": systems} for systems in (family, ["MDL1"], ["HEL1-base"])]
+    whole, rate, stems = side_by_side(dry_run, [tmp_path / "whole", tmp_path / "rate", tmp_path / "stems"], configs)
     assert {rule: whole.jobs[rule] for rule in ("train", "checkpoint", "separate", "score")} == {
         "train": 4,
         "checkpoint": 5,
@@ -92,4 +108,5 @@ def test_plans_and_refusals(finished: Run, tmp_path: Path) -> None:
         "score": 6,
     }
     assert "ERROR: systems: MDL1 works at 44100 Hz, MIR-1K has 16000 Hz" in rate.text
-    assert rate.status == 1
+    assert own_lines(stems) == ["ERROR: systems: HEL1-base needs the stems vocals, drums, bass, other; MIR-1K has no bass, drums, other."]
+    assert rate.status == stems.status == 1

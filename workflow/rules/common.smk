@@ -161,6 +161,18 @@ def prepared_training(system):
     )
 
 
+def signals_of(kind, batch):
+    """What prepared tracks hold, in this order: for training the mixture and the stems, for tests the accompaniment, too."""
+    stems = ["vocals", "drums", "bass", "other"] if FOUR in kind else ["vocals"]
+    return ["mixture", *stems, *(["accompaniment"] if batch.startswith("test") else [])]
+
+
+def rate_of(kind):
+    """Sample rate in Hz of prepared tracks; None is the data set's."""
+    digits = kind.removeprefix(FOUR).removeprefix("-")
+    return int(digits) if digits else None
+
+
 def slugs_of(batch):
     """Slugs of a job's tracks."""
     return [track.slug for track in tracks_of(batch)]

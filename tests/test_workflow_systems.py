@@ -1,0 +1,320 @@
+"""One command runs many systems: recipes of six families, oracles, and separators and estimates made elsewhere; then it compares them."""
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+import yaml
+from flow import Run, dry_run, final_faults, left_behind, own_lines, run, side_by_side
+from systems_flow import (
+    ALONE,
+    BATCH,
+    FOUR_SOURCES,
+    ORACLES,
+    RECIPES,
+    STEMS,
+    make_songs,
+    read_int16,
+    scored_targets,
+    systems_config,
+    track_names,
+    vocals_sdr,
+)
+from wavs import RATE_HZ
+
+from madsep.prepared import read_prepared
+from madsep.published import published_kinds
+from madsep.scores import METRICS
+from madsep.submission_check import check_submission
+
+MODULE = """
+CALLS = []
+
+def separate(audio, rate):
+    assert audio.shape[1] == 2 and rate == 44100
+    return {"vocals": audio / 2}
+
+def fails(audio, rate):
+    CALLS.append(len(audio))
+    if len(CALLS) == 2:
+        raise ZeroDivisionError("no such luck")
+    return separate(audio, rate)
+"""
+AFTER_ESTIMATES = {"score": 1, "aggregate": 1, "figures": 1}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_songs(tmp_path_factory.mktemp("songs"))
+
+
+@pytest.fixture(scope="module")
+def names(songs: Path) -> list[str]:
+    """Of the test tracks."""
+    return track_names(songs / "musdb/test")
+
+
+@pytest.fixture(scope="module")
+def finished(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Six systems and two oracles, from nothing to everything."""
+    folder, config = tmp_path_factory.mktemp("systems") / "run", systems_config(songs)
+    return Run(folder, config, run(folder, config))
+
+
+@pytest.fixture(scope="module")
+def extended(finished: Run, songs: Path) -> Run:
+    """In the same folder two more recipes and three systems made elsewhere, one of which fails."""
+    (finished.folder / "mine.py").write_text(MODULE)
+    shutil.copytree(finished.folder / "results/HEL1/estimates/test", finished.folder.parent / "elsewhere/test")
+    external = {
+        "MINE": {"separator": "mine:separate"},
+        "COPY": {"estimates": str(finished.folder.parent / "elsewhere")},
+        "BAD": {"separator": "mine:fails"},
+    }
+    systems = [*finished.config["systems"], "HEL1-base", "MIM-DWF+", *external]
+    config = finished.config | {"systems": systems, "external": external, "extra_root": str(songs / "extra")}
+    targets = [f"results/{name}/medians.csv" for name in external]
+    targets += [f"results/HEL1-base/estimates/{BATCH}.json", "submission/MDWP/provenance.yaml"]
+    return Run(finished.folder, config, run(finished.folder, config, "--keep-going", *targets))
+
+
+# six systems and two oracles
+
+
+def test_one_command_runs_them_all(finished: Run) -> None:
+    assert finished.outcome.jobs == {
+        "prepare": 4,  # the training tracks and the test tracks, with all stems and without
+        **dict.fromkeys(("train", "checkpoint", "losses", "separate", "submission"), 6),
+        "separate_external": 2,
+        "score": 9,  # and the mixture
+        "aggregate": 9,
+        "figures": 8,
+        "table": 1,
+        "compare": 1,
+    }
+    assert left_behind(finished.folder) == []
+
+
+@pytest.mark.parametrize("system", RECIPES)
+def test_each_recipe_has_a_valid_submission(finished: Run, names: list[str], system: str) -> None:
+    submission = finished.folder / "submission" / RECIPES[system]
+    assert check_submission(submission, names) == []
+    expected = {*STEMS, *ALONE} if system in FOUR_SOURCES else {*ALONE}
+    for name in names:
+        targets = scored_targets(submission / "test" / f"{name}.json")
+        assert set(targets) == expected and len(targets) == len(expected)
+
+
+@pytest.mark.parametrize("system", [*RECIPES, *ORACLES])
+def test_estimates_are_complete_and_add_up(finished: Run, songs: Path, names: list[str], system: str) -> None:
+    expected = {*ALONE} if system in set(RECIPES) - set(FOUR_SOURCES) else {*STEMS, *ALONE}
+    for name in names:
+        folder = finished.folder / "results" / system / "estimates/test" / name
+        estimates = {path.stem: read_int16(path) for path in folder.iterdir()}
+        mixture = read_int16(songs / "musdb/test" / name / "mixture.wav")
+        assert estimates.keys() == expected
+        assert {estimate.shape for estimate in estimates.values()} == {mixture.shape}
+        difference = estimates["vocals"] + estimates["accompaniment"] - mixture
+        if expected == {*ALONE}:
+            assert not difference.any()
+        elif system != "MWF":  # ratio masks add up to one; each 16-bit estimate is rounded by itself
+            assert np.abs(difference).max() <= 3
+        if system in FOUR_SOURCES:
+            np.testing.assert_array_equal(sum(estimates[stem] for stem in STEMS[1:]), estimates["accompaniment"])
+
+
+@pytest.mark.parametrize("system", FOUR_SOURCES)
+def test_four_sources_are_scored_both_ways_as_museval_does(
+    finished: Run, songs: Path, names: list[str], system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    museval = pytest.importorskip("museval")
+    if not hasattr(np.linalg, "linalg"):
+        monkeypatch.setattr(np.linalg, "linalg", np.linalg, raising=False)
+    name = names[0]
+    true = {stem: sf.read(songs / "musdb/test" / name / f"{stem}.wav")[0] for stem in STEMS}
+    true["accompaniment"] = true["drums"] + true["bass"] + true["other"]
+    track = SimpleNamespace(
+        name=name, rate=RATE_HZ, subset="test", targets={key: SimpleNamespace(audio=audio) for key, audio in true.items()}
+    )
+    folder = finished.folder / "results" / system / "estimates/test" / name
+    found = json.loads((finished.folder / "submission" / RECIPES[system] / "test" / f"{name}.json").read_text())
+    ours = {target["name"]: frames_of(target) for target in found["targets"]}
+    for way, own in ((STEMS, STEMS[1:]), (ALONE, ALONE)):  # vocals are those against the accompaniment
+        estimates = {target: sf.read(folder / f"{target}.wav")[0] for target in way}
+        scores = json.loads(museval.eval_mus_track(track, estimates, mode="v4", win=1.0, hop=1.0).json)
+        for target in scores["targets"]:
+            if target["name"] in own:
+                expected = frames_of(target)
+                assert expected.shape == (len(METRICS), 2) and np.isfinite(expected).all()
+                np.testing.assert_allclose(ours.pop(target["name"]), expected, rtol=0, atol=1e-4)
+    assert ours == {}
+
+
+def frames_of(target: dict[str, Any]) -> np.ndarray:
+    """A target's scores in dB, (n_metrics, n_frames)."""
+    return np.array([[frame["metrics"][metric] for frame in target["frames"]] for metric in METRICS])
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_oracles_are_the_ceiling(finished: Run, oracle: str) -> None:
+    assert vocals_sdr(finished.folder, oracle) > max(vocals_sdr(finished.folder, name) for name in ["MIX", *RECIPES])
+
+
+# comparison
+
+
+def test_the_page_lists_every_system_and_none_of_other_data(finished: Run) -> None:
+    everyone = {"MIX", *RECIPES, *ORACLES}
+    with_stems = {"MIX", *FOUR_SOURCES, *ORACLES}
+    page = (finished.folder / "results/compare/index.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section id="([\w-]+)">', page) == ["other-1"]
+    for target, table in re.findall(r'<h3>(\w+)</h3>\s*<table class="sortable">(.*?)</table>', page, re.DOTALL):
+        rows = re.findall(r'<tr( class="run")?>\s*<td class="text">([^<]*)</td>', table)
+        assert len(rows) == len(set(rows)) and all(of_run for of_run, _ in rows)
+        assert {name for _, name in rows} == (everyone if target in ALONE else with_stems)
+    medians = pd.read_csv(finished.folder / "results/compare/tables/other-1/medians.csv")
+    assert set(medians["system"]) == everyone and set(medians["kind"]) == {"run", "run+oracle"}
+    assert set(medians["n_tracks"]) == {3}
+    own = pd.read_csv(finished.folder / "results/HEL1/medians.csv").set_index(["target", "metric"])["median"]
+    of_hel = medians[medians["system"] == "HEL1"].set_index(["target", "metric"])["median"]
+    pd.testing.assert_series_equal(of_hel.sort_index(), own.sort_index(), atol=1e-4, check_names=False)
+    others = published_kinds().keys() - everyone
+    text = re.sub(r"base64,[\w+/=]+", "", page)
+    assert "TAU1" in others and not [name for name in others if re.search(rf"\b{name}\b", text)]
+
+
+def test_the_pages_figures_exist_and_the_report_holds_it(finished: Run) -> None:
+    folder = finished.folder / "results/compare"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    for link in re.findall(r'href="([^"]+)"', page):
+        assert (folder / link).stat().st_size > 0, link
+    kinds = [f"{kind}_{target}_{metric}" for kind in ("boxplots", "pairwise") for target in {*STEMS, *ALONE} for metric in METRICS]
+    figures = {path.name for path in (folder / "figures/other-1").iterdir() if path.stat().st_size > 1000}
+    assert figures == {f"{name}.{suffix}" for name in kinds for suffix in ("pdf", "svg", "png")}
+    assert {f"figures/other-1/{name}" for name in figures} <= set(re.findall(r'href="([^"]+)"', page))
+    report = finished.folder / "report.html"
+    outcome = run(finished.folder, finished.config, "--report", str(report))
+    assert outcome.status == 0, outcome.text
+    assert base64.b64encode(page.encode()).decode() in report.read_text()
+
+
+# again, and with more
+
+
+def test_a_second_run_does_nothing(finished: Run) -> None:
+    assert run(finished.folder, finished.config).jobs == {}
+
+
+def test_other_systems_leave_what_is_finished_alone(finished: Run, songs: Path) -> None:
+    """Of the plans: one recipe and one oracle more; and fewer systems, so that the mixture has fewer targets."""
+    everything = {"train": 1, "losses": 1, "checkpoint": 1, "separate": 1, "submission": 1, "table": 1, "compare": 1}
+    changes = [
+        {"systems": [*finished.config["systems"], "MIM-DWF+", "IBM1"], "extra_root": str(songs / "extra")},
+        {"systems": ["MIM-HW", "MIM-DWF"]},
+    ]
+    more, fewer = side_by_side(dry_run, [finished.folder] * 2, [finished.config | change for change in changes])
+    twice = {rule: 2 * count for rule, count in AFTER_ESTIMATES.items()}
+    assert more.jobs == {"prepare": 1, "separate_external": 1, **twice, **everything}
+    assert fewer.jobs == {"score": 1, "aggregate": 1, "figures": 2, "table": 1, "compare": 1}
+
+
+# made elsewhere
+
+
+def test_a_callable_in_the_runs_folder_is_a_system(extended: Run, songs: Path, names: list[str]) -> None:
+    for name in names:
+        folder = extended.folder / "results/MINE/estimates/test" / name
+        mixture = read_int16(songs / "musdb/test" / name / "mixture.wav")
+        assert np.abs(2 * read_int16(folder / "vocals.wav") - mixture).max() <= 1
+        np.testing.assert_array_equal(sum(read_int16(folder / f"{target}.wav") for target in ALONE), mixture)
+    medians = pd.read_csv(extended.folder / "results/MINE/medians.csv")
+    assert set(medians["target"]) == {*ALONE} and set(medians["n_tracks"]) == {3} and not medians["median"].isna().any()
+
+
+def test_a_folder_of_estimates_has_the_scores_of_what_it_was_copied_from(extended: Run) -> None:
+    results = extended.folder / "results"
+    for table in ("medians.csv", f"scores/{BATCH}.csv", *(f"scores/test/test00{number}.json" for number in (1, 2, 3))):
+        assert (results / "COPY" / table).read_bytes() == (results / "HEL1" / table).read_bytes()
+
+
+def test_a_callable_that_raises_names_track_and_exception_and_others_finish(extended: Run, names: list[str]) -> None:
+    faults = final_faults(extended.outcome)
+    assert len(faults) == 2
+    assert faults[0] == f"ERROR: separator mine:fails, {names[1]}: failed: ZeroDivisionError: no such luck"
+    log = re.fullmatch(r"The traceback is in (.+)\.", faults[1])
+    assert log and 'raise ZeroDivisionError("no such luck")' in (extended.folder / log[1]).read_text()
+    assert not (extended.folder / f"results/BAD/estimates/{BATCH}.json").exists()
+    assert left_behind(extended.folder) == []
+    for finished in ("results/MINE/medians.csv", "results/COPY/medians.csv", "submission/MDWP/provenance.yaml"):
+        assert (extended.folder / finished).exists()
+
+
+# extra data and another rate
+
+
+def test_extra_tracks_are_trained_on_where_the_recipe_says_so(extended: Run, songs: Path, names: list[str]) -> None:
+    own, extra = track_names(songs / "musdb/train"), track_names(songs / "extra/train")
+    submissions = extended.folder / "submission"
+    with_extra, without = (yaml.safe_load((submissions / name / "provenance.yaml").read_text()) for name in ("MDWP", "MDWF"))
+    assert with_extra["data"]["train_tracks"] == [*own, *extra] and without["data"]["train_tracks"] == own
+    assert with_extra["data"]["test_tracks"] == without["data"]["test_tracks"] == names
+    assert with_extra["checkpoint_sha256"] != without["checkpoint_sha256"]
+    assert check_submission(submissions / "MDWP", names) == []
+    for name, says in {"MDWP": "yes", "MDWF": "no"}.items():
+        assert f"__additional_training_data:__ {says} " in (submissions / name / "description.md").read_text()
+
+
+def test_a_recipe_at_16_khz_trains_there_and_estimates_at_the_datas_rate(extended: Run, songs: Path, names: list[str]) -> None:
+    (manifest,) = (extended.folder / "results/prepared-four-16000").glob("*.json")
+    for entry in read_prepared([manifest], "train"):
+        n_samples = sf.info(songs / "musdb/train" / entry["name"] / "mixture.wav").frames
+        assert entry["sample_rate_hz"] == 16_000 and abs(entry["n_samples"] - n_samples * 16_000 / RATE_HZ) <= 1
+        assert np.load(entry["file"]).shape[2] == entry["n_samples"]
+    for name in names:
+        folder = extended.folder / "results/HEL1-base/estimates/test" / name
+        assert sorted(path.stem for path in folder.iterdir()) == sorted({*STEMS, *ALONE})
+        for path in folder.iterdir():
+            info = sf.info(path)
+            assert (info.samplerate, info.frames) == (RATE_HZ, sf.info(songs / "musdb/test" / name / "mixture.wav").frames)
+            power = np.abs(np.fft.rfft(sf.read(path)[0], axis=0)) ** 2
+            above = np.fft.rfftfreq(info.frames, 1 / RATE_HZ) > 8500
+            assert power.sum() > 0 and power[above].sum() < 1e-4 * power.sum()
+
+
+# refusals
+
+
+@pytest.fixture(scope="module")
+def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Name of a mistake -> the lines that end the run before anything is done."""
+    root = tmp_path_factory.mktemp("mistakes")
+    changes = {
+        "unknown system": {"systems": ["MDL1", "IRM3"]},
+        "a recipe's name": {"systems": ["HEL1"], "external": {"HEL1": {"estimates": str(root)}}},
+        "no extra tracks": {"systems": ["MDL1", "MIM-DWF+"]},
+    }
+    folders = [root / name.replace(" ", "-") for name in changes]
+    outcomes = side_by_side(run, folders, [systems_config(songs, **change) for change in changes.values()])
+    assert all(outcome.status != 0 for outcome in outcomes)
+    return {name: own_lines(outcome) for name, outcome in zip(changes, outcomes, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "beginning"),
+    [
+        ("unknown system", "ERROR: systems: there is no system 'IRM3'; did you mean 'IRM1'? (known: "),
+        ("a recipe's name", "ERROR: external: HEL1 cannot be the name of a system here: a recipe's, "),
+        ("no extra tracks", "ERROR: systems: MIM-DWF+ trains on further tracks, but extra_root is not set; "),
+    ],
+)
+def test_mistakes_end_in_one_plain_line(refused: dict[str, list[str]], mistake: str, beginning: str) -> None:
+    (line,) = refused[mistake]
+    assert line.startswith(beginning)
