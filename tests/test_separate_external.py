@@ -270,3 +270,14 @@ def test_an_oracle_needs_all_stems(tmp_path: Path, tracks: Path) -> None:
     message = f"oracle IBM1, {NAMES[0]}: an oracle needs the references of vocals, drums, bass, other; drums, bass, other are not prepared."
     with pytest.raises(InputError, match="^" + re.escape(message)):
         run(External(oracle="IBM1", origin="oracle"), tracks, tmp_path, prepared="two")
+
+
+def test_where_the_targets_are_two_so_are_an_oracles_sources(tmp_path: Path, tracks: Path) -> None:
+    manifest = run(External(oracle="IRM1", origin="oracle"), tracks, tmp_path, TWO, prepared="two")
+    check_manifest(manifest, TWO)
+    for name in NAMES:
+        mixture, vocals = ((stem(tracks, name, target).T / 32768).astype(np.float32) for target in ("mixture", "vocals"))
+        expected = oracle_estimates(ORACLES["IRM1"], mixture, {"vocals": vocals, "accompaniment": mixture - vocals})
+        for target in TWO:
+            written = read(manifest.parent / "test" / name / f"{target}.wav")
+            assert np.abs(written - expected[target].T * 32768).max() <= 0.5

@@ -88,7 +88,7 @@ def test_an_oracle_of_two_sources_is_the_ceiling(finished: Run, tree: Path, tmp_
     assert outcome.jobs == {"separate_external": 1, "score": 1, "aggregate": 1}
     tables = {name: pd.read_csv(folder / "results" / name / "gnsdr.csv") for name in ("MDL1-mir1k", "IRM1")}
     gnsdr = {name: table.set_index("metric")["value"]["GNSDR"] for name, table in tables.items()}
-    assert gnsdr["IRM1"] > max(gnsdr["MDL1-mir1k"], 3)
+    assert gnsdr["IRM1"] > max(gnsdr["MDL1-mir1k"], 2)  # that of the mixture is 0
     for name in CLIPS[2:]:
         estimates = folder / "results/IRM1/estimates/test" / name
         assert sorted(path.stem for path in estimates.iterdir()) == sorted(ALONE)
