@@ -123,8 +123,8 @@ def test_systems_stand_in_the_given_order_and_oracles_below_a_gap(boxplots: list
 
 def test_kinds_are_told_apart_and_explained(boxplots: list[Path], tmp_path: Path) -> None:
     svg = svg_of(boxplots)
-    assert n_filled(svg, VERMILION) == 2 + 1  # the boxes, and the legend
-    assert n_filled(svg, SKY_BLUE) == 1 + 1
+    assert n_filled(svg, VERMILION) == 1 + 1  # the box, and the legend
+    assert n_filled(svg, SKY_BLUE) == 2 + 1  # an oracle that is an own run, too
     assert n_filled(svg, GREY) == 1 + 1
     blind, extra = (pattern for pattern in set(hatches(svg)))
     assert hatches(svg).count(blind) == hatches(svg).count(extra) == 1 + 1
@@ -159,7 +159,7 @@ def test_values_far_outside_are_named_at_the_edge_and_no_box_is_drawn(tmp_path: 
     )
     svg = svg_of(draw_boxplots(far, "vocals", "SAR", tmp_path / "far", [*ORDER, "MIX", "lone"]))
     at = places(svg)
-    assert n_filled(svg, SKY_BLUE) == 1 + 1  # IRM1 and the legend
+    assert n_filled(svg, SKY_BLUE) == 2 + 1  # IRM1, my-IBM and the legend
     assert at["83 →"][1] == pytest.approx(at["MIX"][1], abs=3) and at["&gt; 80"][1] == pytest.approx(at["MIX"][1], abs=3)
     assert at["← -33"][1] == pytest.approx(at["lone"][1], abs=3)
     assert at["← -33"][0] < at["0"][0] < at["10"][0] < at["83 →"][0]
@@ -198,7 +198,7 @@ def test_faults_of_the_scores_are_said(tmp_path: Path) -> None:
         draw(pd.concat([several(), system("MDL1", "run", [1.0])]))
     with pytest.raises(InputError, match="mine: more than one system has this name"):
         draw(pd.concat([several(), system("mine", "run", [1.0])]))
-    with pytest.raises(InputError, match=r"X: its kind 'run-extra' is unknown; expected .*run, oracle, blind, extra, supervised"):
+    with pytest.raises(InputError, match=r"X: its kind 'run-extra' is unknown; expected .*oracle, run, blind, extra, supervised"):
         draw(pd.concat([several(), system("X", "run-extra", [1.0])]))
     assert list(tmp_path.iterdir()) == []
 

@@ -162,7 +162,7 @@ def replanned(first: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("training", {"train": 1, **AFTER_TRAINING}),
         ("bootstrap seed", {"aggregate": 2, **AFTER_AGGREGATE}),
         ("authors", {"submission": 1}),
-        ("description", {"submission": 1, "compare": 1}),
+        ("description", {"submission": 1}),
         ("one more system", {"checkpoint": 1, **AFTER_CHECKPOINT}),
     ],
 )

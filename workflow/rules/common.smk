@@ -228,6 +228,17 @@ def trained_by(system):
     return RECIPES[system].weights_from or system
 
 
+def facts_of(name):
+    """What a comparison says of a recipe, so that no other change of it draws the figures anew."""
+    recipe = RECIPES[name]
+    kinds = {"is_blind", "additional_training_data"}
+    return {
+        "name": recipe.name,
+        "separation": {"framing": recipe.separation.framing},
+        "description": recipe.description.model_dump(include=kinds),
+    }
+
+
 def any_of(names):
     """A pattern that exactly these names fit, which may be none."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -16,7 +16,7 @@ rule compare:
         "../envs/madsep.yaml"
     params:
         systems=[BASELINE, *SYSTEMS],
-        recipes={name: recipe.values() for name, recipe in RECIPES.items()},
+        recipes={name: facts_of(name) for name in RECIPES},
         layouts=sorted({TRACKS[slug].layout for slug in TEST}),
         bootstrap=config["bootstrap"],
     script:
