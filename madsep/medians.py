@@ -1,6 +1,7 @@
 """The campaign's number: the median over tracks of the median over frames."""
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from madsep.logs import log
-from madsep.scores import NO_ARTEFACTS_DB, ordered
+from madsep.scores import NO_ARTEFACTS_DB, TARGETS, ordered
 
 
 def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
@@ -55,6 +56,22 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
             gain = np.nan if max(system, mixture) > NO_ARTEFACTS_DB else system - mixture
             numbers += [_decibels(mixture), _decibels(gain, "+")]
         table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
+    text = io.StringIO()
+    Console(file=text, width=100).print(table)
+    return text.getvalue()
+
+
+def format_overview(medians: Mapping[str, pd.DataFrame]) -> str:
+    """Return the SDR of several systems, `sisec_medians` by name, as text: a row for each, a column for each target."""
+    found = {str(target) for table in medians.values() for target in table["target"]}
+    targets = [target for target in TARGETS if target in found]
+    table = Table(title="SDR, dB: median over tracks of the median over frames (BSSEval v4)")
+    table.add_column("system")
+    for target in targets:
+        table.add_column(target, justify="right")
+    for system, scores in medians.items():
+        sdr = scores[scores["metric"] == "SDR"].set_index("target")["median"]
+        table.add_row(system, *(_decibels(sdr.get(target, np.nan)) for target in targets))
     text = io.StringIO()
     Console(file=text, width=100).print(table)
     return text.getvalue()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madsep.errors import InputError
-from madsep.medians import format_table, sisec_medians, track_medians
+from madsep.medians import format_overview, format_table, sisec_medians, track_medians
 from madsep.scores import read_scores
 from madsep.stages.aggregate import aggregate, summarise, summarise_global
 
@@ -247,3 +247,13 @@ def test_table_shows_system_mixture_and_gain() -> None:
     text = format_table(medians, baseline[:0])
     row = next(line for line in text.splitlines() if "vocals" in line)
     assert row.replace("│", " ").split() == ["vocals", "SDR", "4.00", "-", "-", "2", "25.0%"]
+
+
+def test_the_overview_has_a_row_a_system_and_a_column_a_target() -> None:
+    rows = [("vocals", "SDR", 4.018), ("vocals", "SIR", 7.9), ("accompaniment", "SDR", 9.9)]
+    two = pd.DataFrame(rows, columns=["target", "metric", "median"])
+    five = pd.concat([two, pd.DataFrame([("drums", "SDR", 100.0), ("bass", "SDR", float("nan"))], columns=two.columns)])
+    lines = [line for line in format_overview({"MDL1": two, "HEL1": five}).splitlines() if "│" in line or "┃" in line]
+    cells = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in lines]
+    assert cells[0] == ["system", "vocals", "accompaniment", "drums", "bass"]
+    assert cells[1:] == [["MDL1", "4.02", "9.90", "-", "-"], ["HEL1", "4.02", "9.90", "> 80", "-"]]
