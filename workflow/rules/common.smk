@@ -58,6 +58,8 @@ def find_systems():
                 f"external: {name} cannot be the name of a system here: a recipe's, or of other characters than letters, digits, _, - and +."
             )
     for name in config["systems"]:
+        if name == BASELINE:
+            continue  # it is scored in every run
         if name in recipe_names():
             recipes[name] = load_recipe(name, config["overrides"])
         elif (found := find_external(name, config["external"])) is not None:
@@ -87,7 +89,7 @@ def find_extra():
 def targets_of(name):
     """What a system estimates: vocals and accompaniment, or all stems and accompaniment; of the mixture, all that any system does."""
     if name == BASELINE:
-        return max((targets_of(system) for system in SYSTEMS), key=len)
+        return max(map(targets_of, SYSTEMS), key=len, default=TARGETS)
     if name in EXTERNAL:
         targets = external_targets(EXTERNAL[name])
         return targets if set(targets) <= {*DATASET.stems, *TARGETS} else TARGETS
@@ -285,7 +287,7 @@ try:
         )
     check_rates()
     check_targets()
-    SYSTEMS = list(config["systems"])
+    SYSTEMS = [name for name in config["systems"] if name != BASELINE]
     SYSTEM_TARGETS = {name: targets_of(name) for name in [*SYSTEMS, BASELINE]}
     TRACKS = find_data()
     EXTRA = find_extra()
