@@ -11,7 +11,13 @@ rule prepare:
         "../envs/madsep.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt
-        * (500 + int(3 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+        * (
+            500
+            + int(
+                (6 if FOUR in wildcards.kind else 3)
+                * max(t.duration_s for t in tracks_of(wildcards.batch))
+            )
+        ),
     params:
         tracks=lambda wildcards: [asdict(track) for track in tracks_of(wildcards.batch)],
         signals=lambda wildcards: signals_of(wildcards.kind, wildcards.batch),
