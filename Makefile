@@ -13,7 +13,7 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 
 demo: setup $(DEMO_DATA)
 	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
-	@cat results/table.txt && echo "submission: $(CURDIR)/submission/MDL1"
+	@cat results/table.txt && echo "comparison: $(CURDIR)/results/compare/index.html" && echo "submission: $(CURDIR)/submission/MDL1"
 
 $(DEMO_DATA): | setup
 	$(BIN)/madsep synth $@ --train 12 --test 4 --seconds 20 --seed 1
