@@ -66,9 +66,13 @@ def test_a_second_signal_ends_at_once(manifest: Path, tmp_path: Path) -> None:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_step(patch, N_STEPS, twice)
-        run(tiny_recipe(), manifest, tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    try:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            at_step(patch, N_STEPS, twice)
+            run(tiny_recipe(), manifest, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert read_tensors(tmp_path / "state.safetensors")[1]["position"]["step"] == 12  # of the epoch's end
 
 

@@ -116,14 +116,29 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
     recipe = kind.parse(values | parsed, where)
-    sizes = {key: getattr(recipe.front_end, key) for key in ("hop_length", "window_length", "fft_length")}
+    _check_front_end(recipe.front_end, where)
+    _check_sections(recipe, family, where)
+    try:
+        with torch.device("meta"):  # no memory, no time: only the sizes are checked
+            family.network(recipe.network, recipe.sizes)
+    except InputError as error:
+        raise InputError(f"{where}: network: {error}") from None
+    return recipe
+
+
+def _check_front_end(front_end: FrontEnd, where: str) -> None:
+    sizes = {key: getattr(front_end, key) for key in ("hop_length", "window_length", "fft_length")}
     if list(sizes.values()) != sorted(sizes.values()):
         raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
-    if not covers_all(recipe.front_end):
+    if not covers_all(front_end):
         raise InputError(
-            f"{where}: front_end: hops of {recipe.front_end.hop_length} leave samples to which the {recipe.front_end.window} window gives "
+            f"{where}: front_end: hops of {front_end.hop_length} leave samples to which the {front_end.window} window gives "
             "no weight; expected a shorter hop_length."
         )
+
+
+def _check_sections(recipe: System, family: Family, where: str) -> None:
+    """Raise InputError where sections do not fit each other or the family."""
     segments = recipe.segments
     if segments.step < 1:
         least = 2 * segments.n_context + segments.overlap
@@ -141,12 +156,6 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
     if recipe.training.plateau and recipe.training.final_learning_rate:
         raise InputError(f"{where}: training has both a plateau and a final_learning_rate; expected null for one of them.")
-    try:
-        with torch.device("meta"):  # no memory, no time: only the sizes are checked
-            family.network(recipe.network, recipe.sizes)
-    except InputError as error:
-        raise InputError(f"{where}: network: {error}") from None
-    return recipe
 
 
 def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
