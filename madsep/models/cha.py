@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from madsep.errors import InputError
+from madsep.models.initialisation import initialise
 from madsep.models.sizes import Sizes
 from madsep.settings import Count, Separation, Settings, Weight
 
@@ -100,11 +101,7 @@ class Cha(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Matrices and filters Glorot uniform, biases zero: the defaults of the published code's library, Lasagne."""
-        for name, parameter in self.named_parameters():
-            if "bias" in name:
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.xavier_uniform_(parameter, generator=generator)
+        initialise(self, nn.init.xavier_uniform_, generator)
 
     def forward(self, mixture: Tensor) -> ChaOutput:
         """Estimate the four sources' magnitudes from the mixture's, (B, T, N) -> (B, 4, T, N)."""

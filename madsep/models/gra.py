@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from madsep.errors import InputError
+from madsep.models.initialisation import initialise
 from madsep.models.sizes import Sizes
 from madsep.settings import Count, Separation, Settings, Weight
 
@@ -103,11 +104,7 @@ class Gra(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Matrices Glorot normal, biases zero."""
-        for name, parameter in self.named_parameters():
-            if "bias" in name:
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.xavier_normal_(parameter, generator=generator)
+        initialise(self, nn.init.xavier_normal_, generator)
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
         """Take each bin's mean and standard deviation (N,) over the frames of the training mixtures.

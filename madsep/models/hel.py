@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from madsep.errors import InputError
 from madsep.models.gru import Gru
+from madsep.models.initialisation import initialise
 from madsep.models.sizes import Sizes
 from madsep.settings import Count, Separation, Settings
 
@@ -72,11 +73,7 @@ class Hel(nn.Module):
 
         With these each layer would pass on only 0.27 of what its first frame brings, and five layers 0.0014, of sequences of four frames.
         """
-        for name, parameter in self.named_parameters():
-            if "bias" in name:
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.xavier_uniform_(parameter, generator=generator)
+        initialise(self, nn.init.xavier_uniform_, generator)
 
     def forward(self, mixture: Tensor) -> HelOutput:
         """Estimate all sources' magnitudes from the mixture's, (B, T, N) -> (B, S, T - 2L, N)."""

@@ -14,10 +14,9 @@ from madsep.files import write_text
 from madsep.logs import log
 from madsep.progress import Progress
 from madsep.scores import read_track
+from madsep.separators import ALL_TARGETS
 from madsep.stems import accompaniment, read_stems
 from madsep.tracks import STEM_SUFFIX, SUBSETS, Track
-
-TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")  # in the order of museval's files
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,11 @@ def _tasks(references: Path, estimates: Path, out: Path, engine: Engine) -> Iter
 
 def _targets(task: _Task) -> list[str]:
     """Targets that the task has estimates of. Raises InputError where there are fewer than two."""
-    targets = [target for target in TARGETS if (task.estimates / f"{target}.wav").is_file()]
+    targets = [target for target in ALL_TARGETS if (task.estimates / f"{target}.wav").is_file()]
     if len(targets) < 2:
-        raise InputError(f"{task.estimates}: BSSEval needs the estimates of two targets or more; expected some of {', '.join(TARGETS)}.")
+        raise InputError(
+            f"{task.estimates}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}."
+        )
     return targets
 
 

@@ -12,7 +12,7 @@ from madsep.errors import InputError
 from madsep.prepared import TARGETS
 from madsep.provenance import list_gpus
 from madsep.separators import (
-    ALL_TARGETS,
+    STEMS,
     external_names,
     external_targets,
     find_external,
@@ -165,7 +165,7 @@ def prepared_training(system):
 
 def signals_of(kind, batch):
     """What prepared tracks hold, in this order: for training the mixture and the stems, for tests the accompaniment, too."""
-    stems = ["vocals", "drums", "bass", "other"] if FOUR in kind else ["vocals"]
+    stems = STEMS if FOUR in kind else ["vocals"]
     return ["mixture", *stems, *(["accompaniment"] if batch.startswith("test") else [])]
 
 
