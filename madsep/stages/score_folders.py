@@ -68,9 +68,7 @@ def _targets(task: _Task) -> list[str]:
     """Targets that the task has estimates of. Raises InputError where there are fewer than two."""
     targets = [target for target in ALL_TARGETS if (task.estimates / f"{target}.wav").is_file()]
     if len(targets) < 2:
-        raise InputError(
-            f"{task.estimates}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}."
-        )
+        raise InputError(f"{task.estimates}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
     return targets
 
 
