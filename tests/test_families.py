@@ -37,6 +37,8 @@ CASES: dict[str, Mapping[str, Any]] = {
         "training": {"learning_rate": 1.0},  # Adadelta's
     },
     "HEL1": {"network": {"n_layers": 2, "n_hidden": 32}},
+    "DAE": {},
+    "SF": {},
 }
 
 

@@ -16,6 +16,7 @@ from madsep.systems import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
 OTHERS = ["CHA", "GRA", "GRA2", "GRA3", "HEL1", "HEL1-base", "MIM-DWF", "MIM-DWF+", "MIM-HW"]
+OF_COUPLINGS = ["DAE", "DAE-mir1k", "MSS-DAE", "MSS-DAE-mir1k", "SF", "SF-mir1k"]
 NAMES_16K = ["GRU-NRI-mir1k", "GRU-RIS-l-mir1k", "GRU-RIS-s-mir1k", "MDL1-16k", "MDL1-16k-aug", "MDL1-mir1k", "MDLT-mir1k"]
 
 
@@ -36,7 +37,7 @@ def nested(path: str, value: object) -> dict[str, Any]:
 
 
 def test_the_recipes_that_ship_load() -> None:
-    assert recipe_names() == sorted([*NAMES, *NAMES_16K, *OTHERS])
+    assert recipe_names() == sorted([*NAMES, *NAMES_16K, *OTHERS, *OF_COUPLINGS])
     recipes = [load_recipe(name, {}) for name in recipe_names()]
     assert [recipe.name for recipe in recipes] == recipe_names()
 
@@ -248,7 +249,7 @@ AUGMENTATION = {"circular_shift": True, "other_accompaniments": False, "gain_db"
     ("name", "overrides", "message"),
     [
         ("MDL2", {}, r"there is no recipe 'MDL2'; did you mean 'MDL"),
-        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: CHA, GRA, .*GRU-RIS-l"),
+        ("GRU-RIS", {}, r"there is no recipe 'GRU-RIS'; did you mean 'GRU-RIS-.*known: CHA, DAE, .*GRU-RIS-l"),
         ("MDL1", {"MLD1": {}}, r"overrides: there is no recipe 'MLD1'; did you mean 'MDL1'"),
         ("MDL1", {"MDL1": {"trainign": {}}}, r"recipe MDL1: unknown key 'trainign'; did you mean 'training'"),
         ("MDL1", {"MDL1": {"training": {"epochs": 1}}}, r"unknown key 'training.epochs'; did you mean 'n_epochs'"),

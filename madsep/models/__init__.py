@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from madsep.errors import InputError
-from madsep.models import cha, dwf, gra, hel, highway, mad
+from madsep.models import cha, dae, dwf, gra, hel, highway, mad
 from madsep.models.sizes import Sizes
+from madsep.models.stack import Stack
 from madsep.settings import Settings
 
 FOUR_STEMS = ("vocals", "drums", "bass", "other")
@@ -27,6 +28,7 @@ class Family:
     magnitudes (B, S, T - 2L, N), gives a named tuple of means over the sequences, the first of which validation looks at;
     objective(network, terms, settings) gives `loss`, a named tuple of scalars that begins with `total`. estimate(network, mixture,
     separation) gives the magnitudes (B, E, T - 2L, N) of the voice alone or of all sources.
+    stack(network, mixture) gives the dense layers that see single frames; None for families that have none.
     """
 
     network_settings: type[Settings]
@@ -37,6 +39,7 @@ class Family:
     loss: type[Any]
     objective: Callable[..., Any]
     estimate: Callable[..., Tensor]
+    stack: Callable[..., Stack] | None
     masks: bool  # the estimates are masks times the mixture, so that masks found for the mean of channels can be applied to each
     method: str  # what description.md says of the architecture
     cost: str  # and of the objective
@@ -59,6 +62,7 @@ def _family(module: ModuleType, name: str, *sources: tuple[str, ...], masks: boo
         loss=getattr(module, f"{name}Loss"),
         objective=getattr(module, f"{lower}_objective"),
         estimate=getattr(module, f"{lower}_estimate"),
+        stack=getattr(module, f"{lower}_stack", None),
         masks=masks,
         method=module.METHOD,
         cost=module.COST,
@@ -74,6 +78,7 @@ FAMILIES = {
     "gra": _family(gra, "Gra", VOICE_AND_BACKGROUND),
     "cha": _family(cha, "Cha", FOUR_STEMS),
     "hel": _family(hel, "Hel", FOUR_STEMS),
+    "dae": _family(dae, "Dae", VOICE, masks=False),
 }
 
 

@@ -11,6 +11,7 @@ from madsep.errors import InputError
 from madsep.losses import generalised_kl
 from madsep.models.gru import Gru
 from madsep.models.sizes import Sizes
+from madsep.models.stack import Stack, stack_of
 from madsep.settings import Count, Separation, Settings, Weight
 
 METHOD = (
@@ -160,10 +161,7 @@ class Mad(nn.Module):
         if self.settings.encoder_residual == "output":
             forward, backward = self.enc_forward(low) + low, self.enc_backward(flipped) + flipped
         else:
-            forward, backward = (
-                recurrent_residual(self.enc_forward, low),
-                recurrent_residual(self.enc_backward, flipped),
-            )
+            forward, backward = recurrent_residual(self.enc_forward, low), recurrent_residual(self.enc_backward, flipped)
         if self.settings.realign_backward:
             backward = backward.flip(1)
         return torch.cat((forward, backward), -1)
@@ -213,8 +211,14 @@ def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
 
 def mad_estimate(network: Mad, mixture: Tensor, separation: Separation) -> Tensor:
     """Return the voice's magnitudes (B, 1, T - 2L, N) of mixture magnitudes (B, T, N)."""
-    output: MadOutput = network(mixture, separation.latent_threshold)
-    return output.denoised.unsqueeze(1)
+    return network(mixture, separation.latent_threshold).denoised.unsqueeze(1)
+
+
+@torch.no_grad()
+def mad_stack(network: Mad, mixture: Tensor) -> Stack:
+    """Return the Denoiser's two layers, with what the Masker (without a threshold) makes of mixture magnitudes (B, T, N) as inputs."""
+    output: MadOutput = network(mixture)
+    return stack_of((network.denoiser_enc, network.denoiser_dec), output.masked, output.denoised)
 
 
 def mad_terms(output: MadOutput, targets: Tensor) -> MadTerms:
