@@ -9,23 +9,46 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+# for --sdm apptainer; built as docs/containers.md says
+container: "workflow/envs/madsep.sif"
+
+
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/separate.smk"
-include: f"workflow/rules/{PROTOCOL}.smk"
 
 
-localrules:
-    all,
-    table,
+if TRACKS:  # none while the sample is not fetched
+
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/separate.smk"
+    include: f"workflow/rules/{PROTOCOL}.smk"
+    include: "workflow/rules/couplings.smk"
+
+    localrules:
+        all,
+        table,
+
+    rule all:
+        input:
+            "results/table.txt",
+            expand("results/{system}/report/losses.svg", system=TRAINED),
+            PROTOCOL_FILES,
+            COUPLINGS_FILES,
 
 
-rule all:
-    input:
-        "results/table.txt",
-        expand("results/{system}/report/losses.svg", system=TRAINED),
-        PROTOCOL_FILES,
+# the only rule that needs a network; runs where snakemake was started
+if config["dataset"] == "sample":
+
+    rule fetch:
+        log:
+            "results/logs/fetch.log",
+        localrule: True
+        conda:
+            "workflow/envs/madsep.yaml"
+        params:
+            folder=SAMPLE,
+        script:
+            "workflow/scripts/fetch.py"
 
 
 onsuccess:

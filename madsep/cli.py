@@ -132,6 +132,44 @@ def compare(
 
 
 @app.command()
+def couplings(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
+    tracks: Annotated[
+        list[Path], typer.Argument(help="Mixtures: wavs, stem files, folders of tracks, or manifests of prepared test tracks.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures; it must not exist or be empty.")],
+    iterations: Annotated[int, typer.Option(help="Of each fit.", min=1)] = 600,
+    learning_rate: Annotated[float, typer.Option(help="Of each fit's Adam.", min=1e-12)] = 1e-4,
+    tolerance: Annotated[
+        float | None, typer.Option(help="End a fit once its loss changes by less than this part in 20 iterations.", min=0)
+    ] = None,
+    orientation: Annotated[
+        Literal["module", "toy"], typer.Option(help="Of the gates: as in the published module, or its toy script.")
+    ] = "module",
+    float64: Annotated[bool, typer.Option("--float64", help="Fit in double precision, as a check.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the fits' first values and of the bootstrap.", min=0)] = 218,
+    frames: Annotated[
+        int | None, typer.Option(help="Least frames of a fit; shorter tracks are joined. Default: twice the bins.", min=1)
+    ] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Dense layers by name, the first one first; once for each layer.")] = None,
+    jacobian_sequences: Annotated[int, typer.Option(help="Sequences of each fit's tracks in the Jacobian.", min=1)] = 16,
+    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples, for the 95 % intervals.", min=1)] = 10_000,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+) -> None:
+    """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
+    from madsep.comparison import Bootstrap
+    from madsep.couplings.algorithm import Options
+    from madsep.mixtures import find_mixtures
+    from madsep.stages.couplings import FRAMES_AT_ONCE, Request
+    from madsep.stages.couplings import couplings as write_couplings
+
+    fit = Options(orientation, seed, float64, FRAMES_AT_ONCE, iterations, learning_rate, tolerance)
+    request = Request(fit, frames, jacobian_sequences, Bootstrap(n_resamples, seed), layers or ())
+    write_couplings(checkpoint, find_mixtures(tracks), output, request, device, threads)
+
+
+@app.command()
 def check(submission: Annotated[Path, typer.Argument(help="Folder of a submission, such as submission/MDL1.")]) -> None:
     """Check a submission, more strictly than the campaign does; list every fault, one line each."""
     from madsep.submission_check import check_submission

@@ -1,0 +1,154 @@
+"""The neural couplings algorithm (NCA): one matrix that maps a network's input magnitudes to its output magnitudes.
+
+Mimilakis, Drossos, Cano and Schuller, "Examining the Mapping Functions of Denoising Autoencoders in Singing Voice Separation", IEEE/ACM
+TASLP 28, 2020, as in their public code (github.com/Js-Mim/nca_mss, modules/cls_mapping.py).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from madsep.couplings.composition import Layer, Orientation, Pullback, check_stack, compose
+from madsep.errors import InputError
+from madsep.models.stack import Stack
+from madsep.precision import products
+
+WINDOW = 20  # iterations over which the convergence test looks at the loss
+Progress = Callable[[int, float], None]  # iterations done, and the loss relative to |X_t|_1
+
+
+class Options(NamedTuple):
+    """How a matrix is fitted. Iterations and learning rate are those of the published code, of whose Adam all else is PyTorch's default."""
+
+    orientation: Orientation  # of S_l: module, (W_l + 1 b_l^T) P_l^T; toy, its transpose's form P_l (W_l + 1 b_l^T)^T, of the toy script
+    seed: int  # of the free matrices' first values
+    double: bool  # float64, to check; float32 otherwise, from the same first values
+    frames_at_once: int  # memory: a few (N, N) matrices a layer, and blocks of so many frames
+    n_iterations: int = 600
+    learning_rate: float = 1e-4
+    tolerance: float | None = None  # stop once the losses of the last 20 iterations are within this part of the largest of them
+
+
+class Fit(NamedTuple):
+    """A fitted matrix and how its loss fell."""
+
+    couplings: Tensor  # (N, N), C: from mixture bin j (column) to target bin i (row)
+    losses: list[float]  # entrywise sum |X_t - X_s C^T|_1 after 0, 1, 2, ... iterations; the last one is that of `couplings`
+    target_l1: float  # |X_t|_1
+    converged: bool  # whether the convergence test ended it; never true without a tolerance
+
+    @property
+    def relative_losses(self) -> list[float]:
+        """|X_t - X_s C^T|_1 / |X_t|_1: 0 for a perfect fit, 1 for that of zeros."""
+        return [loss / self.target_l1 for loss in self.losses]
+
+
+def neural_couplings(stack: Stack, options: Options, progress: Progress | None = None) -> Fit:
+    """Distil `stack` into one matrix C = C_L ... C_1, C_l = ReLU(S_l) * W_l, by Adam over the free matrices P_l of S_l alone.
+
+    P_l is (in, in), at first Glorot normal; what is minimised is |X_t - X_s C^T|_1 over all frames at once, for the stack's inputs X_s and
+    outputs X_t. Where outputs are the product of a mask and the inputs, C has to account for that product too. Layers that are not square
+    take their bias as `composition.with_bias` says. It computes on the device of the layers' weights; frames may lie on another one.
+    With fewer frames than bins, C is underdetermined. Raises InputError for layers or frames that do not fit, for outputs of zeros, and
+    when the loss is not finite.
+    """
+    layers = _layers(stack, options)
+    generator = torch.Generator().manual_seed(options.seed)
+    free = [_glorot(weight.shape[1], generator, weight) for weight, _ in layers]
+    return _fit(free, lambda matrices: compose(layers, matrices, options.orientation), _Frames(stack, options), progress)
+
+
+def untrained_couplings(stack: Stack, options: Options) -> Tensor:
+    """Return the baseline C (N, N) for which all P_l are ones and nothing is optimised: the published code's `optimization=False`.
+
+    Raises InputError for layers or frames that do not fit.
+    """
+    layers = _layers(stack, options)
+    ones = [weight.new_ones(weight.shape[1], weight.shape[1]) for weight, _ in layers]
+    with torch.no_grad(), products("fp32", ones[0].device):
+        return compose(layers, ones, options.orientation)[0]
+
+
+def student(stack: Stack, options: Options, progress: Progress | None = None) -> Fit:
+    """Fit one free matrix (N, N), at first Glorot normal, that knows nothing of the layers: direct distillation, the other baseline.
+
+    Loss, optimiser and errors are those of `neural_couplings`.
+    """
+    weight = _layers(stack, options)[0][0]
+    free = [_glorot(weight.shape[1], torch.Generator().manual_seed(options.seed), weight)]
+    return _fit(free, lambda matrices: (matrices[0], lambda gradient: [gradient]), _Frames(stack, options), progress)
+
+
+def loss_and_gradient(couplings: Tensor, blocks: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, Tensor]:
+    """Return |X_t - X_s C^T|_1 and its gradient by C, D = sign(X_s C^T - X_t)^T X_s (N, N), added up over blocks (X_s, X_t) of frames."""
+    loss = torch.zeros((), dtype=torch.float64, device=couplings.device)
+    gradient = torch.zeros_like(couplings)
+    for inputs, outputs in blocks:
+        error = (inputs @ couplings.T).sub_(outputs)
+        loss += error.abs().sum(dtype=torch.float64)
+        gradient.addmm_(error.sign_().T, inputs)
+    return float(loss), gradient
+
+
+class _Frames:
+    """Inputs and outputs in blocks, and how to fit to them."""
+
+    def __init__(self, stack: Stack, options: Options) -> None:
+        self.stack, self.options = stack, options
+        self.target_l1 = sum(float(block.abs().sum(dtype=torch.float64)) for block in stack.outputs.split(options.frames_at_once))
+        if self.target_l1 == 0:
+            raise InputError(
+                "the network's outputs are zero in all frames; there is nothing to fit. Take tracks on which it gives something."
+            )
+
+    def blocks(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and outputs (frames_at_once, N) with the device and precision of `like`."""
+        n_at_once = self.options.frames_at_once
+        for inputs, outputs in zip(self.stack.inputs.split(n_at_once), self.stack.outputs.split(n_at_once), strict=True):
+            yield inputs.to(like), outputs.to(like)
+
+
+@torch.no_grad()
+def _fit(free: list[Tensor], made_of: Callable[[list[Tensor]], tuple[Tensor, Pullback]], frames: _Frames, progress: Progress | None) -> Fit:
+    options = frames.options
+    optimiser = torch.optim.Adam(free, lr=options.learning_rate)
+    with products("fp32", free[0].device):
+        losses, converged = [_evaluate(free, made_of, frames)], False
+        while len(losses) <= options.n_iterations and not converged:
+            optimiser.step()
+            losses.append(_evaluate(free, made_of, frames))
+            if progress is not None:
+                progress(len(losses) - 1, losses[-1] / frames.target_l1)
+            converged = options.tolerance is not None and _is_flat(losses, options.tolerance)
+        return Fit(made_of(free)[0], losses, frames.target_l1, converged)
+
+
+def _evaluate(free: list[Tensor], made_of: Callable[[list[Tensor]], tuple[Tensor, Pullback]], frames: _Frames) -> float:
+    """Return the loss and leave its gradients with the free matrices; what was needed on the way is let go."""
+    couplings, pullback = made_of(free)
+    loss, gradient = loss_and_gradient(couplings, frames.blocks(couplings))
+    if not loss < float("inf"):
+        raise InputError(f"the fit's loss is {loss}. Expected finite magnitudes and weights; use a smaller learning rate or float64.")
+    for matrix, of_matrix in zip(free, pullback(gradient), strict=True):
+        matrix.grad = of_matrix
+    return loss
+
+
+def _is_flat(losses: list[float], tolerance: float) -> bool:
+    """Whether the last WINDOW iterations changed the loss by less than `tolerance` of it, neither falling nor rising nor swinging."""
+    recent = losses[-WINDOW - 1 :]
+    return len(recent) > WINDOW and max(recent) - min(recent) < tolerance * max(recent)
+
+
+def _layers(stack: Stack, options: Options) -> list[Layer]:
+    """The checked stack's weights and biases in the precision of the fit."""
+    check_stack(stack, options.orientation)
+    dtype = torch.float64 if options.double else torch.float32
+    return [(weight.detach().to(dtype), bias.detach().to(dtype)) for weight, bias in stack.layers]
+
+
+def _glorot(n: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    """A Glorot normal matrix (n, n), the same on every device and, rounded to float32, in every precision."""
+    return nn.init.xavier_normal_(torch.empty(n, n), generator=generator).to(like)

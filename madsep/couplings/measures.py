@@ -1,0 +1,132 @@
+"""Measures of how far a matrix of couplings is diagonal, and of how well it stands for the network it was taken from.
+
+A matrix c (N, N) maps the mixture's magnitude in bin j (column) to the target's in bin i (row). No formal measure is published with the
+neural couplings algorithm (Mimilakis et al., IEEE/ACM TASLP 28, 2020); these are chosen so that entries that the fit leaves open (bins
+without energy) and a poor fit can be told from structure.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from madsep.intervals import interval
+
+Array = NDArray[np.floating]
+BANDS = (1, 2, 5)  # bins on either side of the diagonal
+THRESHOLD_DB = -60.0  # rows whose bin is quieter than this, relative to the loudest one, are not counted
+
+
+class RowDominance(NamedTuple):
+    """Parts, between 0 and 1, of the rows counted."""
+
+    diagonal: float  # |c_ii| is larger than all other magnitudes of its row together
+    peak: float  # the largest magnitude lies within one bin of the diagonal
+
+
+class Mean(NamedTuple):
+    """A mean over tracks and its 95 % bootstrap interval, NaN for fewer than two tracks."""
+
+    value: float
+    low: float
+    high: float
+    n_tracks: int  # that have the value
+
+
+def diagonal_energy_share(c: Array, band: int = 0) -> float:
+    """Return the sum of c_ij^2 over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix; NaN for zeros."""
+    return _share(np.square(c, dtype=np.float64), band)
+
+
+def diagonal_magnitude_share(c: Array, band: int = 0) -> float:
+    """Return the sum of |c_ij| over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix; NaN for zeros."""
+    return _share(np.abs(c, dtype=np.float64), band)
+
+
+def input_weighted_share(c: Array, mean_input: Array, band: int) -> float:
+    """Return the sum of |c_ij| x_j over |i - j| <= band, divided by that over all entries; NaN where all of these are zero.
+
+    x_j is `mean_input` (N,), the mean magnitude of input bin j: columns of bins without energy, which the fit leaves as they were, do not
+    count.
+    """
+    return _share(np.abs(c, dtype=np.float64) * mean_input, band)
+
+
+def input_weighted_cosine(c: Array, other: Array, mean_input: Array) -> float:
+    """Return the cosine between two matrices taken as vectors of c_ij x_j: 1 where they are alike up to a gain, 0 where they share nothing.
+
+    x_j is `mean_input` (N,), as in `input_weighted_share`. NaN where either is zero in all bins with energy.
+    """
+    one, another = (np.asarray(matrix, dtype=np.float64) * mean_input for matrix in (c, other))
+    norms = np.linalg.norm(one) * np.linalg.norm(another)
+    return float((one * another).sum() / norms) if norms else float("nan")
+
+
+def row_dominance(c: Array, mean_input: Array, threshold_db: float) -> RowDominance:
+    """Return the part of rows with |c_ii| > sum of all other |c_ij|, and the part whose largest |c_ij| is at |i - j| <= 1.
+
+    Rows count whose bin's mean input magnitude, `mean_input` (N,), is at least `threshold_db` (0 or less) relative to the largest one. A
+    row of zeros counts, and is neither. NaN where all inputs are zero.
+    """
+    magnitude = np.abs(c, dtype=np.float64)
+    counted = np.flatnonzero((mean_input > 0) & (mean_input >= np.max(mean_input) * 10 ** (threshold_db / 20)))
+    if not len(counted):
+        return RowDominance(np.nan, np.nan)
+    diagonal, rows = magnitude.diagonal()[counted], magnitude[counted]
+    dominant = diagonal > np.where(np.arange(len(c)) == counted[:, None], 0, rows).sum(1)
+    peaked = (np.abs(rows.argmax(1) - counted) <= 1) & rows.any(1)
+    return RowDominance(float(dominant.mean()), float(peaked.mean()))
+
+
+def relative_fit(c: Array, inputs: Array, outputs: Array) -> float:
+    """Return |X_t - X_s C^T|_1 / |X_t|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N): 0 is perfect, and zeros give 1.
+
+    NaN where the outputs are zero.
+    """
+    total = np.abs(outputs).sum(dtype=np.float64)
+    return float(np.abs(outputs - inputs @ c.T).sum(dtype=np.float64) / total) if total > 0 else np.nan
+
+
+def relative_fit_of_diagonal(c: Array, inputs: Array, outputs: Array) -> float:
+    """Return `relative_fit` of the diagonal of c alone.
+
+    A network is a scalar filter, one gain a bin, as far as this is not larger than the fit of all of c.
+    """
+    total = np.abs(outputs).sum(dtype=np.float64)
+    return float(np.abs(outputs - inputs * c.diagonal()).sum(dtype=np.float64) / total) if total > 0 else np.nan
+
+
+def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
+    """Return all measures of c (N, N) for frames `inputs` and `outputs`, (T, N) each, by their names.
+
+    They are the same for a fitted matrix, for the baselines (P of ones, student) and for the control of an untrained network.
+    """
+    mean_input = inputs.mean(0, dtype=np.float64)
+    named = {"energy_share": diagonal_energy_share(c), "magnitude_share": diagonal_magnitude_share(c)}
+    named["input_weighted_share"] = input_weighted_share(c, mean_input, 0)
+    for band in BANDS:
+        named[f"energy_share_band_{band}"] = diagonal_energy_share(c, band)
+        named[f"magnitude_share_band_{band}"] = diagonal_magnitude_share(c, band)
+        named[f"input_weighted_share_band_{band}"] = input_weighted_share(c, mean_input, band)
+    named["rows_dominated_by_diagonal"], named["rows_with_peak_at_diagonal"] = row_dominance(c, mean_input, THRESHOLD_DB)
+    named["relative_fit"] = relative_fit(c, inputs, outputs)
+    named["relative_fit_of_diagonal"] = relative_fit_of_diagonal(c, inputs, outputs)
+    named["relative_fit_lost_by_diagonal"] = named["relative_fit_of_diagonal"] - named["relative_fit"]
+    return named
+
+
+def with_interval(values: Sequence[float] | Array, seed: int, n_resamples: int) -> Mean:
+    """Return the mean of one value a track and its 95 % percentile bootstrap interval; tracks without a value (NaN) are left out."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return Mean(np.nan, np.nan, np.nan, 0)
+    return Mean(float(known.mean()), *interval([known], np.mean, seed, n_resamples, vectorized=True), len(known))
+
+
+def _share(weights: Array, band: int) -> float:
+    """Part of the sum of `weights` (N, N), not negative, that lies within `band` of the diagonal."""
+    total = weights.sum()
+    inside = sum(weights.diagonal(offset).sum() for offset in range(-band, band + 1))
+    return float(inside / total) if total > 0 else np.nan
