@@ -9,7 +9,7 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
 	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
 
-.PHONY: demo test lint format setup ffmpeg readme clean
+.PHONY: demo test test-slurm lint format setup ffmpeg slurm readme clean
 
 demo: setup $(DEMO_DATA)
 	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
@@ -20,6 +20,10 @@ $(DEMO_DATA): | setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# on a Slurm of the tests' own, which ends with them
+test-slurm: setup slurm
+	$(BIN)/python -m pytest tests/slurm
 
 lint: setup $(DEMO_DATA)
 	$(BIN)/ruff check .
@@ -40,6 +44,12 @@ setup: ffmpeg .venv/installed
 
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { $(call install_system,ffmpeg,ffmpeg); }
+
+# where there is no apt-get the tests say what is missing, and skip
+slurm:
+	@PATH="$$PATH:/usr/sbin"; command -v apt-get >/dev/null || exit 0; \
+	command -v munged >/dev/null && command -v slurmctld >/dev/null && command -v slurmd >/dev/null || \
+	{ $(call install_system,slurm-wlm munge,slurm-wlm); }
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "madsep needs Python 3.11 or newer, this is %d.%d; give another: make PYTHON=python3.12" % sys.version_info[:2])'

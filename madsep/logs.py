@@ -16,6 +16,8 @@ log = logging.getLogger("madsep")
 def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     """Log, warnings too, to stderr and, where `path` is given, to that file; end an InputError as one line and exit status 1.
 
+    In a job of Slurm the first line of the file names the job and its node.
+
     Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130. Any
     other exception is a defect: status 2 and its traceback in the log, or on stderr where there is none.
     """
@@ -30,6 +32,8 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
             logger.addHandler(handler)
     logging.captureWarnings(True)
     log.setLevel(logging.INFO)
+    if path and "SLURM_JOB_ID" in os.environ:
+        log.info("Slurm job %s on %s", os.environ["SLURM_JOB_ID"], os.environ.get("SLURMD_NODENAME", "an unknown node"))
     try:
         yield
     except InputError as error:

@@ -60,6 +60,15 @@ def test_lines_and_warnings_go_to_stderr_and_to_the_log(tmp_path: Path, capsys: 
     assert capsys.readouterr().err == text
 
 
+def test_the_log_of_a_job_of_slurm_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURMD_NODENAME", "node2")
+    path = tmp_path / "job.log"
+    with job_log(str(path)):
+        log.info("12 tracks")
+    assert path.read_text() == "INFO: Slurm job 12 on node2\nINFO: 12 tracks\n"
+
+
 def test_a_log_ends_with_its_job(tmp_path: Path) -> None:
     path = tmp_path / "job.log"
     with job_log(str(path)):

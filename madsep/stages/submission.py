@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ class Sources:
     estimates: Sequence[Path]  # manifests
     scores: Path  # folder of <slug>.json
     benchmarks: Path  # folder of Snakemake's benchmark files
+    logs: Path  # folder of the jobs' logs, laid out as the benchmarks
 
 
 def read_scoring(engine: str, audit: Path | None = None) -> dict[str, Any]:
@@ -114,7 +116,10 @@ def _provenance(
 
 
 def _times(sources: Sources, recipe: Recipe) -> dict[str, Any]:
-    """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files."""
+    """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files.
+
+    `slurm_job_ids`, from their logs, for those that ran as jobs of Slurm; it is missing where none did.
+    """
     system = recipe.name
     trained = recipe.weights_from or system
     patterns = {
@@ -123,14 +128,23 @@ def _times(sources: Sources, recipe: Recipe) -> dict[str, Any]:
         "separate": {f"separate/{system}/*.tsv"},
         "score": {f"score/{system}/*.tsv"},
     }
-    times = {}
+    times: dict[str, dict[str, Any]] = {}
     for stage, names in patterns.items():
         paths = sorted(path for name in names for path in sources.benchmarks.glob(name))
         rows = [pd.read_csv(path, sep="\t", na_values="-") for path in paths]
         if rows:
             table = pd.concat(rows)
             times[stage] = {"n_jobs": len(rows), "seconds": round(float(table["s"].sum()), 1), "peak_memory_mb": _peak(table)}
+            logs = [sources.logs / path.relative_to(sources.benchmarks).with_suffix(".log") for path in paths]
+            if ids := [found for found in map(_slurm_job_id, logs) if found is not None]:
+                times[stage]["slurm_job_ids"] = ids
     return times
+
+
+def _slurm_job_id(log: Path) -> int | None:
+    """The job of Slurm that a log's first line names; None for a job that ran elsewhere."""
+    found = re.match(r"INFO: Slurm job (\d+) on ", log.read_text(encoding="utf-8")) if log.exists() else None
+    return int(found[1]) if found else None
 
 
 def _peak(table: pd.DataFrame) -> float | None:

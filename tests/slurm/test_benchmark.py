@@ -1,0 +1,71 @@
+"""The benchmark on Slurm: where its jobs run, what they leave behind, and that nothing of it is in the results."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import GPU_NODE, Cluster
+from flow import Run, run, tiny_config
+from slurm_flow import run_on
+
+pytestmark = pytest.mark.timeout(1200)  # each job starts Python three times
+
+SEPARATED_ALONE = {"prepare": 1200, "separate": 1, "score": 60}  # seconds of audio in a job: each track is separated in its own
+ON_GPU = ["--set-resources", "train:gpu=1"]  # computed on the CPU all the same: the node's GPU is none
+TABLES = ["medians", "track_medians", "summary", "global"]
+RESULTS = ["MDL1/checkpoint.safetensors", *(f"*/{table}.csv" for table in TABLES), "*/scores/**/*.*", "table.txt"]
+
+
+@pytest.fixture(scope="module")
+def config(musdb: Path) -> dict[str, Any]:
+    return tiny_config(musdb, job_s=SEPARATED_ALONE)
+
+
+@pytest.fixture(scope="module")
+def remote(slurm: Cluster, config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One run of the benchmark on Slurm, from nothing to everything."""
+    folder = tmp_path_factory.mktemp("remote") / "run"
+    finished = Run(folder, config, run_on(slurm, folder, config, *ON_GPU))
+    assert finished.outcome.status == 0, finished.outcome.text
+    return finished
+
+
+def test_the_results_are_a_local_runs_byte_for_byte(remote: Run, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    outcome = run(local, remote.config)
+    assert outcome.status == 0, outcome.text
+    compared = [path for kind in RESULTS for path in (local / "results").glob(kind)]
+    compared += [*(local / "submission/MDL1/test").iterdir(), local / "submission/MDL1/description.md"]
+    assert len(compared) == 1 + 4 * 2 + 2 * (1 + 2) + 1 + 2 + 1
+    for path in compared:
+        if path.is_file():
+            assert (remote.folder / path.relative_to(local)).read_bytes() == path.read_bytes(), path
+
+
+def test_provenance_names_the_jobs_of_each_stage(remote: Run, slurm: Cluster) -> None:
+    times = remote.provenance["times"]
+    known = {rule: [int(job["JobId"]) for job in slurm.jobs_of(rule)] for rule in ("prepare", "train", "separate", "score")}
+    for stage, n_jobs in {"prepare": 2, "train": 1, "separate": 2, "score": 1}.items():
+        assert len(set(times[stage]["slurm_job_ids"])) == times[stage]["n_jobs"] == n_jobs
+        assert set(times[stage]["slurm_job_ids"]) <= set(known[stage])
+    assert len(known["score"]) == 2  # those of the unprocessed mixture, too
+
+
+def test_every_job_ran_in_slurm_and_asked_for_memory_and_time(remote: Run, slurm: Cluster) -> None:
+    jobs = slurm.jobs().values()
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert all(job["TimeLimit"] != "UNLIMITED" and job["MinMemoryNode"] != "0" for job in jobs)
+    (training,) = slurm.jobs_of("train")
+    assert training["TimeLimit"] == "1-00:00:00"
+
+
+def test_the_gpu_rule_ran_on_the_node_with_the_gpu(remote: Run, slurm: Cluster) -> None:
+    (training,) = slurm.jobs_of("train")
+    assert training["NodeList"] == GPU_NODE and training["TresPerJob"] == "gres:gpu:1"
+    log = (remote.folder / "results/logs/train/MDL1.log").read_text()
+    assert log.startswith(f"INFO: Slurm job {training['JobId']} on {GPU_NODE}\n")
+
+
+def test_two_tracks_were_separated_at_the_same_time(remote: Run, slurm: Cluster) -> None:
+    one, other = slurm.jobs_of("separate")
+    assert max(one["StartTime"], other["StartTime"]) < min(one["EndTime"], other["EndTime"])
