@@ -19,6 +19,10 @@ rule score:
         "results/benchmarks/score/{system}/{batch}.tsv"
     conda:
         "../envs/madsep.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(tracks_of(wildcards.batch), 2),
     params:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],

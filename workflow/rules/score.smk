@@ -18,6 +18,8 @@ rule score:
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * scoring_mb(wildcards.system, slugs_of(wildcards.batch), SCORING["engine"]),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(tracks_of(wildcards.batch), 2),
     params:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
@@ -43,6 +45,8 @@ rule audit:
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * scoring_mb(wildcards.system, AUDITED, "museval"),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes([TRACKS[slug] for slug in AUDITED], 2),
     params:
         slugs=AUDITED,
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
@@ -64,7 +68,10 @@ rule preview:
         "../envs/madsep.yaml"
     threads: config["threads"]["separate"]
     resources:
-        mem_mb=lambda wildcards: scoring_mb(wildcards.system, TEST, "fast"),
+        mem_mb=lambda wildcards, attempt: attempt
+        * scoring_mb(wildcards.system, TEST, "fast"),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes([TRACKS[slug] for slug in TEST], 0.25),
     params:
         slugs=TEST,
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],

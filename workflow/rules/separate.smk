@@ -13,11 +13,13 @@ rule separate:
     wildcard_constraints:
         system=any_of(RECIPES),
     conda:
-        "../envs/madsep.yaml"
+        "../envs/network.yaml"
     threads: config["threads"]["separate"]
     resources:
-        gpu=GPU_JOB,
-        mem_mb=3000,
+        gpu=gpu_job,
+        mem_mb=lambda wildcards, attempt: attempt * 3000,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(tracks_of(wildcards.batch), 1),
     params:
         slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
     script:
@@ -41,9 +43,13 @@ rule separate_external:
         "../envs/madsep.yaml"
     threads: config["threads"]["separate"]
     resources:
-        gpu=lambda wildcards: GPU_JOB if EXTERNAL[wildcards.system].separator else 0,
+        gpu=lambda wildcards: (
+            gpu_job(wildcards) if EXTERNAL[wildcards.system].separator else 0
+        ),
         mem_mb=lambda wildcards, attempt: attempt
         * (1000 + int(10 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(tracks_of(wildcards.batch), 5),
     params:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],

@@ -9,11 +9,13 @@ rule train:
     benchmark:
         "results/benchmarks/train/{system}.tsv"
     conda:
-        "../envs/madsep.yaml"
+        "../envs/network.yaml"
     threads: config["threads"]["train"]
     resources:
-        gpu=GPU_JOB,
-        mem_mb=6000,
+        gpu=gpu_job,
+        mem_mb=lambda wildcards, attempt: attempt * 6000,
+        runtime=1440,  # minutes; the next job goes on from where this one was cut
+        slurm_extra="--signal=TERM@120",  # seconds before that the state is saved
     params:
         recipe=lambda wildcards: recipe_of(wildcards.system).training_half(),
         validation_names=lambda wildcards: (
@@ -31,7 +33,7 @@ rule checkpoint:
     log:
         "results/logs/checkpoint/{system}.log",
     conda:
-        "../envs/madsep.yaml"
+        "../envs/network.yaml"
     params:
         recipe=lambda wildcards: RECIPES[wildcards.system].system_values(),
     script:
