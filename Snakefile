@@ -33,7 +33,7 @@ if TRACKS:  # none while the sample is not fetched
             "results/table.txt",
             expand("results/{system}/report/losses.svg", system=TRAINED),
             PROTOCOL_FILES,
-            COUPLINGS_FILES,
+            ["results/couplings.html"] if config["couplings"] else [],
 
 
 # the only rule that needs a network; runs where snakemake was started
@@ -49,6 +49,10 @@ if config["dataset"] == "sample":
             folder=SAMPLE,
         script:
             "workflow/scripts/fetch.py"
+
+
+onstart:
+    refuse_second_run()
 
 
 onsuccess:

@@ -1,7 +1,6 @@
 """Training against the step-by-step formulation of the papers: steps a second of MDL1 at full size, batches of 16, on synthetic songs.
 
-    python benchmarks/training.py                   this machine's CPU, and its GPU where there is one (about 5 minutes on 2 cores)
-    python benchmarks/training.py --compare 500     the loss after 500 steps in each arithmetic, on the same data (20 more minutes)
+    python benchmarks/training.py        this machine's CPU, and its GPU where there is one (about 5 minutes on 2 cores)
 
 Prints a Markdown table. Both run in turn in one process on the same batches, from audio to updated weights: features, network, objective,
 gradient, clip, Adam. The peer steps GRU cells frame by frame in float32, as the papers define it and the published code runs it; from the
@@ -53,19 +52,19 @@ def songs(folder: Path) -> None:
 class Run:
     """This training, in one arithmetic."""
 
-    def __init__(self, precision: str, entries: list[dict], device: torch.device) -> None:
-        self.recipe: System = load_recipe("MDL1", {"MDL1": {"training": {"precision": precision}}})
-        self.device = device
+    def __init__(self, precision: str, entries: list[dict], device: torch.device, name: str = "MDL1", seed: int = 0) -> None:
+        self.recipe: System = load_recipe(name, {name: {"training": {"precision": precision}}})
+        self.device, self.seed = device, seed
         self.sequences = Sequences(entries, self.recipe, Stft(self.recipe.front_end, device), augmented=False)
         network = build_network(self.recipe)
-        network.initialise(torch.Generator().manual_seed(0))
+        network.initialise(torch.Generator().manual_seed(seed))
         self.network = network.to(device)
         self.trainer = Trainer(self.network, self.recipe)
         self.step = stepper(self.recipe, self.trainer, self.sequences, device)
 
     def batches(self, n_steps: int) -> list[Tensor]:
         """Sequence numbers of the first `n_steps` batches, the same in every run."""
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(self.seed)
         order = torch.cat([torch.randperm(len(self.sequences), generator=generator) for _ in range(n_steps)])
         return list(order[: n_steps * self.recipe.training.batch_size].split(self.recipe.training.batch_size))
 
@@ -189,32 +188,8 @@ def duration(seconds: float) -> str:
     return f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.1f} h" if hours > 2 else f"{60 * hours:.0f} min"
 
 
-def compare(folder: Path, device: torch.device, n_steps: int) -> None:
-    """Print the mean objective of the last tenth of `n_steps` steps in each arithmetic.
-
-    Once more in fp32, from first weights that are rounded to bfloat16: what a difference of that size alone comes to.
-    """
-    entries = read_prepared([folder / "train.json"], "train")
-    print(f"\n{markdown(['device', 'arithmetic', f'loss after {n_steps} steps', 'difference to fp32'])}")
-    reference, rounded = None, "fp32, first weights rounded"
-    for precision in ["fp32", rounded, "bf16"] if device.type == "cpu" else ["fp32", rounded, "tf32", "bf16"]:
-        run, tail = Run(precision.partition(",")[0], entries, device), max(n_steps // 10, 1)
-        if precision == rounded:
-            with torch.no_grad():
-                for weight in run.network.parameters():
-                    weight.copy_(weight.bfloat16())
-        run.steps(n_steps - tail)
-        before = run.trainer.tally.read().sums["loss"]
-        run.steps(tail)
-        loss = (run.trainer.tally.read().sums["loss"] - before) / tail / run.recipe.training.batch_size
-        reference = reference or loss
-        print(f"| {device.type.upper()} | {precision} | {loss:.4f} | {loss / reference - 1:+.2%} |", flush=True)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--compare", type=int, metavar="STEPS", default=0)
-    arguments = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     devices = [torch.device(kind) for kind in ("cpu", "cuda") if kind == "cpu" or torch.cuda.is_available()]
     with tempfile.TemporaryDirectory() as folder:
@@ -222,8 +197,6 @@ def main() -> None:
         print(markdown(COLUMNS))
         for device in devices:
             rows(Path(folder), device)
-        for device in devices if arguments.compare else []:
-            compare(Path(folder), device, arguments.compare)
 
 
 if __name__ == "__main__":

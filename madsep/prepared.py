@@ -18,7 +18,9 @@ def read_prepared(manifests: Sequence[Path], subset: str, slugs: Sequence[str] |
     Raises InputError when a track is not of `subset`, its file is missing, or a slug is in no manifest.
     """
     entries = [entry | {"file": Path(manifest).parent / entry["file"]} for manifest in manifests for entry in read_json(manifest)["tracks"]]
-    entries = [entry for entry in entries if slugs is None or entry["slug"] in slugs]
+    if slugs is not None:
+        wanted = set(slugs)
+        entries = [entry for entry in entries if entry["slug"] in wanted]
     missing = set(slugs or ()) - {entry["slug"] for entry in entries}
     if missing:
         raise InputError(f"{', '.join(sorted(missing))}: not among the prepared tracks of {', '.join(map(str, manifests))}.")

@@ -1,22 +1,15 @@
 """A data set on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
 
-import contextlib
-import importlib.util
-import shutil
-import sys
-import tempfile
-import zipfile
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import soundfile as sf
-import yaml
 
-from madsep.datasets import MUSDB18, Dataset
+from madsep.datasets import Dataset
 from madsep.errors import InputError
-from madsep.ffmpeg import require_ffmpeg
-from madsep.files import write_error
 
 SUBSETS = ("train", "test")
 STEM_SUFFIX = ".stem.mp4"
@@ -84,27 +77,21 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
 
 
 def validation_names() -> list[str]:
-    """Return the names of the 14 training tracks of MUSDB18 that musdb sets aside for validation, without importing musdb.
-
-    Raises InputError when musdb is not installed.
-    """
-    spec = importlib.util.find_spec("musdb")
-    if spec is None or spec.origin is None:
-        raise InputError("musdb is not installed, which names the validation tracks; run 'pip install musdb'.")
-    settings = yaml.safe_load((Path(spec.origin).parent / "configs" / "mus.yaml").read_text(encoding="utf-8"))
-    return settings["validation_tracks"]
+    """Return the names of the 14 training tracks of MUSDB18 that musdb 0.4.3 sets aside for validation (its configs/mus.yaml)."""
+    return json.loads((resources.files("madsep") / "data" / "musdb18_validation.json").read_text(encoding="utf-8"))
 
 
 def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]:
     """Group consecutive tracks of one subset while they last `max_duration_s` together; at least one in each."""
     grouped: list[list[Track]] = []
+    filled_s = 0.0
     for track in tracks:
-        last = grouped[-1] if grouped else []
-        duration_s = sum(member.duration_s for member in last) + track.duration_s
-        if last and last[0].subset == track.subset and duration_s <= max_duration_s:
-            last.append(track)
+        filled_s += track.duration_s
+        if grouped and grouped[-1][0].subset == track.subset and filled_s <= max_duration_s:
+            grouped[-1].append(track)
         else:
             grouped.append([track])
+            filled_s = track.duration_s
     return grouped
 
 
@@ -112,37 +99,6 @@ def batch_name(batch: Sequence[Track]) -> str:
     """Return "test001" for a batch of one track and "test001-test007" for more."""
     first, last = batch[0].slug, batch[-1].slug
     return first if len(batch) == 1 else f"{first}-{last}"
-
-
-def fetch_sample(folder: Path | str) -> Path:
-    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless it is there; return `folder`.
-
-    Raises InputError when the download fails or `folder` holds something else; `folder` is complete or absent.
-    """
-    folder = Path(folder).expanduser()
-    if folder.is_dir() and any(folder.iterdir()):
-        find_tracks(folder, MUSDB18, allow_partial=True)
-        return folder
-    require_ffmpeg()
-    import musdb
-
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        with contextlib.redirect_stdout(sys.stderr):
-            musdb.DB(root=str(temporary), download=True)
-        find_tracks(temporary, MUSDB18, allow_partial=True)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except (OSError, zipfile.BadZipFile) as error:
-        by_hand = f"Download it by hand (see {MUSDB18.page}), unpack it and set musdb_root to its folder."
-        failed = InputError(f"{folder}: the sample of MUSDB18 could not be downloaded ({error}). {by_hand}")
-        raise (write_error(folder, error) or failed) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 def visible(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "madsep"
 LAYERS = (
-    ("errors", "files", "logs", "settings", "ffmpeg", "provenance", "progress", "config", "intervals"),
+    ("errors", "files", "logs", "settings", "ffmpeg", "provenance", "progress", "config", "intervals", "slurm"),
     ("audio", "stft", "segments", "targets", "losses", "models", "devices", "bsseval", "datasets", "precision", "couplings"),
     (
         *("tracks", "sample", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),

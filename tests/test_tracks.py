@@ -2,8 +2,6 @@
 
 import shutil
 import time
-import urllib.error
-import zipfile
 from pathlib import Path
 
 import musdb
@@ -66,12 +64,6 @@ def test_validation_names_are_musdbs() -> None:
     names = tracks.validation_names()
     assert len(set(names)) == 14
     assert all(f"- '{name}'" in setup.read_text() for name in names)
-
-
-def test_validation_names_need_musdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match="musdb is not installed"):
-        tracks.validation_names()
 
 
 def test_full_wav_tree(full_tree: Path) -> None:
@@ -183,7 +175,6 @@ def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     make_wav_tree(tmp_path / "data", ["A"], ["B"])
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(find_tracks("~/data", MUSDB18, True)) == 2
-    assert tracks.fetch_sample(Path("~/data")) == tmp_path / "data"
 
 
 def make_mir1k(root: Path, train: list[str], test: list[str]) -> Path:
@@ -259,56 +250,6 @@ def test_errata_tracks_of_the_test_set_have_the_campaigns_names() -> None:
     assert set(MUSDB18.errata) >= MUSDB18.unsummed
     in_test = {"Al James - Schoolboy Facination", "BKS - Bulldozer", "Detsky Sad - Walkie Talkie", "PR - Oh No"}
     assert set(MUSDB18.errata) & set(MUSDB18.test_names()) == in_test | {"Enda Reilly - Cur An Long Ag Seol"}
-
-
-class FakeDB:
-    """In place of musdb.DB: writes a sample, or half of one and then the error of the day."""
-
-    error: Exception | None = None
-
-    def __init__(self, root: str, download: bool) -> None:
-        assert download
-        print("Downloading")
-        make_stem_tree(Path(root), ["A", "B"], ["C"])
-        if self.error:
-            shutil.rmtree(Path(root) / "test")
-            raise self.error
-
-
-def test_fetch_sample_downloads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(musdb, "DB", FakeDB)
-    folder = tmp_path / "new" / "sample"
-    assert tracks.fetch_sample(folder) == folder
-    assert capsys.readouterr().out == ""
-    assert len(find_tracks(folder, MUSDB18, allow_partial=True)) == 3
-    assert [path.name for path in folder.parent.iterdir()] == ["sample"]
-    monkeypatch.setattr(musdb, "DB", None)
-    assert tracks.fetch_sample(folder) == folder
-
-
-@pytest.mark.parametrize("error", [urllib.error.URLError("no route"), TimeoutError("slow"), zipfile.BadZipFile("cut")])
-def test_fetch_sample_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(musdb, "DB", FakeDB)
-    monkeypatch.setattr(FakeDB, "error", error)
-    with pytest.raises(InputError, match=r"could not be downloaded .*by hand \(see https://sigsep"):
-        tracks.fetch_sample(tmp_path / "sample")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_fetch_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse_connection(*args: object) -> None:
-        raise urllib.error.URLError("network is unreachable")
-
-    monkeypatch.setattr(musdb, "urlopen", refuse_connection)
-    with pytest.raises(InputError, match="network is unreachable"):
-        tracks.fetch_sample(tmp_path / "sample")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_fetch_sample_refuses_a_half_extracted_folder(tmp_path: Path) -> None:
-    make_stem_tree(tmp_path, ["A"], [])
-    with pytest.raises(InputError, match="test: holds no tracks"):
-        tracks.fetch_sample(tmp_path)
 
 
 # --- further training tracks

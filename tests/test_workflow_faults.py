@@ -46,7 +46,7 @@ def refused(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         ("wrong root", ["/gone: no such folder", "train/ and test/"]),
         ("empty root", ["/empty: is empty", "train/ and test/"]),
         ("misspelt key", ["unknown key 'alow_partial'; did you mean 'allow_partial'?"]),
-        ("unknown recipe", ["there is no system 'MDL2'; did you mean 'MDLT'?", "known: CHA, GRA"]),
+        ("unknown recipe", ["there is no system 'MDL2'; did you mean 'MDLT'?", "known: CHA, DAE"]),
         ("leaked test track", ["test tracks lie among the training tracks: ", MUSDB18.test_names()[7]]),
     ],
 )

@@ -4,13 +4,16 @@ import random
 import re
 import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from madsep.config import check_config, typed
+from madsep.coupling_frames import own_stack
 from madsep.datasets import DATASETS, MIR1K, MUSDB18
 from madsep.errors import InputError
 from madsep.prepared import TARGETS
 from madsep.provenance import list_gpus
+from madsep.sample import sample_is_there
 from madsep.separators import (
     STEMS,
     external_names,
@@ -18,11 +21,11 @@ from madsep.separators import (
     find_external,
 )
 from madsep.settings import nearest
+from madsep.slurm import jobs_in_queue
 from madsep.systems import load_recipe, recipe_names
 from madsep.tracks import (
     batch_name,
     batches,
-    fetch_sample,
     find_extra_tracks,
     find_tracks,
     validation_names,
@@ -33,16 +36,20 @@ FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the
 
 
 def find_data():
-    """The tracks under musdb_root, by slug."""
+    """The tracks under musdb_root, by slug; none while the run, never one of its jobs, has yet to fetch the sample."""
     sample = config["dataset"] == "sample"
-    root = config["musdb_root"] or ("results/musdb-sample" if sample else None)
+    root = SAMPLE if sample else config["musdb_root"]
     if root is None:
         raise InputError(
             f"musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/{DATASET.name}, "
             f"or set it in config.yaml; {DATASET.how_to_get}."
         )
-    if sample:
-        fetch_sample(root)
+    if sample and workflow.is_main_process and not sample_is_there(root):
+        print(
+            f"{root}: the sample of MUSDB18 is not there yet; this run only fetches it.",
+            file=sys.stderr,
+        )
+        return {}
     return {
         track.slug: track
         for track in find_tracks(root, DATASET, config["allow_partial"] or sample)
@@ -106,6 +113,21 @@ def check_targets():
             )
 
 
+def check_coupled():
+    """Refuse systems that are not trained here, have no dense layers on single frames, or work at another rate than the data."""
+    for name in config["couplings"]:
+        if name not in RECIPES:
+            raise InputError(
+                f"couplings: {name} is not among the recipes of `systems`{nearest(name, RECIPES)}; name it there, too."
+            )
+        own_stack(RECIPES[name], f"couplings: {name}")
+        rate_hz = RECIPES[name].front_end.sample_rate_hz
+        if rate_hz != DATASET.sample_rate_hz:
+            raise InputError(
+                f"couplings: {name} works at {rate_hz} Hz, {DATASET.title} has {DATASET.sample_rate_hz} Hz; choose a recipe made for it."
+            )
+
+
 def validation():
     """Names of the validation tracks: those of the config, all of which must be there, or musdb's for MUSDB18."""
     known = [track.name for track in TRACKS.values() if track.subset == "train"]
@@ -129,19 +151,38 @@ def check_rates():
             )
 
 
-def batch_names(stage, subset):
-    """Names of the jobs of a stage: each one track, or several short ones that follow each other."""
+@cache
+def batches_of(stage, subset):
+    """The jobs of a stage, by name: each one track, or several short ones that follow each other."""
     tracks = EXTRA if subset == "extra" else TRACKS
     members = [track for slug, track in tracks.items() if slug.startswith(subset)]
-    return [batch_name(batch) for batch in batches(members, config["job_s"][stage])]
+    grouped = batches(members, config["job_s"][stage])
+    return {batch_name(batch): batch for batch in grouped}
 
 
+@cache
+def batch_by_slug(stage, subset):
+    """Which job of a stage each track is in."""
+    return {
+        track.slug: name
+        for name, batch in batches_of(stage, subset).items()
+        for track in batch
+    }
+
+
+def batch_names(stage, subset):
+    """Names of the jobs of a stage."""
+    return list(batches_of(stage, subset))
+
+
+@cache
 def tracks_of(batch):
     """Tracks of a job, from its name: `test003`, or `test001-test007`."""
     tracks = EXTRA if batch.startswith("extra") else TRACKS
-    slugs = list(tracks)
-    first, last = batch.split("-")[0], batch.split("-")[-1]
-    return [tracks[slug] for slug in slugs[slugs.index(first) : slugs.index(last) + 1]]
+    subset, first = re.match(r"(\D+)(\d+)", batch).groups()
+    last = re.search(r"\d+$", batch)[0]
+    numbers = range(int(first), int(last) + 1)
+    return [tracks[f"{subset}{number:03d}"] for number in numbers]
 
 
 def kind_of_training(system):
@@ -182,8 +223,8 @@ def slugs_of(batch):
 
 def jobs_with(stage, slugs):
     """Names of the jobs of a stage that hold any of some tracks of one subset."""
-    names = batch_names(stage, TRACKS[slugs[0]].subset)
-    return [name for name in names if set(slugs) & set(slugs_of(name))]
+    batch_of = batch_by_slug(stage, TRACKS[slugs[0]].subset)
+    return list(dict.fromkeys(batch_of[slug] for slug in slugs))
 
 
 def prepared_for(system, slugs):
@@ -204,10 +245,10 @@ def estimates_for(system, slugs):
 
 
 def scoring_mb(system, slugs, engine):
-    """Memory in MB to score the longest of some tracks; museval takes about 18 MB for each second of two stereo targets, 30 of five."""
+    """Memory in MB to score the longest of some tracks, and of the two Snakemakes of a job of a cluster; museval takes about 18 MB for each second of two stereo targets, 30 of five."""
     longest_s = max(TRACKS[slug].duration_s for slug in slugs)
     museval_mb = 18 if len(SYSTEM_TARGETS[system]) == 2 else 30
-    return 600 + int((museval_mb if engine == "museval" else 4) * longest_s)
+    return 1500 + int((museval_mb if engine == "museval" else 4) * longest_s)
 
 
 def sources(wildcards):
@@ -241,6 +282,27 @@ def facts_of(name):
     }
 
 
+def gpu_job(wildcards):
+    """GPUs of a job that uses them; with `device: auto` one where there is any, and on a cluster, whose nodes are not seen from here."""
+    found = GPUS or workflow.non_local_exec
+    return int(config["device"] == "cuda" or config["device"] == "auto" and found)
+
+
+def minutes(tracks, factor):
+    """Time limit in minutes on a cluster of a job that works `factor` minutes, at the very most, on a minute of audio."""
+    return 10 + int(factor * sum(track.duration_s for track in tracks) / 60)
+
+
+def couplings_figure(name, label):
+    """A figure of a system's couplings, for the report."""
+    return report(
+        f"results/{{system}}/couplings/{name}.svg",
+        caption="../report/couplings.rst",
+        category="{system}",
+        labels={"figure": label},
+    )
+
+
 def any_of(names):
     """A pattern that exactly these names fit, which may be none."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -248,6 +310,11 @@ def any_of(names):
 
 def print_result():
     """End a run with the table of scores and the submissions' paths."""
+    if not TRACKS:
+        print(
+            f"{SAMPLE}: the sample of MUSDB18 is there now; run snakemake again for the benchmark."
+        )
+        return
     print(
         Path("results/table.txt").read_text()
         if Path("results/table.txt").exists()
@@ -259,20 +326,33 @@ def print_result():
         print(f"submission: {Path('submission', name).resolve()}")
 
 
+def refuse_second_run():
+    """End a run on Slurm while jobs of an earlier one are there, whose Snakemake was killed: both would write the same files."""
+    try:
+        jobs = jobs_in_queue(Path.cwd()) if workflow.non_local_exec else []
+    except InputError as error:
+        sys.exit(f"ERROR: {error}")
+    if jobs:
+        sys.exit(
+            f"ERROR: jobs of an earlier run in this folder are still in Slurm: {', '.join(jobs)}. Wait for them, what they finish is kept, "
+            f"or end them: scancel {' '.join(jobs)}\nWhen squeue does not list them any more, run the same command again."
+        )
+
+
 def print_faults(master_logs):
-    """End a failed run with the plain lines of the jobs that failed."""
-    logs = [
-        path
-        for master in master_logs
-        for path in re.findall(r"^ +log: (\S+)", Path(master).read_text(), re.MULTILINE)
-    ]
-    for path in dict.fromkeys(logs):
-        if Path(path).exists() and (
-            faults := re.search(
-                "^ERROR.*", Path(path).read_text(), re.MULTILINE | re.DOTALL
-            )
-        ):
+    """End a failed run with the plain lines of the jobs that failed; where a job was killed before it could say any, with Slurm's."""
+    texts = [Path(master).read_text() for master in master_logs]
+    named = re.findall(r"^ +log: ([^\s,]+)(?:, (\S+))?", "\n".join(texts), re.MULTILINE)
+    for path, slurm_log in dict(named).items():  # as last named: Slurm's by a failure
+        if faults := find_in(path, r"^ERROR.*", re.MULTILINE | re.DOTALL):
             print(faults[0].rstrip(), file=sys.stderr)
+        elif killed := find_in(slurm_log, r"^slurmstepd.*? error: (.*)", re.MULTILINE):
+            print(f"ERROR: {path}: Slurm ended the job: {killed[1]}", file=sys.stderr)
+
+
+def find_in(path, pattern, flags):
+    """The first match in a file, which need not be there."""
+    return Path(path).is_file() and re.search(pattern, Path(path).read_text(), flags)
 
 
 try:
@@ -287,11 +367,13 @@ try:
         )
     check_rates()
     check_targets()
+    check_coupled()
     SYSTEMS = [name for name in config["systems"] if name != BASELINE]
     SYSTEM_TARGETS = {name: targets_of(name) for name in [*SYSTEMS, BASELINE]}
+    SAMPLE = config["musdb_root"] or "results/musdb-sample"
     TRACKS = find_data()
-    EXTRA = find_extra()
-    VALIDATION = validation()
+    EXTRA = find_extra() if TRACKS else {}
+    VALIDATION = validation() if TRACKS else []
 except InputError as error:
     sys.exit(
         f"ERROR: {error}"
@@ -307,9 +389,6 @@ AUDITED = sorted(
 )
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
 GPUS = len(list_gpus())
-GPU_JOB = (
-    0 if config["device"] == "cpu" or (config["device"] == "auto" and not GPUS) else 1
-)
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource(
         "gpu", GPUS
@@ -317,7 +396,7 @@ if GPUS and "gpu" not in workflow.global_resources:
 
 
 wildcard_constraints:
-    batch=r"(train|test|extra)\d{3}(-(train|test|extra)\d{3})?",
+    batch=r"(train|test|extra)\d\d\d+(-(train|test|extra)\d\d\d+)?",
     kind=rf"({FOUR})?(-\d+)?",
     system="|".join(map(re.escape, {*SYSTEMS, *map(trained_by, RECIPES), BASELINE})),
     name="|".join(SUBMISSIONS),

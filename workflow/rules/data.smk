@@ -12,12 +12,14 @@ rule prepare:
     resources:
         mem_mb=lambda wildcards, attempt: attempt
         * (
-            500
+            1500
             + int(
                 (6 if FOUR in wildcards.kind else 3)
                 * max(t.duration_s for t in tracks_of(wildcards.batch))
             )
         ),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(tracks_of(wildcards.batch), 0.25),
     params:
         tracks=lambda wildcards: [asdict(track) for track in tracks_of(wildcards.batch)],
         signals=lambda wildcards: signals_of(wildcards.kind, wildcards.batch),

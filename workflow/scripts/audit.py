@@ -9,5 +9,7 @@ with job_log(snakemake.log[0]):
     from madsep.stages.score import audit
 
     report = Path(snakemake.output.report)
-    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, report.parent / "estimates")
+    estimates = Estimates(
+        list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, report.parent / "estimates"
+    )
     audit(estimates, report.parent / "scores/test", report, snakemake.threads)

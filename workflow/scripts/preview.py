@@ -9,5 +9,7 @@ with job_log(snakemake.log[0]):
     from madsep.stages.score import preview
 
     table = Path(snakemake.output.table)
-    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, table.parent / "estimates")
+    estimates = Estimates(
+        list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, table.parent / "estimates"
+    )
     preview(estimates, table, snakemake.threads)

@@ -1,0 +1,79 @@
+"""Whether an arithmetic changes what is learnt: the loss after some hundred steps in each, on the same batches, over several seeds.
+
+    python benchmarks/precision.py                                      MDL1 at full size, synthetic songs (2 hours on 2 cores)
+    python benchmarks/precision.py --tree TREE --recipe MDL1-mir1k      real singing; TREE is what `madsep import-mir1k` made (40 minutes)
+
+A seed draws the first weights and the order of the batches. The loss is the mean over the last fifth of the steps. Trainings are chaotic: a
+run in fp32 whose first weights are rounded to bfloat16, and nothing else, is the control; what it differs by is what one run cannot tell.
+Prints a Markdown table, its last row the means over the seeds with their standard errors.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from measure import markdown
+from training import Run, songs
+
+from madsep.datasets import MIR1K
+from madsep.prepared import read_prepared
+from madsep.stages.prepare import prepare
+from madsep.tracks import find_tracks
+
+TAIL = 5  # the loss is that of the last 1/5 of the steps
+CONTROL = "fp32, first weights rounded"
+
+
+def mir1k(tree: Path, folder: Path) -> None:
+    """Write prepared training clips, and train.json, into `folder`."""
+    clips = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
+    prepare(clips, ["mixture", "vocals"], True, folder, folder / "train.json")
+
+
+def loss(run: Run, rounded: bool, n_steps: int) -> float:
+    """Train for `n_steps` steps; return the mean loss of the last fifth."""
+    if rounded:
+        with torch.no_grad():
+            for weight in run.network.parameters():
+                weight.copy_(weight.bfloat16())
+    n_tail = max(n_steps // TAIL, 1)
+    batches, sums = run.batches(n_steps), [0.0]
+    for part in (batches[: n_steps - n_tail], batches[n_steps - n_tail :]):
+        for _, spans in run.sequences.stream(part):
+            run.step(spans)
+        sums.append(run.trainer.tally.read().sums["loss"])
+    return (sums[-1] - sums[-2]) / n_tail / run.recipe.training.batch_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path)
+    parser.add_argument("--recipe", default="MDL1")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=4)
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kinds = ["bf16", CONTROL] if device.type == "cpu" else ["tf32", "bf16", CONTROL]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        mir1k(arguments.tree, folder) if arguments.tree else songs(folder)
+        entries = read_prepared([folder / "train.json"], "train")
+        print(markdown(["seed", "fp32", *(heading for kind in kinds for heading in (kind, "difference"))]))
+        differences = []
+        for seed in range(arguments.seeds):
+            losses = []
+            for kind in ("fp32", *kinds):
+                run = Run(kind.partition(",")[0], entries, device, arguments.recipe, seed)
+                losses.append(loss(run, kind == CONTROL, arguments.steps))
+            differences.append([value / losses[0] - 1 for value in losses[1:]])
+            pairs = zip(losses[1:], differences[-1], strict=True)
+            print(f"| {seed} | {losses[0]:.4f} | " + " | ".join(f"{value:.4f} | {part:+.2%}" for value, part in pairs) + " |", flush=True)
+        errors = np.std(differences, axis=0, ddof=1) / np.sqrt(len(differences))
+        means = zip(np.mean(differences, axis=0), errors, strict=True)
+        print("| mean | | " + " | ".join(f"| {mean:+.2%} ± {error:.2%}" for mean, error in means) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Faults of runs on Slurm: Snakemake killed while its jobs run, a track that always fails, a job that lacks memory."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Cluster
+from flow import final_faults, left_behind, run, tiny_config
+from slurm_flow import run_on, start
+
+from madsep.synth import make_dataset
+
+pytestmark = pytest.mark.timeout(1200)  # each job starts Python three times
+
+OWN = {"systems": ["OWN"], "external": {"OWN": {"separator": "own:separate", "targets": ["vocals", "accompaniment"]}}}
+FAST = {"scoring": {"engine": "fast", "audit_tracks": 0, "audit_seed": 1}}
+ALONE = {"prepare": 1, "separate": 1, "score": 1}  # seconds of audio in a job
+PAIRS = {"prepare": 60, "separate": 2.5, "score": 2.5}  # two songs of 1 s
+PAIR, CUT, LAST = "test001-test002", "test003-test004", "test005"
+WAITING = """\
+import sys
+import time
+from pathlib import Path
+
+calls = []
+
+
+def separate(audio, rate):
+    calls.append(rate)
+    batch = sys.modules["__main__"].snakemake.wildcards.batch
+    while len(calls) == 2 and not Path(f"open/{batch}").exists():  # the first track is written
+        time.sleep(0.1)
+    return {"vocals": 0.5 * audio}
+"""
+HUNGRY = """\
+import sys
+import time
+
+import numpy as np
+
+MB = {"test001": 1100, "test002": 2100}
+
+
+def separate(audio, rate):
+    job = sys.modules["__main__"].snakemake
+    held = np.ones(MB[job.wildcards.batch] * 2**17)
+    while held.nbytes > job.resources.mem_mb * 2**20:  # until it is killed
+        time.sleep(0.1)
+    return {"vocals": 0.5 * audio}
+"""
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic MUSDB of 1 + 5 songs of 1 s."""
+    root = tmp_path_factory.mktemp("songs") / "musdb"
+    make_dataset(root, 1, 5, 1.0, seed=0)
+    return root
+
+
+def own_system(folder: Path, module: str, opened: Sequence[str] = ()) -> Path:
+    """A folder for runs in which the system OWN is this module; `opened` are the jobs that WAITING lets through."""
+    (folder / "open").mkdir(parents=True)
+    for batch in opened:
+        (folder / "open" / batch).touch()
+    (folder / "own.py").write_text(module)
+    return folder
+
+
+def estimates(*batches: str) -> list[str]:
+    return [f"results/OWN/estimates/{batch}.json" for batch in batches]
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Results without logs: path -> inode and time of the last change."""
+    found = [path for path in (folder / "results").rglob("*.*") if path.is_file() and path.suffix != ".log" and path.name[0] != "."]
+    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def jobs_for(slurm: Cluster, rule: str, batch: str) -> list[dict[str, str]]:
+    """All jobs of a rule and a batch, in the order of their submission."""
+    return [job for job in slurm.jobs_of(rule) if job["Comment"].endswith(f"_{batch}")]
+
+
+def states(jobs: Sequence[Mapping[str, str]]) -> list[str]:
+    return [job["JobState"] for job in jobs]
+
+
+def kill_while_two_jobs_run(slurm: Cluster, folder: Path, config: Mapping[str, Any], targets: Sequence[str]) -> None:
+    """Start a run, and kill its Snakemake when it knows that the last track is done and the other jobs have done one of two."""
+    killed, printed = start(slurm, folder, config, *targets), folder.with_suffix(".txt")
+    written = "results/OWN/estimates/test/*/accompaniment.wav"
+    try:
+        slurm.wait_for(lambda: "(Rule: separate_external)" in printed.read_text(), "the last track is separated", 300)
+        slurm.wait_for(lambda: len(list(folder.glob(written))) == 3, "the other jobs wait", 300)
+    finally:
+        killed.kill()
+        killed.wait()
+
+
+def test_a_killed_snakemake_goes_on_and_does_nothing_twice(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
+    config = tiny_config(songs, job_s=PAIRS, **OWN, **FAST)
+    targets = ["--", *estimates(PAIR, CUT, LAST), f"results/OWN/scores/{PAIR}.csv"]
+    folder = own_system(tmp_path / "run", WAITING)
+    kill_while_two_jobs_run(slurm, folder, config, targets)
+    done, known = files(folder), set(slurm.jobs())
+    assert done.keys() & {*estimates(PAIR, CUT, LAST)} == {*estimates(LAST)}
+    running = [job["JobId"] for job in slurm.jobs().values() if job["JobState"] == "RUNNING"]
+    (cut,) = jobs_for(slurm, "separate_external", CUT)
+    assert len(running) == 2 and cut["JobId"] in running
+
+    locked = run_on(slurm, folder, config, *targets)
+    assert locked.status != 0 and "Directory cannot be locked" in locked.text and "--unlock" in locked.text
+    assert run_on(slurm, folder, config, "--unlock", *targets).status == 0
+    refused = run_on(slurm, folder, config, *targets)
+    assert refused.status != 0 and "Traceback" not in refused.text
+    line, hint = list(filter(None, refused.lines))[-2:]
+    assert line.startswith("ERROR: jobs of an earlier run in this folder are still in Slurm")
+    assert sorted(line.partition("scancel ")[2].split()) == sorted(running)
+    assert "run the same command again" in hint
+    assert files(folder) == done and set(slurm.jobs()) == known
+
+    slurm.command("scancel", cut["JobId"])
+    (folder / "open" / PAIR).touch()
+    slurm.wait_for(lambda: not slurm.command("squeue", "--noheader"), "one job is cancelled and the other ends", 300)
+    kept = files(folder)
+    assert kept.keys() & {*estimates(PAIR, CUT, LAST)} == {*estimates(PAIR, LAST)}
+    (folder / "open" / CUT).touch()
+    again = run_on(slurm, folder, config, *targets)
+    assert again.status == 0, again.text
+
+    new = sorted(job["Comment"] for number, job in slurm.jobs().items() if number not in known)
+    assert new == [f"rule_score_wildcards_OWN_{PAIR}", f"rule_separate_external_wildcards_OWN_{CUT}"]
+    after, half_written = files(folder), sorted((songs / "test").iterdir())[2].name
+    changed = {path for path in kept if after[path] != kept[path]}
+    assert changed == {f"results/OWN/estimates/test/{half_written}/{target}.wav" for target in ("vocals", "accompaniment")}
+    assert left_behind(folder) == []
+    undisturbed = own_system(tmp_path / "undisturbed", WAITING, [PAIR, CUT])
+    assert run(undisturbed, config, *targets).status == 0
+    assert after.keys() == files(undisturbed).keys()
+    for path in after:
+        if "/benchmarks/" not in path:
+            assert (folder / path).read_bytes() == (undisturbed / path).read_bytes(), path
+
+
+def test_a_track_that_always_fails_leaves_the_others_finished_and_is_named(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
+    root, folder = tmp_path / "musdb", tmp_path / "run"
+    shutil.copytree(songs, root)
+    faulty = sorted((root / "test").iterdir())[1]
+    (faulty / "bass.wav").write_bytes((faulty / "bass.wav").read_bytes()[:-1000])
+    config = tiny_config(root, job_s=ALONE, **FAST)
+    outcome = run_on(slurm, folder, config, "--retries", "1", "--", *(f"results/MIX/scores/{slug}.csv" for slug in ("test001", "test002")))
+    (line,) = final_faults(outcome)
+    assert line.startswith(f"ERROR: {faulty}/bass.wav: the file is truncated")
+    assert [path.name for path in (folder / "results/MIX/scores").glob("*.csv")] == ["test001.csv"]
+    assert states(jobs_for(slurm, "score", "test001")) == ["COMPLETED"]
+    assert states(jobs_for(slurm, "prepare", "test002")) == ["FAILED", "FAILED"]
+
+
+def test_a_job_over_its_memory_is_killed_and_gets_more(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
+    folder = own_system(tmp_path / "run", HUNGRY)
+    config = tiny_config(songs, job_s=ALONE | {"prepare": 60}, **OWN)
+    targets = estimates("test001", "test002")
+    outcome = run_on(slurm, folder, config, "--retries", "1", "--", *targets)
+    jobs = jobs_for(slurm, "separate_external", "test001")
+    assert states(jobs)[0] != "COMPLETED" and states(jobs)[1:] == ["COMPLETED"]
+    assert [job["MinMemoryNode"] for job in jobs] == ["1010M", "2020M"]  # attempt * (1000 + 10 MB for the second of audio)
+    assert re.search("slurmstepd.*xceeded .*memory limit", Path(jobs[0]["StdOut"]).read_text())
+    assert (folder / targets[0]).exists()
+    (line,) = final_faults(outcome)  # of the job that no attempt gave enough
+    assert line.startswith("ERROR: results/logs/separate/OWN/test002.log: Slurm ended the job: ") and "memory limit" in line
