@@ -30,6 +30,7 @@ lint: setup $(DEMO_DATA)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/hadolint workflow/envs/Dockerfile
 	$(BIN)/snakemake --lint --configfile config.yaml workflow/configs/demo.yaml
 
 format: setup
