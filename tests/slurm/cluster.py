@@ -56,7 +56,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1
 KillWait=10
 MinJobAge=86400
-ReturnToService=2
+ReturnToService=1
 SlurmdTimeout=10
 NodeName=node1 NodeHostname=localhost Port={ports[1]} CPUs=4 RealMemory=24000
 NodeName=node2 NodeHostname=localhost Port={ports[2]} CPUs=4 RealMemory=24000 Gres=gpu:1

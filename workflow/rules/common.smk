@@ -320,10 +320,12 @@ def print_result():
         if Path("results/table.txt").exists()
         else ""
     )
-    if PROTOCOL == "sisec":
-        print(f"comparison: {Path('results/compare/index.html').resolve()}")
-    for name in SUBMISSIONS if PROTOCOL == "sisec" else []:
-        print(f"submission: {Path('submission', name).resolve()}")
+    comparison = Path("results/compare/index.html")
+    if PROTOCOL == "sisec" and comparison.exists():
+        print(f"comparison: {comparison.resolve()}")
+    for submission in [Path("submission", name) for name in SUBMISSIONS]:
+        if PROTOCOL == "sisec" and submission.exists():
+            print(f"submission: {submission.resolve()}")
 
 
 def refuse_second_run():

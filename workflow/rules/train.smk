@@ -13,7 +13,7 @@ rule train:
     threads: config["threads"]["train"]
     resources:
         gpu=gpu_job,
-        mem_mb=lambda wildcards, attempt: attempt * 6000,
+        mem_mb=lambda wildcards, attempt: min(attempt, 2) * 6000,  # not with each cut by the time limit
         runtime=1440,  # minutes; the next job goes on from where this one was cut
         slurm_extra="--signal=TERM@120",  # seconds before that the state is saved
     params:
