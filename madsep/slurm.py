@@ -1,4 +1,4 @@
-"""What Slurm's queue holds of a workflow."""
+"""What Slurm says of its nodes, and what its queue holds of a workflow."""
 
 import getpass
 import shutil
@@ -21,3 +21,11 @@ def jobs_in_queue(folder: Path) -> list[str]:
         raise InputError(f"squeue failed: {completed.stderr.strip()}\nThe same command goes on when Slurm answers again.")
     jobs = [line.split("|", 2) for line in completed.stdout.splitlines()]
     return [number for number, comment, workdir in jobs if comment.startswith("rule_") and Path(workdir) == folder]
+
+
+def offers_gpus() -> bool:
+    """Whether a node of the cluster offers GPUs (gres); true where there is no Slurm here that says so."""
+    if shutil.which("sinfo") is None:
+        return True
+    completed = subprocess.run(["sinfo", "--noheader", "--format=%G"], capture_output=True, encoding="utf-8", check=False)
+    return completed.returncode != 0 or any(gres.startswith("gpu") for line in completed.stdout.splitlines() for gres in line.split(","))

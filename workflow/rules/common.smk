@@ -21,7 +21,7 @@ from madsep.separators import (
     find_external,
 )
 from madsep.settings import nearest
-from madsep.slurm import jobs_in_queue
+from madsep.slurm import jobs_in_queue, offers_gpus
 from madsep.systems import load_recipe, recipe_names
 from madsep.tracks import (
     batch_name,
@@ -283,9 +283,8 @@ def facts_of(name):
 
 
 def gpu_job(wildcards):
-    """GPUs of a job that uses them; with `device: auto` one where there is any, and on a cluster, whose nodes are not seen from here."""
-    found = GPUS or workflow.non_local_exec
-    return int(config["device"] == "cuda" or config["device"] == "auto" and found)
+    """GPUs of a job that uses them; with `device: auto` one where there is any, here or on a cluster's nodes."""
+    return int(config["device"] == "cuda" or config["device"] == "auto" and HAS_GPU)
 
 
 def minutes(tracks, factor):
@@ -391,6 +390,7 @@ AUDITED = sorted(
 )
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
 GPUS = len(list_gpus())
+HAS_GPU = GPUS > 0 or workflow.non_local_exec and offers_gpus()
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource(
         "gpu", GPUS
