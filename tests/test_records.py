@@ -49,12 +49,12 @@ def states(folder: Path) -> dict[str, bytes]:
 
 
 def events_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Name -> (epoch, value)s that TensorBoard shows."""
+    """Name -> (epoch, value)s that TensorBoard shows, whose order of files from the same second is that of their names."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
-    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    return {name: sorted((event.step, event.value) for event in events.Scalars(name)) for name in events.Tags()["scalars"]}
 
 
 def test_tensorboard_shows_the_history_and_the_wait_for_data(manifest: Path, tmp_path: Path) -> None:
