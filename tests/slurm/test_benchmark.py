@@ -69,3 +69,11 @@ def test_the_gpu_rule_ran_on_the_node_with_the_gpu(remote: Run, slurm: Cluster) 
 def test_two_tracks_were_separated_at_the_same_time(remote: Run, slurm: Cluster) -> None:
     one, other = slurm.jobs_of("separate")
     assert max(one["StartTime"], other["StartTime"]) < min(one["EndTime"], other["EndTime"])
+
+
+def test_a_training_asks_for_a_gpu_by_itself_where_slurm_offers_one(slurm: Cluster, config: dict[str, Any], tmp_path: Path) -> None:
+    before = slurm.jobs().keys()
+    outcome = run_on(slurm, tmp_path / "run", config | {"device": "auto"}, "--", "results/MDL1/training/weights.safetensors")
+    assert outcome.status == 0, outcome.text
+    (training,) = (job for job in slurm.jobs_of("train") if job["JobId"] not in before)
+    assert training["NodeList"] == GPU_NODE and training["TresPerJob"] == "gres:gpu:1"

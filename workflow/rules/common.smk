@@ -282,9 +282,13 @@ def facts_of(name):
     }
 
 
+cluster_has_gpus = cache(offers_gpus)  # known when jobs are planned, asked once
+
+
 def gpu_job(wildcards):
     """GPUs of a job that uses them; with `device: auto` one where there is any, here or on a cluster's nodes."""
-    return int(config["device"] == "cuda" or config["device"] == "auto" and HAS_GPU)
+    found = GPUS or workflow.non_local_exec and cluster_has_gpus()
+    return int(config["device"] == "cuda" or config["device"] == "auto" and found)
 
 
 def minutes(tracks, factor):
@@ -390,7 +394,6 @@ AUDITED = sorted(
 )
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.weights_from is None]
 GPUS = len(list_gpus())
-HAS_GPU = GPUS > 0 or workflow.non_local_exec and offers_gpus()
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource(
         "gpu", GPUS
