@@ -5,9 +5,7 @@ separation", IEEE/ACM TASLP 28, 2020, for the couplings, their P = 1 baseline an
 are this package's.
 """
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from madsep.couplings.jacobian import local_jacobian
 from madsep.couplings_figures import draw_losses, draw_maps, draw_profile
 from madsep.devices import Device, claim
 from madsep.errors import InputError
-from madsep.files import atomic, sha256, write_error, write_text
+from madsep.files import atomic, new_folder, sha256, write_text
 from madsep.logs import log
 from madsep.mixtures import Mixture
 from madsep.precision import products
@@ -89,7 +87,7 @@ def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, reque
         take = named_stack(loaded.recipe, loaded.network, named, str(checkpoint)) if named else own_stack(loaded.recipe, str(checkpoint))
         networks = _Networks(loaded, untrained(loaded, claimed), take)
         results = _over_groups(networks, mixtures, request, claimed)
-    with _new_folder(folder) as new:
+    with new_folder(folder) as new:
         _write(results, loaded, request, new)
         provenance = _provenance(checkpoint, loaded, request, results) | {"device": claimed.type}
         write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
@@ -145,20 +143,6 @@ def _linearise(kind: str, network: nn.Module, group: Group, checkpoint: Checkpoi
             estimated = voice(sequences)[:, middle]
     results.add(kind, jacobian.within, sequences[:, recipe.segments.n_context + middle], estimated)
     results.add_lags(kind, jacobian)
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder`, absent or empty, when the block ends well, and vanishes when it does not."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
-            new = Path(scratch) / folder.name
-            new.mkdir()
-            yield new
-            new.replace(folder)
-    except OSError as error:
-        raise (write_error(folder, error) or error) from None
 
 
 def _write(results: Results, loaded: Checkpoint, request: Request, new: Path) -> None:

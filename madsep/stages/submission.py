@@ -1,11 +1,9 @@
 """Write a submission to the Signal Separation Evaluation Campaign: description, scores by true name, provenance."""
 
-import contextlib
 import datetime
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import yaml
 from madsep.checkpoint import read_tensors
 from madsep.description import describe
 from madsep.errors import InputError
-from madsep.files import digest, read_json, sha256, write_error, write_text
+from madsep.files import digest, new_folder, read_json, sha256, write_text
 from madsep.prepared import read_prepared
 from madsep.provenance import git_commit, hardware, versions
 from madsep.submission_check import check_submission
@@ -49,7 +47,7 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
     if metadata["recipe"] != recipe.system_values():
         raise InputError(f"{sources.checkpoint}: was made by other settings than recipe {recipe.name} now says; run the workflow again.")
     test = _test_tracks(sources.prepared)
-    with _new_folder(folder) as new:
+    with new_folder(folder) as new:
         (new / "test").mkdir()
         for entry in test:
             shutil.copyfile(sources.scores / f"{entry['slug']}.json", new / "test" / f"{entry['name']}.json")
@@ -59,22 +57,6 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
         faults = check_submission(new)
         if faults:
             raise InputError("\n".join([f"{folder}: not written, {len(faults)} to mend:", *faults]))
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder of the same name that replaces `folder` when the block ends well and vanishes when it does not."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
-            new = Path(scratch) / folder.name
-            new.mkdir()
-            yield new
-            if folder.exists():
-                shutil.rmtree(folder)
-            new.rename(folder)
-    except OSError as error:
-        raise (write_error(folder, error) or error) from None
 
 
 def _test_tracks(prepared: Sequence[Path]) -> list[dict[str, Any]]:
