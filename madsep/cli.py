@@ -132,7 +132,7 @@ def compare(
 
 
 @app.command()
-def couplings(
+def couplings(  # a command's parameters are its options
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     tracks: Annotated[
         list[Path], typer.Argument(help="Mixtures: wavs, stem files, folders of tracks, or manifests of prepared test tracks.")
