@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
+from statsmodels.stats.multitest import multipletests
 
 from madsep.errors import InputError
 from madsep.intervals import interval
@@ -84,10 +85,8 @@ def pairwise_tests(tracks: pd.DataFrame) -> pd.DataFrame:
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the p-values of one family of tests, (tests,), adjusted by Holm's step-down method; NaN (not tested) stays NaN."""
-    adjusted = np.full(len(p_values), np.nan)
-    ascending = np.argsort(p_values)[: np.count_nonzero(~np.isnan(p_values))]  # NaN is sorted last
-    factors = np.arange(len(ascending), 0, -1)
-    adjusted[ascending] = np.minimum(np.maximum.accumulate(factors * p_values[ascending]), 1.0)
+    adjusted, tested = np.full(len(p_values), np.nan), ~np.isnan(p_values)
+    adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
     return adjusted
 
 
