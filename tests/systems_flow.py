@@ -53,7 +53,6 @@ def systems_config(root: Path, **changes: Any) -> dict[str, Any]:
         "musdb_root": str(root / "musdb"),
         "allow_partial": True,
         "device": "cpu",
-        "validation_tracks": track_names(root / "musdb/train")[:1],
         "systems": [*RECIPES, *ORACLES],
         "threads": {"train": 1, "separate": 1, "score": 1},
         "scoring": {"engine": "fast", "audit_tracks": 0, "audit_seed": 1},

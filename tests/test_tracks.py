@@ -8,6 +8,7 @@ import musdb
 import numpy as np
 import pytest
 import soundfile as sf
+import yaml
 
 from madsep import tracks
 from madsep.datasets import MIR1K, MUSDB18
@@ -59,11 +60,17 @@ def test_test_names_are_the_campaigns(shared: Path) -> None:
     assert all(f'"{name}"' in published for name in names)
 
 
-def test_validation_names_are_musdbs() -> None:
-    setup = Path(musdb.__file__).parent / "configs" / "mus.yaml"
-    names = tracks.validation_names()
-    assert len(set(names)) == 14
-    assert all(f"- '{name}'" in setup.read_text() for name in names)
+def test_musdbs_validation_tracks_are_held_out() -> None:
+    setup = yaml.safe_load((Path(musdb.__file__).parent / "configs" / "mus.yaml").read_text())
+    names = setup["validation_tracks"]
+    assert tracks.validation_names([*names, "Artist - Song"]) == names and len(set(names)) == 14
+    assert tracks.validation_names([names[3], "Artist - Song"]) == [names[3]]
+
+
+@pytest.mark.parametrize(("n_tracks", "held_out"), [(1, [0]), (2, [0]), (8, [0, 7]), (100, list(range(0, 100, 7)))])
+def test_of_other_tracks_every_seventh_is_held_out(n_tracks: int, held_out: list[int]) -> None:
+    names = [f"Artist - {n:03d}" for n in range(n_tracks)]
+    assert tracks.validation_names(names[::-1]) == [names[n] for n in held_out]
 
 
 def test_full_wav_tree(full_tree: Path) -> None:

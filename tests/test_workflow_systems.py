@@ -113,6 +113,13 @@ def test_each_recipe_has_a_valid_submission(finished: Run, names: list[str], sys
         assert set(targets) == expected and len(targets) == len(expected)
 
 
+def test_of_songs_that_are_not_musdb18s_some_are_held_out_for_validation(finished: Run, songs: Path) -> None:
+    first, *_ = track_names(songs / "musdb/train")
+    for name, held_out in {"MIHW": [first], "GRA": [first], "CHA": []}.items():
+        provenance = yaml.safe_load((finished.folder / "submission" / name / "provenance.yaml").read_text())
+        assert provenance["training"]["validation"] == held_out
+
+
 @pytest.mark.parametrize("system", [*RECIPES, *ORACLES])
 def test_estimates_are_complete_and_add_up(finished: Run, songs: Path, names: list[str], system: str) -> None:
     expected = {*ALONE} if system in set(RECIPES) - set(FOUR_SOURCES) else {*STEMS, *ALONE}
@@ -302,6 +309,7 @@ def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "unknown system": {"systems": ["MDL1", "MWFF"]},
         "a recipe's name": {"systems": ["HEL1"], "external": {"HEL1": {"estimates": str(root)}}},
         "no extra tracks": {"systems": ["MDL1", "MIM-DWF+"]},
+        "nothing to train on": {"systems": ["MDL1", "GRA"], "validation_tracks": track_names(songs / "musdb/train")},
     }
     folders = [root / name.replace(" ", "-") for name in changes]
     outcomes = side_by_side(run, folders, [systems_config(songs, **change) for change in changes.values()])
@@ -315,6 +323,7 @@ def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         ("unknown system", "ERROR: systems: there is no system 'MWFF'; did you mean 'MWF'? (known: "),
         ("a recipe's name", "ERROR: external: HEL1 cannot be the name of a system here: a recipe's, "),
         ("no extra tracks", "ERROR: systems: MIM-DWF+ trains on further tracks, but extra_root is not set; "),
+        ("nothing to train on", "ERROR: systems: GRA holds training tracks out for validation, which leaves none of 2 to train on; "),
     ],
 )
 def test_mistakes_end_in_one_plain_line(refused: dict[str, list[str]], mistake: str, beginning: str) -> None:

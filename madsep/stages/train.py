@@ -59,6 +59,8 @@ def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Opti
         trainer.resume(records.state, records.identity)
         sizes = (len(sequences), len(training), len(held_out), f"{_n_parameters(network):,}")
         log.info("%d sequences of %d tracks, %d held out; %s parameters", *sizes)
+        if held_out_names:
+            log.info("held out for validation: %s", "; ".join(held_out_names))
         Loop(recipe, trainer, sequences, held_out).run(records, stop)
         weights = trainer.best_weights if recipe.training.selection == "best" else network.state_dict()
         provenance = {"data": data, "device": device.type, "versions": versions(), "validation": held_out_names}

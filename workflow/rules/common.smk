@@ -129,16 +129,21 @@ def check_coupled():
 
 
 def validation():
-    """Names of the validation tracks: those of the config, all of which must be there, or musdb's for MUSDB18."""
+    """Names of the training tracks held out by recipes that validate: those of the config, which must be there, or else chosen for it."""
     known = [track.name for track in TRACKS.values() if track.subset == "train"]
     for name in config["validation_tracks"]:
         if name not in known:
             raise InputError(
                 f"validation_tracks: '{name}' is not among the training tracks{nearest(name, known)}."
             )
-    return config["validation_tracks"] or (
-        validation_names() if DATASET is MUSDB18 else []
-    )
+    names = config["validation_tracks"] or validation_names(known)
+    asking = [name for name in RECIPES if recipe_of(name).training.validation]
+    if asking and not EXTRA and set(names) == set(known):
+        raise InputError(
+            f"systems: {asking[0]} holds training tracks out for validation, which leaves none of {len(known)} to train on; "
+            "give it more tracks, or choose others in validation_tracks."
+        )
+    return names
 
 
 def check_rates():
