@@ -169,13 +169,53 @@ def test_an_imported_checkpoint_separates_songs(tmp_path: Path, torch_settings_r
     assert_allclose(sum(estimates.values()), song, atol=1e-4)
 
 
+def narrow() -> Tensors:
+    """Tensors of the code's other setting, which it has without recurrent inference only: F units in the decoder instead of 2F."""
+    sizes = {
+        "gruDec.weight_ih": (15, 10),
+        "gruDec.weight_hh": (15, 5),
+        "gruDec.bias_ih": (15,),
+        "gruDec.bias_hh": (15,),
+        "ffDec.weight": (65, 5),
+    }
+    return made_up() | {name: torch.full(size, 0.1) for name, size in sizes.items()}
+
+
 def test_a_narrow_decoder_is_known_by_its_size(tmp_path: Path) -> None:
-    """The code's other setting: F units in the decoder instead of 2F."""
-    tensors = made_up() | {"gruDec.weight_ih": torch.ones(15, 10), "gruDec.weight_hh": torch.ones(15, 5), "ffDec.weight": torch.ones(65, 5)}
-    tensors |= {"gruDec.bias_ih": torch.ones(15), "gruDec.bias_hh": torch.ones(15)}
-    import_weights(write(tensors, tmp_path / "published", ""), tmp_path / "mad.safetensors", small())
-    recipe = load_checkpoint(tmp_path / "mad.safetensors", torch.device("cpu")).recipe
-    assert recipe.network.model_dump()["decoder_width"] == 1
+    import_weights(write(narrow(), tmp_path / "published", ""), tmp_path / "mad.safetensors", small("GRU-NRI"))
+    checkpoint = load_checkpoint(tmp_path / "mad.safetensors", torch.device("cpu"))
+    assert checkpoint.recipe.network.model_dump()["decoder_width"] == 1
+    output = checkpoint.network(torch.rand(2, 20, 65))
+    assert output.h_dec.shape == (2, 14, 5) and output.denoised.shape == (2, 14, 65) and output.denoised.isfinite().all()
+
+
+@pytest.mark.parametrize("recipe", ["GRU-RIS-l", "GRU-RIS-s"])
+def test_a_narrow_decoder_without_its_recipe_is_refused(tmp_path: Path, recipe: str) -> None:
+    folder = write(narrow(), tmp_path / "published")
+    refuse(folder, "the decoder has 5 units", f"recipe {recipe} asks for that. Take --recipe GRU-NRI.", recipe=small(recipe))
+
+
+def test_tensors_that_share_their_memory_are_taken(tmp_path: Path) -> None:
+    """As where one name's tensor is another's, or a part of it."""
+    tensors = made_up()
+    tensors["gruEncB.weight_ih"] = tensors["gruEncF.weight_ih"]
+    tensors["gruEncB.bias_ih"] = tensors["ffDec.bias"][3:18]
+    folder = tmp_path / "published"
+    folder.mkdir()
+    save(tensors, folder / "all.pt")
+    import_weights(folder, tmp_path / "mad.safetensors", small())
+    network = load_checkpoint(tmp_path / "mad.safetensors", torch.device("cpu")).network
+    for gru in (network.enc_forward, network.enc_backward):
+        assert torch.equal(gru.weight_ih_l0, tensors["gruEncF.weight_ih"])
+    assert torch.equal(network.enc_backward.bias_ih_l0, tensors["ffDec.bias"][3:18])
+
+
+@pytest.mark.parametrize("recipe", ["GRU-RIS-l", "GRU-NRI"])
+def test_published_weights_separate_in_single_precision_as_their_code(tmp_path: Path, recipe: str) -> None:
+    assert small(recipe).separation.precision == "bf16"
+    import_weights(write(made_up(), tmp_path / "published"), tmp_path / "mad.safetensors", small(recipe))
+    separation = load_checkpoint(tmp_path / "mad.safetensors", torch.device("cpu")).recipe.separation
+    assert separation == small(recipe).separation.model_copy(update={"precision": "fp32"})
 
 
 def refuse(folder: Path, *expected: str, recipe: Recipe | None = None) -> None:
@@ -221,6 +261,8 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path, zip
         ({"ffDec.bias": torch.ones(65, dtype=torch.float64)}, ["'ffDec.bias' is torch.float64; expected torch.float32"]),
         ({"ffDec.bias": torch.full((65,), torch.nan)}, ["'ffDec.bias' has values that are not finite"]),
         ({"ffDec.bias": "text"}, ["torch_sps_sp_decoder", "holds no state dict"]),
+        ({"ffDec.bias": torch.ones(65, device="meta")}, ["'ffDec.bias' is without values (meta); expected a dense tensor"]),
+        ({"ffDec.weight": torch.ones(65, 10).to_sparse()}, ["'ffDec.weight' is torch.sparse_coo; expected a dense tensor"]),
     ],
 )
 def test_faulty_tensors_are_named(tmp_path: Path, changes: dict[str, Any], expected: list[str]) -> None:

@@ -76,6 +76,17 @@ def test_parameter_counts_of_the_two_candidate_recipes(n_low: int, n_hidden: int
     assert sum(p.numel() for p in built.parameters()) == count
 
 
+@pytest.mark.parametrize(("f", "n", "n_hidden", "width"), [(3, 5, 2, 2), (3, 5, 2, 1), (6, 17, 8, 2), (320, 513, 256, 2)])
+def test_parameters_are_those_of_the_layers(f: int, n: int, n_hidden: int, width: int) -> None:
+    """A GRU has three gates, each with a matrix for its input, one for its state, and two biases."""
+    with torch.device("meta"):
+        built = mad.Mad(settings(n_encoder_bins=f, n_denoiser_hidden=n_hidden, decoder_width=width), Sizes(n, 12, 2, 1))
+    latent = width * f
+    encoder, decoder = 2 * 3 * (f * f + f * f + 2 * f), 3 * (2 * f * latent + latent * latent + 2 * latent)
+    mask, denoiser = latent * n + n, n * n_hidden + n_hidden + n_hidden * n + n
+    assert sum(p.numel() for p in built.parameters()) == encoder + decoder + mask + denoiser
+
+
 def test_fused_and_stepwise_gru_agree_without_a_residual() -> None:
     """The step loop minus its residual is PyTorch's own GRU: run both on inputs for which the residual is zero."""
     gru = torch.nn.GRU(3, 3, batch_first=True)
@@ -116,6 +127,11 @@ def test_mixture_is_added_to_the_decoders_output() -> None:
 
 def test_narrow_decoder_has_one_f() -> None:
     assert network(decoder_width=1)(torch.rand(1, 12, 17)).h_dec.shape == (1, 8, 6)
+
+
+def test_a_narrow_decoder_cannot_read_its_own_output() -> None:
+    with pytest.raises(InputError, match=r"expected decoder_width 2, or recurrent_inference null\."):
+        network(decoder_width=1, recurrent_inference={"max_iterations": 3, "tolerance": 1e-2, "stop": "sequence"})
 
 
 def test_latent_threshold_zeroes_small_entries_only() -> None:
@@ -167,14 +183,17 @@ def test_latent_norm_is_rescaled_to_batches_of_16() -> None:
 
 
 def test_detached_diagonal_changes_the_value_and_not_the_gradient() -> None:
+    plain = network()
+    without = losses(plain).total
+    without.backward()
+    norm = torch.stack([plain.mask.weight[i, i].abs() for i in range(12)]).sum()
     gradients = {}
     for detached in (True, False):
         built = network()
         loss = losses(built, mask_diagonal_l1=1.0, mask_diagonal_detached=detached)
+        torch.testing.assert_close(loss.total, without + norm)
         loss.total.backward()
         gradients[detached] = built.mask.weight.grad
-    plain = network()
-    losses(plain).total.backward()
     torch.testing.assert_close(gradients[True], plain.mask.weight.grad)
     assert not torch.allclose(gradients[False], plain.mask.weight.grad)
 

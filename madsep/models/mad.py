@@ -100,6 +100,11 @@ def _check_sizes(settings: MadSettings, n_bins: int) -> None:
         raise InputError(f"n_encoder_bins is {n_low}; expected at most the {n_bins} bins of the front end.")
     if settings.decoder_residual == "enc_recurrent" and settings.decoder_width != 2:
         raise InputError("decoder_residual 'enc_recurrent' adds H_enc, which is 2 F wide; expected decoder_width 2.")
+    if settings.recurrent_inference is not None and settings.decoder_width != 2:
+        raise InputError(
+            "recurrent_inference gives the decoder, which reads 2 F values, its own output; expected decoder_width 2, or "
+            "recurrent_inference null."
+        )
     if settings.decoder_residual == "mix_output" and n_latent > n_bins:
         raise InputError(f"decoder_residual 'mix_output' adds {n_latent} bins of the mixture; the front end has {n_bins}.")
 

@@ -43,8 +43,9 @@ def import_weights(folder: Path, out: Path, recipe: System) -> None:
 
     The network is the variant that the authors' code builds: with the encoder's residual fed back into its recurrence, and recurrent
     inference, where the recipe has it, that stops by the mean over a batch; or, where the denoiser is as wide as the spectrum, that of
-    their later branch nmr_eval. Nothing is unpickled but tensors. Raises InputError for files that hold anything else, tensors missing,
-    unknown, twice there, not finite or of another shape than the others and the recipe's front end need, a recipe of another family.
+    their later branch nmr_eval. It separates in fp32, as their code does. Nothing is unpickled but tensors. Raises InputError for files
+    that hold anything else, tensors missing, unknown, twice there, not finite or of another shape than the others and the recipe's front
+    end need, a recipe of another family, and one with recurrent inference for a decoder that is too narrow for it.
     """
     if recipe.family != "mad":
         raise InputError(f"recipe {recipe.name}: is of family {recipe.family}; expected one of family mad, such as GRU-RIS-l.")
@@ -56,7 +57,7 @@ def import_weights(folder: Path, out: Path, recipe: System) -> None:
     _check_shapes(found, system, folder)
     sources = {path.name: sha256(path) for path in files}
     provenance = {"imported": {"from": "github.com/Js-Mim/mss_pytorch", "sha256": sources}, "versions": versions()}
-    tensors = {TENSORS[name]: tensor for name, tensor in found.items()}
+    tensors = {TENSORS[name]: tensor.clone() for name, tensor in found.items()}  # two names may share one storage
     write_tensors(out, tensors, {"recipe": system.system_values(), "provenance": provenance})
     for path, state in files.items():
         log.info("%s: %s", path, ", ".join(sorted({name.split(".")[0] for name in state})))
@@ -73,7 +74,7 @@ def _find(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict of a file. Raises InputError where it is damaged, or holds anything but known, finite tensors of float32."""
+    """Return the state dict of a file. Raises InputError where it is damaged, or holds other than known, dense, finite float32 tensors."""
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -94,6 +95,8 @@ def _fault(name: str, tensor: Tensor) -> str | None:
     """What is wrong with a tensor by itself."""
     if name not in TENSORS:
         return f"is none of the model's, whose layers are {', '.join((*GRUS, *DENSE))}; expected {EXPECTED}."
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return f"is {'without values (meta)' if tensor.is_meta else tensor.layout}; expected a dense tensor."
     n_axes = 1 if "bias" in name else 2
     if tensor.dim() != n_axes or not tensor.numel():
         return f"is of shape {tuple(tensor.shape)}; expected {n_axes} axes, none of them empty."
@@ -121,8 +124,13 @@ def _system(found: Mapping[str, Tensor], recipe: System, folder: Path) -> System
     n_hidden = found["ffSe_enc.weight"].shape[0]
     if n_latent not in (n_low, 2 * n_low):
         raise InputError(f"{folder}: tensor 'gruDec.weight_hh' has {n_latent} columns; expected gruEncF's {n_low} or twice as many.")
-    later_branch = n_hidden == recipe.front_end.n_bins
     values = recipe.system_values()
+    if n_latent == n_low and values["network"]["recurrent_inference"] is not None:
+        raise InputError(
+            f"{folder}: the decoder has {n_low} units, as many as the encoder, which leaves no recurrent inference; recipe {recipe.name} "
+            "asks for that. Take --recipe GRU-NRI."
+        )
+    later_branch = n_hidden == recipe.front_end.n_bins
     values["network"] |= {
         "n_encoder_bins": n_low,
         "n_denoiser_hidden": n_hidden,
@@ -133,6 +141,7 @@ def _system(found: Mapping[str, Tensor], recipe: System, folder: Path) -> System
     }
     if values["network"]["recurrent_inference"] is not None:
         values["network"]["recurrent_inference"]["stop"] = "batch"
+    values["separation"]["precision"] = "fp32"  # the authors' code rounds nothing
     return parse_system(values, f"{folder}, as recipe {recipe.name}")
 
 
