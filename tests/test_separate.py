@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tiny import Identity, tiny_checkpoint
+from tiny import SIZES, Identity, tiny_checkpoint
+from trainings import run
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, save_checkpoint, write_track
 
+from madsep.checkpoint import load_checkpoint, write_checkpoint
 from madsep.errors import InputError
 from madsep.files import read_json, write_json
 from madsep.models.hel import HelOutput
+from madsep.models.mad import Mad, MadOutput
 from madsep.separator import Separator
 from madsep.stages.separate import Job, separate, separate_song, separate_songs, write_targets
 from madsep.systems import load_recipe
@@ -63,6 +66,43 @@ def test_manifest_names_each_file_with_its_hash(tmp_path: Path) -> None:
             assert file["file"] == f"test/{track['name']}/{target}.wav"
             assert file["sha256"] == hashlib.sha256((job.manifest.parent / file["file"]).read_bytes()).hexdigest()
             assert file["n_clipped"] == 0
+
+
+def test_the_share_of_the_latent_that_the_threshold_zeroes_is_logged(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, torch_settings_restored: None
+) -> None:
+    """Of MDLT, with the weights of a trained MDL1; counted by hand from H_dec without a threshold, once for all tracks of a job."""
+    _, job = set_up(tmp_path)
+    mdl1, mdlt = (load_recipe(name, {"MDL1": SIZES, "MDLT": {"separation": SIZES["separation"]}}) for name in ("MDL1", "MDLT"))
+    trained = run(mdl1, manifest, tmp_path / "training")
+    write_checkpoint(trained / "weights.safetensors", mdlt, tmp_path / "mdlt.safetensors")
+    plain, seen, forward = load_checkpoint(tmp_path / "mdlt.safetensors", torch.device("cpu")).network, [], Mad.forward
+
+    def kept(network: Mad, mixture: torch.Tensor, latent_threshold: float = 0.0) -> MadOutput:
+        seen.append(mixture)
+        return forward(network, mixture, latent_threshold)
+
+    monkeypatch.setattr(Mad, "forward", kept)
+    with caplog.at_level(logging.INFO, "madsep"):
+        separate(tmp_path / "mdlt.safetensors", job, "cpu", 1)
+    monkeypatch.undo()
+    with torch.inference_mode():
+        latents = torch.cat([plain(mixture).h_dec.abs().flatten() for mixture in seen])
+    share = (latents <= 0.2).double().mean().item()
+    assert len(seen) > 2 and 0.01 < share < 0.99
+    told = [line for line in caplog.messages if "H_dec" in line]
+    assert told == [f"MDLT: the threshold of 0.2 sets {100 * share:.2f} % of the entries of H_dec to zero"]
+
+
+@pytest.mark.parametrize(("separation", "n_lines"), [({}, 0), ({"latent_threshold": 0.1}, 1)])
+def test_songs_are_told_of_a_latent_threshold_where_there_is_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, separation: dict[str, Any], n_lines: int
+) -> None:
+    checkpoint = save_checkpoint(tiny_checkpoint(separation=separation), tmp_path / "checkpoint.safetensors")
+    sf.write(tmp_path / "song.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 9000), RATE_HZ)
+    with caplog.at_level(logging.INFO, "madsep"):
+        separate_songs(checkpoint, [tmp_path / "song.wav"], tmp_path / "out", "cpu", 1)
+    assert len([line for line in caplog.messages if "H_dec" in line]) == n_lines
 
 
 def test_only_the_tracks_of_the_job_are_separated(tmp_path: Path) -> None:

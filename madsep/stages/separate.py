@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from madsep.audio import BLOCK_SAMPLES, Pcm16Writer, load_song, quantise, resample_to_length
 from madsep.checkpoint import load_checkpoint
@@ -16,6 +18,7 @@ from madsep.devices import Device, claim
 from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_error, write_json
 from madsep.logs import log
+from madsep.models.mad import MadOutput
 from madsep.prepared import read_prepared, signal
 from madsep.progress import Progress
 from madsep.separator import Separator
@@ -30,11 +33,34 @@ class Job:
     manifest: Path
 
 
+class ZeroedLatent:
+    """How much of H_dec a latent threshold sets to zero, counted on the device as the network runs; the host waits for it once, in `tell`.
+
+    All sequences count, with the silence that pads the last ones. Nothing is counted where no threshold is set or the family has no H_dec.
+    """
+
+    def __init__(self, separator: Separator) -> None:
+        self.recipe = separator.checkpoint.recipe
+        self.n_entries, self.n_zero = 0, torch.zeros((), dtype=torch.int64, device=separator.device)
+        if self.recipe.family == "mad" and self.recipe.separation.latent_threshold > 0:
+            separator.checkpoint.network.register_forward_hook(self._count)
+
+    def _count(self, network: nn.Module, inputs: Any, output: MadOutput) -> None:
+        self.n_entries += output.h_dec.numel()
+        self.n_zero += (output.h_dec == 0).sum()
+
+    def tell(self) -> None:
+        """Log the share, where anything was counted."""
+        if self.n_entries:
+            share, threshold = int(self.n_zero) / self.n_entries, self.recipe.separation.latent_threshold
+            log.info("%s: the threshold of %g sets %.2f %% of the entries of H_dec to zero", self.recipe.name, threshold, 100 * share)
+
+
 def separate(checkpoint: Path, job: Job, device: Device, n_threads: int) -> None:
     """Separate the job's tracks into <manifest's folder>/test/<true name>/<target>.wav, then write the manifest.
 
     Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled there
-    and back. The manifest names each file with its SHA-256 and the samples clipped.
+    and back. The manifest names each file with its SHA-256 and the samples clipped. What `ZeroedLatent` counts is logged.
     Raises InputError for a training track, a damaged checkpoint or a full disk.
     """
     entries = read_prepared(job.prepared, "test", job.slugs)
@@ -42,12 +68,14 @@ def separate(checkpoint: Path, job: Job, device: Device, n_threads: int) -> None
     tracks = []
     with claim(device, n_threads) as claimed, Progress(f"separating {manifest.stem}", len(entries)) as progress:
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+        zeroed = ZeroedLatent(separator)
         for entry in entries:
             folder = manifest.parent / "test" / entry["name"]
             n_clipped = _separate_prepared(separator, entry, folder)
             files = {target: _described(folder / f"{target}.wav", manifest.parent, count) for target, count in n_clipped.items()}
             tracks.append({"slug": entry["slug"], "name": entry["name"], "files": files})
             progress.advance(1, entry["name"])
+        zeroed.tell()
     write_json(manifest, {"tracks": tracks})
 
 
@@ -62,9 +90,11 @@ def separate_songs(checkpoint: Path, songs: Sequence[Path], folder: Path, device
         raise InputError(f"{folder / double[0]}: several songs are called '{double[0]}'; separate them into different folders.")
     with claim(device, n_threads) as claimed:
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+        zeroed = ZeroedLatent(separator)
         for song in songs:
             separate_song(separator, song, folder / song.stem)
             log.info("%s: separated into %s", song, folder / song.stem)
+        zeroed.tell()
 
 
 def separate_song(separator: Separator, song: Path, folder: Path) -> None:
