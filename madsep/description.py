@@ -42,7 +42,7 @@ Contact: {authors["contact"] or "not given"} <!-- one corresponding mail address
 
 ## Method
 
-{text.title}.
+{text.title}.{_note(text.note)}
 
 {paragraphs}
 
@@ -50,6 +50,10 @@ Contact: {authors["contact"] or "not given"} <!-- one corresponding mail address
 
 {references}
 """
+
+
+def _note(note: str | None) -> str:
+    return f" {note}" if note else ""
 
 
 def _front_end(recipe: Recipe) -> str:
@@ -75,7 +79,7 @@ def _overlap(segments: Segments) -> str:
 
 def _network(recipe: Recipe) -> str:
     settings = "; ".join(f"{key} {value}" for key, value in recipe.network.model_dump(mode="json").items())
-    return f"Network: {recipe.trained_family.method} Settings: {settings}."
+    return f"Network: {recipe.trained_family.method(recipe.network)} Settings: {settings}."
 
 
 def _training(recipe: Recipe) -> str:
@@ -83,6 +87,7 @@ def _training(recipe: Recipe) -> str:
     loss = "".join(f"; {key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
     family, extra = recipe.trained_family, " and further tracks" if training.extra_tracks else ""
     normalisation = "inputs standardised in each bin" if hasattr(family.network, "standardise") else "no normalisation"
+    of_each = " of each network" if hasattr(family.network, "clipped_alone") else ""
     tracks = (
         f"all training tracks{extra}, without selection"
         if not training.validation
@@ -91,7 +96,7 @@ def _training(recipe: Recipe) -> str:
     return (
         f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Cost: {family.cost}"
         f"{loss}. {training.optimiser.capitalize()}, learning rate {_rate(training)}; batches of {training.batch_size} "
-        f"sequences, gradient norm {_bound(training.gradient_norm_clip)}, {training.n_epochs} epochs, seed {training.seed}; "
+        f"sequences, gradient norm{of_each} {_bound(training.gradient_norm_clip)}, {training.n_epochs} epochs, seed {training.seed}; "
         f"products in {training.precision}; {tracks}. Mono mean of all channels; {training.edge_frames_dropped} frames at either end of a "
         f"track left out; {_augmentation(training.augmentation)}; {normalisation}, no dropout."
     )

@@ -103,7 +103,9 @@ class Training(Settings):
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant, but for a plateau"
     )
-    gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(description="L2 norm over all parameters jointly; null: no clip")
+    gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(
+        description="L2 norm over all parameters jointly, in family dwf over each network's; null: no clip"
+    )
     edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
     plateau: Plateau | None = Field(description="null: constant learning rate")
     validation: bool = Field(description="hold out the validation tracks; false: train on all tracks")
@@ -133,6 +135,7 @@ class Description(Settings):
     """What description.md says beside the method, which is generated from the settings."""
 
     title: str
+    note: str | None = Field(default=None, description="sentences after the title, such as on data that the original had")
     original_authors: str
     is_blind: bool
     additional_training_data: bool

@@ -131,6 +131,14 @@ def test_the_recipe_is_the_published_network() -> None:
     assert estimate.shape == (2, 1, 12, 1025)
 
 
+@pytest.mark.parametrize("n", [1, 7, 20])
+def test_parameters_are_those_of_the_layers(n: int) -> None:
+    """GRUs have three gates, each with a matrix for its input, one for its state, and two biases; the highway layer has two matrices."""
+    built = dwf.Dwf(dwf.DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(n, N_FRAMES, N_CONTEXT, 1))
+    encoder, decoder, highway = 2 * 3 * (n * n + n * n + 2 * n), 3 * (2 * n * n + n * n + 2 * n), 2 * (n * n + n)
+    assert sum(parameter.numel() for parameter in built.parameters()) == 2 * (encoder + decoder + highway)
+
+
 def test_the_recipe_with_additional_tracks_differs_in_nothing_else() -> None:
     plain, extra = (load_recipe(name, {}) for name in ("MIM-DWF", "MIM-DWF+"))
     assert not plain.training.extra_tracks and not plain.description.additional_training_data
@@ -196,6 +204,18 @@ def test_terms_and_objective_are_what_they_say() -> None:
     divergences = terms.kl_voice + terms.kl_voice_masked + terms.kl_accompaniment + terms.kl_accompaniment_masked
     torch.testing.assert_close(loss.total, divergences + 0.5 * terms.voice_energy)
     assert all(getattr(loss, name) is getattr(terms, name) for name in loss._fields[1:])
+
+
+def test_targets_of_bins_next_to_silence_are_those_of_the_published_code() -> None:
+    """X (V + 1e-7) / (X + 1e-7) and X |1 - (V + 1e-7) / (X + 1e-7)|, which are V and |X - V| where X is large."""
+    x, v = np.array([0.0, 1e-7, 1e-7, 3e-7, 1e-6, 1.0]), np.array([1e-7, 0.0, 3e-7, 3e-7, 4e-7, 0.25])
+    ratio = (v + 1e-7) / (x + 1e-7)
+    mixture, voice = (torch.from_numpy(values)[None, None] for values in (x, v))
+    estimate = dwf.DwfEstimate(torch.full_like(mixture, 2e-7), torch.full_like(mixture, 5e-7))
+    terms = dwf.dwf_terms(dwf.DwfOutput(mixture, estimate, estimate), voice[:, None])
+    for kl, target in ((terms.kl_voice, x * ratio), (terms.kl_accompaniment, x * np.abs(1 - ratio))):
+        assert_allclose(kl.item(), divergence(torch.from_numpy(target)[None, None], estimate.refined), rtol=1e-9)
+        assert abs(kl.item() - divergence(voice if kl is terms.kl_voice else (mixture - voice).abs(), estimate.refined)) > 1e-8
 
 
 def test_terms_are_means_over_the_sequences() -> None:

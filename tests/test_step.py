@@ -94,6 +94,56 @@ def test_after_a_step_that_is_not_finite_nothing_changes(manifest: Path) -> None
     assert same(after[:-4], before[:-4]) and same(after[-3:-2] + after[-1:], before[-3:-2] + before[-1:])
 
 
+# --- the clip
+
+TINY_DWF = {"window_length": 64, "fft_length": 64, "hop_length": 32}
+
+
+def tiny_dwf(clip: float = 0.35) -> Recipe:
+    return load_recipe("MIM-DWF", {"MIM-DWF": {"front_end": TINY_DWF, "training": {"gradient_norm_clip": clip, "precision": "fp32"}}})
+
+
+def norm_of(network: torch.nn.Module) -> float:
+    return torch.cat([parameter.grad.flatten() for parameter in network.parameters()]).norm().item()
+
+
+def test_each_network_of_mim_dwf_is_clipped_by_its_own_norm(manifest: Path) -> None:
+    """At a norm between both, one gradient is cut and the other is left as it is. The tally keeps the larger norm."""
+    free = step_of(tiny_dwf(clip=1e9), manifest)
+    spans = spans_of(free.sequences, 1, 2, 3, 4)
+    free(spans)
+    norms = {name: norm_of(network) for name, network in free.trainer.network.named_children()}
+    clip = sum(norms.values()) / 2
+    assert min(norms.values()) < 0.95 * clip
+    limited = step_of(tiny_dwf(clip), manifest)
+    limited(spans)
+    for name, norm in norms.items():
+        expected, found = (step.trainer.network.get_submodule(name).parameters() for step in (free, limited))
+        for one, other in zip(expected, found, strict=True):
+            torch.testing.assert_close(other.grad, min(clip / norm, 1.0) * one.grad)
+    assert limited.trainer.tally.read().norm == pytest.approx(max(norms.values()), rel=1e-5)
+
+
+def test_other_networks_are_clipped_by_their_joint_norm(manifest: Path) -> None:
+    free, limited = (step_of(tiny_recipe(training={"gradient_norm_clip": clip}), manifest) for clip in (1e9, 0.01))
+    spans = spans_of(free.sequences, 1, 2, 3, 4)
+    free(spans)
+    limited(spans)
+    norm = norm_of(free.trainer.network)
+    assert norm > 0.1 and norm_of(limited.trainer.network) == pytest.approx(0.01, rel=1e-3)
+    for one, other in zip(free.trainer.network.parameters(), limited.trainer.network.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, 0.01 / norm * one.grad, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["voice", "accompaniment"])
+def test_a_gradient_that_is_not_finite_in_one_network_ends_the_run(manifest: Path, name: str) -> None:
+    step = step_of(tiny_dwf(), manifest)
+    part = step.trainer.network.get_submodule(name)
+    part.dec.weight_hh_l0.register_hook(lambda gradient: gradient * torch.nan)
+    step(spans_of(step.sequences, 1, 2))
+    assert step.trainer.tally.read().ended
+
+
 # --- parts
 
 
@@ -284,18 +334,18 @@ def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(manifest: Path, tmp_pat
 
 
 @pytest.mark.parametrize("n_parts", [1, 2])
-@pytest.mark.parametrize("name", ["MDL1", "MDL1-branch", "GRU-RIS-s"])
+@pytest.mark.parametrize("name", ["MDL1", "MDL1-branch", "GRU-RIS-s", "MIM-DWF"])
 def test_a_step_reads_nothing_from_the_device(manifest: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_parts: int) -> None:
     """Tensors on `meta` hold no values: whatever asked for one would raise."""
     monkeypatch.setattr("madsep.training.step.products", lambda precision, device: contextlib.nullcontext())
-    recipe = load_recipe(name, {"MDL1": SIZES, "MDL1-branch": {"network": SIZES["network"]}})
+    recipe = load_recipe(name, {"MDL1": SIZES, "MDL1-branch": {"network": SIZES["network"]}, "MIM-DWF": {"front_end": TINY_DWF}})
     step = step_of(recipe, manifest)
     step.n_parts = n_parts
     step.trainer.network.to("meta")
-    step.trainer.tally = Tally(FAMILIES["mad"].losses, torch.device("meta"))
+    step.trainer.tally = Tally(recipe.trained_family.losses, torch.device("meta"))
     step.sequences.stft = Stft(recipe.front_end, "meta")
     losses = step._gradient(spans_of(sequences_of(manifest, recipe), 1, 2, 3).to("meta"))
-    norm = torch.nn.utils.clip_grad_norm_(step.trainer.network.parameters(), 1.0)
-    step.trainer.tally.add(losses, norm, 3)
+    monkeypatch.setattr(step.trainer, "advance", lambda: None)
+    step._update(losses, 3)
     with pytest.raises((RuntimeError, NotImplementedError)):
         step.trainer.tally.read()

@@ -24,10 +24,11 @@ class Family:
     """What the rest of the package needs of a network: settings of network and loss, the network, its loss, its estimates.
 
     sources are those that a recipe may train with. network(settings, sizes) maps mixture magnitudes (B, T, N) to a named tuple; its
-    `sequences_independent` says whether each sequence's result depends on no other. terms(output, targets), for the sources' target
-    magnitudes (B, S, T - 2L, N), gives a named tuple of means over the sequences, the first of which validation looks at;
-    objective(network, terms, settings) gives `loss`, a named tuple of scalars that begins with `total`. estimate(network, mixture,
-    separation) gives the magnitudes (B, E, T - 2L, N) of the voice alone or of all sources.
+    `sequences_independent` says whether each sequence's result depends on no other, and `clipped_alone`, where it has it, the parts whose
+    gradients are clipped each by its own norm. terms(output, targets), for the sources' target magnitudes (B, S, T - 2L, N), gives a named
+    tuple of means over the sequences, the first of which validation looks at; objective(network, terms, settings) gives `loss`, a named
+    tuple of scalars that begins with `total`. estimate(network, mixture, separation) gives the magnitudes (B, E, T - 2L, N) of the voice
+    alone or of all sources.
     stack(network, mixture) gives the dense layers that see single frames; None for families that have none.
     """
 
@@ -41,7 +42,7 @@ class Family:
     estimate: Callable[..., Tensor]
     stack: Callable[..., Stack] | None
     masks: bool  # the estimates are masks times the mixture, so that masks found for the mean of channels can be applied to each
-    method: str  # what description.md says of the architecture
+    method: Callable[..., str]  # what description.md says of the architecture, from the network's settings
     cost: str  # and of the objective
 
     @property
@@ -64,7 +65,7 @@ def _family(module: ModuleType, name: str, *sources: tuple[str, ...], masks: boo
         estimate=getattr(module, f"{lower}_estimate"),
         stack=getattr(module, f"{lower}_stack", None),
         masks=masks,
-        method=module.METHOD,
+        method=getattr(module, f"{lower}_method", lambda settings: module.METHOD),
         cost=module.COST,
     )
 

@@ -21,6 +21,7 @@ METHOD = (
 )
 COST = "generalised Kullback-Leibler divergence of each network before and after its highway layer, with a penalty on the voice's energy"
 EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
+TARGET_EPSILON = 1e-7  # in the targets, as the published code has it
 
 Gates = Literal["sigmoid", "hard_sigmoid"]
 
@@ -132,6 +133,11 @@ class Dwf(nn.Module):
         """Whether no sequence's result depends on the others of its batch."""
         return True
 
+    @property
+    def clipped_alone(self) -> tuple[nn.Module, ...]:
+        """The parts whose gradients are clipped each by its own norm: the published code trains one network after the other."""
+        return self.voice, self.accompaniment
+
     def initialise(self, generator: torch.Generator) -> None:
         """Both networks as `SkipFilter.initialise` says, from different draws."""
         self.voice.initialise(generator)
@@ -180,10 +186,11 @@ def wiener_masks(voice: Tensor, accompaniment: Tensor, exponent: float) -> tuple
 def dwf_terms(output: DwfOutput, targets: Tensor) -> DwfTerms:
     """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
 
-    The accompaniment's target is |X - V|, for the mixture's magnitude X. The energy is summed over a sequence's frames and bins.
+    With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V| but
+    for bins that are next to silent (MLSP 2017, published code). The energy is summed over a sequence's frames and bins.
     """
-    voice = targets[:, 0]
-    accompaniment = (output.mixture - voice).abs()
+    ratio = (targets[:, 0] + TARGET_EPSILON) / (output.mixture + TARGET_EPSILON)
+    voice, accompaniment = output.mixture * ratio, output.mixture * (1 - ratio).abs()
     kl_voice = generalised_kl(voice, output.voice.refined)
     kl_accompaniment = generalised_kl(accompaniment, output.accompaniment.refined)
     return DwfTerms(

@@ -17,12 +17,13 @@ from madsep.settings import Count, Separation, Settings, Weight
 Member = Literal["binary", "soft", "sources", "discriminative"]
 LEAST_DEVIATION = 1e-4  # of the largest deviation of all bins, so that bins that hardly vary in training are not blown up at test
 EPSILON = 1e-12  # keeps the soft mask of two silent sources finite
-METHOD = (
-    "Ensemble of feed-forward networks that each predict the voice's mask (ReLU layers, sigmoid output) from one frame, trained with costs "
-    "of their own: a binary mask, a soft mask, the sources, and the sources with a discriminative term. Their masks are averaged, the "
-    "binary one thresholded at 0.5."
-)
-COST = "the sum of the members' squared errors, each by its own definition"
+TRAINED_FOR = {  # what description.md says of each member's cost
+    "binary": "a binary mask",
+    "soft": "a soft mask",
+    "sources": "the sources that its mask gives",
+    "discriminative": "the sources that its mask gives, with a discriminative term",
+}
+COST = "squared error of each network, by its own definition"
 
 
 class GraSettings(Settings):
@@ -34,6 +35,17 @@ class GraSettings(Settings):
     estimate_gain: Annotated[float, Field(gt=0)] = Field(
         description="what estimates are multiplied with; 1, but for showing the effect of the published estimates' gain"
     )
+
+
+def gra_method(settings: GraSettings) -> str:
+    """Return what description.md says of the architecture: of the members that there are."""
+    costs = [TRAINED_FOR[member] for member in settings.members]
+    mask = "the voice's mask (ReLU layers, sigmoid output) from one frame"
+    threshold = " Binary masks are thresholded at 0.5." if "binary" in settings.members else ""
+    if len(costs) == 1:
+        return f"Feed-forward network that predicts {mask}, trained for {costs[0]}.{threshold}"
+    each = f"one each trained for: {'; '.join(costs)}"
+    return f"Ensemble of feed-forward networks that each predict {mask}, {each}.{threshold} Masks are averaged."
 
 
 class GraLossSettings(Settings):

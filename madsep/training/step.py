@@ -24,6 +24,7 @@ class Step:
 
     def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences) -> None:
         self.recipe, self.trainer, self.sequences = recipe, trainer, sequences
+        self.clipped: tuple[nn.Module, ...] = getattr(trainer.network, "clipped_alone", (trainer.network,))
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
@@ -100,8 +101,9 @@ class Step:
         return self.recipe.trained_family.objective(self.trainer.network, terms, self.recipe.loss)
 
     def _update(self, losses: Tensor, n_sequences: int) -> None:
-        norm = nn.utils.clip_grad_norm_(self.trainer.network.parameters(), self.recipe.training.gradient_norm_clip or math.inf)
-        self.trainer.tally.add(losses, norm, n_sequences)
+        clip = self.recipe.training.gradient_norm_clip or math.inf
+        norms = [nn.utils.clip_grad_norm_(part.parameters(), clip) for part in self.clipped]
+        self.trainer.tally.add(losses, torch.stack(norms).max(), n_sequences)  # the largest; NaN where one of them is
         self.trainer.advance()
 
 
