@@ -57,6 +57,19 @@ def test_parameters_at_the_published_sizes(legacy_bug: bool, n_source_layers: in
     assert sum(parameter.numel() for parameter in built.parameters()) == vertical + horizontal + hidden + n_source_layers * source + 4
 
 
+@pytest.mark.parametrize(
+    ("n", "t", "vertical", "horizontal", "taps", "hidden"), [(11, 8, 5, 3, 4, 6), (6, 4, 2, 7, 4, 1), (33, 30, 1, 2, 1, 9)]
+)
+def test_parameters_are_those_of_the_layers(n: int, t: int, vertical: int, horizontal: int, taps: int, hidden: int) -> None:
+    """Biases of the filters, the layers and the four outputs; the decoders' transposed convolutions have no weights of their own."""
+    sizes = {"n_vertical_filters": vertical, "n_horizontal_filters": horizontal, "n_horizontal_frames": taps, "n_hidden": hidden}
+    built = network(Sizes(n, t, 0, 4), **sizes)
+    encoded = horizontal * (t - taps + 1)
+    filters = vertical * n + vertical + horizontal * vertical * taps + horizontal
+    layers = encoded * hidden + hidden + 4 * (hidden * encoded + encoded)
+    assert sum(parameter.numel() for parameter in built.parameters()) == filters + layers + 4
+
+
 def test_layers_at_the_published_sizes() -> None:
     built = build_network(load_recipe("CHA", {}))
     built.initialise(torch.Generator().manual_seed(1))
@@ -167,12 +180,17 @@ def test_with_the_slip_bass_and_other_differ_by_their_biases_alone() -> None:
 
 
 def test_matrices_are_drawn_glorot_uniform_and_biases_zero() -> None:
+    """Lasagne: sqrt(6 / ((inputs + filters) * places of a filter)); the vertical filters read one channel and have 200 places."""
     built = network(Sizes(200, 30, 0, 4), n_vertical_filters=40)
-    limit = np.sqrt(6 / (200 + 40))
-    assert 0.98 * limit < built.vertical.weight.abs().max() <= limit
-    assert_allclose(built.vertical.weight.std().item(), limit / np.sqrt(3), rtol=0.05)
-    taps = np.sqrt(6 / ((40 + 3) * 4))
-    assert 0.9 * taps < built.horizontal.weight.abs().max() <= taps
+    layers = {
+        built.vertical: np.sqrt(6 / ((1 + 40) * 200)),
+        built.horizontal: np.sqrt(6 / ((40 + 3) * 4)),
+        built.hidden: np.sqrt(6 / (81 + 6)),
+        built.sources[2]: np.sqrt(6 / (6 + 81)),
+    }
+    for layer, limit in layers.items():
+        assert 0.98 * limit < layer.weight.abs().max() <= limit
+        assert_allclose(layer.weight.std().item(), limit / np.sqrt(3), rtol=0.06)
     assert not any(parameter.any() for name, parameter in built.named_parameters() if "bias" in name)
 
 

@@ -54,6 +54,16 @@ def test_parameters_of_the_recipes(name: str, n_members: int) -> None:
     assert sum(parameter.numel() for parameter in built.parameters()) == n_members * 4 * (1025 * 1025 + 1025)
 
 
+@pytest.mark.parametrize(
+    ("members", "n", "n_hidden", "n_layers"), [(("soft",), 9, 7, 1), (("binary", "sources"), 5, 3, 2), (MEMBERS, 4, 6, 4)]
+)
+def test_parameters_are_those_of_the_layers(members: tuple[str, ...], n: int, n_hidden: int, n_layers: int) -> None:
+    """From the bins to the first hidden layer, from each hidden layer to the next, and back to the bins; of every member."""
+    built = network(n_bins=n, members=members, n_hidden=n_hidden, n_hidden_layers=n_layers)
+    layers = (n * n_hidden + n_hidden) + (n_layers - 1) * (n_hidden * n_hidden + n_hidden) + (n_hidden * n + n)
+    assert sum(parameter.numel() for parameter in built.parameters()) == len(members) * layers
+
+
 @pytest.mark.parametrize(("name", "members"), [("GRA", MEMBERS), ("GRA2", ("binary",)), ("GRA3", ("sources",))])
 def test_members_of_the_recipes(name: str, members: tuple[str, ...]) -> None:
     recipe = load_recipe(name, {})
@@ -61,6 +71,25 @@ def test_members_of_the_recipes(name: str, members: tuple[str, ...]) -> None:
     assert recipe.segments.n_frames * recipe.training.batch_size == 100
     weights = recipe.loss.model_dump()
     assert (weights["mask_l1"], weights["mask_l2"]) == ((1e-4, 1e-4) if name == "GRA3" else (0.0, 0.0))
+    assert weights["discriminative"] == (0.05 if "discriminative" in members else 0)
+
+
+@pytest.mark.parametrize(
+    ("members", "said", "unsaid"),
+    [
+        (MEMBERS, ["Ensemble", "a binary mask; a soft mask; the sources", "discriminative", "thresholded at 0.5", "averaged"], []),
+        (["soft", "sources"], ["Ensemble", "a soft mask; the sources that", "averaged"], ["binary", "thresholded", "discriminative"]),
+        (
+            ["binary"],
+            ["Feed-forward network that predicts", "trained for a binary mask.", "thresholded at 0.5"],
+            ["Ensemble", "averaged", "soft"],
+        ),
+        (["sources"], ["Feed-forward network that predicts", "trained for the sources"], ["Ensemble", "averaged", "thresholded", "binary"]),
+    ],
+)
+def test_the_method_tells_of_the_members_that_there_are(members: list[str], said: list[str], unsaid: list[str]) -> None:
+    text = gra.gra_method(settings(members=members))
+    assert all(words in text for words in said) and not any(words in text for words in unsaid)
 
 
 def test_layers_of_a_member() -> None:

@@ -62,6 +62,13 @@ def test_the_recipe_is_the_published_network() -> None:
     assert estimate.shape == (2, 1, 40, 2049)
 
 
+@pytest.mark.parametrize(("n_layers", "n_bins"), [(1, 4), (3, 9), (5, 33)])
+def test_parameters_are_those_of_the_layers(n_layers: int, n_bins: int) -> None:
+    settings = highway.HighwaySettings(n_layers=n_layers, transform_bias=-2.0)
+    built = highway.Highway(settings, Sizes(n_bins, N_FRAMES, 0, 1))
+    assert sum(parameter.numel() for parameter in built.parameters()) == n_layers * 2 * (n_bins * n_bins + n_bins)
+
+
 def test_the_transform_bias_is_that_of_the_settings_and_other_biases_are_zero() -> None:
     for layer in network(transform_bias=-2.0).layers:
         assert (layer.gate.bias == -2).all() and (layer.plain.bias == 0).all()

@@ -100,8 +100,12 @@ class Cha(nn.Module):
         return True
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices and filters Glorot uniform, biases zero: the defaults of the published code's library, Lasagne."""
+        """Matrices and filters Glorot uniform, biases zero: the defaults of the published code's library, Lasagne.
+
+        The vertical filters are drawn as the filters (1, N) over one channel that they are there, within sqrt(6 / ((1 + n_filters) N)).
+        """
         initialise(self, nn.init.xavier_uniform_, generator)
+        nn.init.xavier_uniform_(self.vertical.weight.detach().unsqueeze(1), generator=generator)  # (filters, 1, N), the same memory
 
     def forward(self, mixture: Tensor) -> ChaOutput:
         """Estimate the four sources' magnitudes from the mixture's, (B, T, N) -> (B, 4, T, N)."""
