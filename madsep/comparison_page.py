@@ -155,7 +155,7 @@ def _row_values(cells: list[dict[Any, Any]]) -> dict[str, Any]:
     recipes = dict.fromkeys(cell["recipe"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
     return {
         "system": system,
-        "kind": "unprocessed mixture" if "oracle" in kind and system.removesuffix(" (run)") == MIXTURE else KINDS.get(kind, kind),
+        "kind": "mixture / 4" if "oracle" in kind and system.removesuffix(" (run)") == MIXTURE else KINDS.get(kind, kind),
         "is_run": kind.startswith("run"),
         "n_tracks": max(cell["n_tracks"] for cell in cells),
         "recipe": " / ".join(recipes),

@@ -12,12 +12,14 @@ from madsep.engines import Signals
 from madsep.errors import InputError
 from madsep.prepared import read_prepared, signal
 
+N_SOURCES = 4  # vocals, drums, bass and other
+
 
 @dataclass(frozen=True)
 class Estimates:
     """Which prepared test tracks to score, on which targets, and the folder that holds their estimates as test/<true name>/<target>.wav.
 
-    Without a folder, the unprocessed mixture is the estimate of every target.
+    Without a folder, the estimates are those of `mix`.
     """
 
     prepared: Sequence[Path]
@@ -39,7 +41,7 @@ class Estimates:
 
     def _read(self, name: str, mixture: np.ndarray) -> Signals:
         if self.folder is None:
-            return dict.fromkeys(self.targets, mixture)
+            return mix(mixture, self.targets)
         found = {}
         for target in self.targets:
             path = self.folder / "test" / name / f"{target}.wav"
@@ -49,3 +51,11 @@ class Estimates:
             if found[target].shape != mixture.shape:
                 raise InputError(f"{path}: has shape {found[target].shape} (channels, samples); expected {mixture.shape} as the mixture.")
         return found
+
+
+def mix(mixture: np.ndarray, targets: Sequence[str]) -> Signals:
+    """Estimate each source as a fourth of the mixture, and so the accompaniment as three fourths: SiSEC 2018's MIX, the floor of its figures.
+
+    `mixture` has shape (n_channels, n_samples), as the estimates. Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
+    """
+    return {target: mixture * np.float32((N_SOURCES - 1 if target == "accompaniment" else 1) / N_SOURCES) for target in targets}

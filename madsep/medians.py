@@ -37,13 +37,13 @@ def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
-    """Return `sisec_medians` of a system as text; beside those of the unprocessed mixture and their difference where `baseline` has them.
+    """Return `sisec_medians` of a system as text; beside those of MIX and their difference where `baseline` has them.
 
-    A target or metric that the baseline lacks shows a dash.
+    A target or metric that MIX lacks shows a dash.
     """
-    compared = [] if baseline is None else ["mixture, dB", "gain, dB"]
+    compared = [] if baseline is None else ["MIX, dB", "gain, dB"]
     if baseline is not None:
-        medians = medians.merge(baseline[["target", "metric", "median"]], how="left", on=["target", "metric"], suffixes=("", "_mixture"))
+        medians = medians.merge(baseline[["target", "metric", "median"]], how="left", on=["target", "metric"], suffixes=("", "_mix"))
     table = Table(title="Median over tracks of the median over frames (BSSEval v4)")
     table.add_column("target")
     table.add_column("metric")
@@ -52,9 +52,9 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
     for row in ordered(medians).to_dict("records"):
         numbers = [_decibels(row["median"])]
         if compared:
-            system, mixture = row["median"], row["median_mixture"]
-            gain = np.nan if max(system, mixture) > NO_ARTEFACTS_DB else system - mixture
-            numbers += [_decibels(mixture), _decibels(gain, "+")]
+            system, mix = row["median"], row["median_mix"]
+            gain = np.nan if max(system, mix) > NO_ARTEFACTS_DB else system - mix
+            numbers += [_decibels(mix), _decibels(gain, "+")]
         table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
     text = io.StringIO()
     Console(file=text, width=100).print(table)

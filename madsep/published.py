@@ -11,13 +11,13 @@ import pandas as pd
 from madsep.scores import METRICS, ordered
 
 DATA = Path(__file__).parent / "data"
-MIXTURE = "MIX"  # the submission whose every estimate is the unprocessed mixture
+MIXTURE = "MIX"  # the submission whose estimate of each source is a fourth of the mixture
 
 
 def published_medians() -> pd.DataFrame:
     """Return the median over tracks of the median over frames of 31 systems, in dB: system, kind, target, metric, median.
 
-    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX too, the unprocessed mixture).
+    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX too, a fourth of the mixture as each source).
     """
     return _tidy(pd.read_csv(DATA / "sisec18_medians.csv"))
 

@@ -128,7 +128,7 @@ def test_kinds_are_told_apart_and_explained(boxplots: list[Path], tmp_path: Path
     assert n_filled(svg, GREY) == 1 + 1
     blind, extra = (pattern for pattern in set(hatches(svg)))
     assert hatches(svg).count(blind) == hatches(svg).count(extra) == 1 + 1
-    for text in ("own run", "oracle, or the unprocessed mixture", "blind", "trained with extra data", "trained on MUSDB18 alone"):
+    for text in ("own run", "oracle, or MIX", "blind", "trained with extra data", "trained on MUSDB18 alone"):
         assert f"<!-- {text} -->" in svg
     alone = svg_of(draw_boxplots(system("mine", "run", [1.0, 2.0]), "vocals", "SDR", tmp_path / "alone", ["mine"]))
     assert "own run" in alone and "oracle" not in alone and "blind" not in alone

@@ -43,11 +43,11 @@ def test_boxplots_show_every_track(tmp_path: Path) -> None:
     system.loc[system.index[0], "median"] = math.nan
     baseline = track_medians(score_table(-2.0))
     path = tmp_path / "boxplots.svg"
-    plot_boxplots({"MDL1": system, "mixture": baseline}, path)
+    plot_boxplots({"MDL1": system, "MIX": baseline}, path)
     svg = path.read_text()
     assert n_dots(svg, "#1f77b4") == 7 * 2 * 4 - 1
     assert n_dots(svg, "#999999") == 7 * 2 * 4
-    for label in ("vocals", "accompaniment", "MDL1", "mixture", "median over frames, dB", *METRICS):
+    for label in ("vocals", "accompaniment", "MDL1", "MIX", "median over frames, dB", *METRICS):
         assert f"<!-- {label} -->" in svg
 
 
@@ -55,10 +55,10 @@ def test_far_baseline_is_named_at_the_edge(tmp_path: Path) -> None:
     system, baseline = track_medians(score_table(4.0)), track_medians(score_table(-2.0))
     baseline.loc[baseline["metric"] == "SAR", "median"] = 83.2
     path = tmp_path / "boxplots.svg"
-    plot_boxplots({"MDL1": system, "mixture": baseline}, path)
+    plot_boxplots({"MDL1": system, "MIX": baseline}, path)
     svg = path.read_text()
     assert svg.count("<!-- ↑ 83 -->") == 2 and "<!-- 80 -->" not in svg
-    plot_boxplots({"mixture": baseline}, path)
+    plot_boxplots({"MIX": baseline}, path)
     assert "↑" not in path.read_text() and "<!-- 83" in path.read_text()
 
 
@@ -74,7 +74,7 @@ def test_figures_are_the_same_every_time(tmp_path: Path) -> None:
 
 def test_one_track_and_tracks_without_numbers(tmp_path: Path) -> None:
     one = track_medians(score_table(1.0, n_tracks=1))
-    plot_boxplots({"MDL1": one, "mixture": one}, tmp_path / "one.svg")
+    plot_boxplots({"MDL1": one, "MIX": one}, tmp_path / "one.svg")
     assert n_dots((tmp_path / "one.svg").read_text(), "#1f77b4") == 8
     plot_boxplots({"MDL1": one.assign(median=math.nan)}, tmp_path / "none.svg")
     assert n_dots((tmp_path / "none.svg").read_text(), "#1f77b4") == 0
@@ -114,8 +114,8 @@ def test_page_gives_every_number_with_its_recipe(tmp_path: Path) -> None:
     row = beside[0]
     # the tracks' medians are 4.5 .. 10.5 and, for the mixture, -1 .. 5
     assert [row["target"], row["metric"]] == ["vocals", "SDR"]
-    assert [row["median"], row["mixture"], row["gain"]] == ["7.50", "2.00", "5.50"]
-    assert [row["tracks"], row["NaN frames"], row["NaN frames, mixture"]] == ["7", "33.3%", "0.0%"]
+    assert [row["median"], row["MIX"], row["gain"]] == ["7.50", "2.00", "5.50"]
+    assert [row["tracks"], row["NaN frames"], row["NaN frames, MIX"]] == ["7", "33.3%", "0.0%"]
     assert row["recipe"] == "SDR[v4; frames=median; tracks=median; n=7; nan=33.3%]"
     interval = summary.loc[summary["aggregation"] == "sisec"].iloc[0]
     assert row["95 % interval"] == f"{interval['ci_low']:.2f} .. {interval['ci_high']:.2f}"

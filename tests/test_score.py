@@ -110,14 +110,18 @@ def test_framewise_sdr_is_the_closed_form(tmp_path: Path) -> None:
         np.testing.assert_allclose([frame["SDR"] for frame in frames(job, target)], expected, atol=6e-6)
 
 
-def test_unprocessed_mixture_as_every_target(tmp_path: Path) -> None:
+def test_mix_gives_each_source_a_fourth_of_the_mixture(tmp_path: Path) -> None:
+    """SDR by hand; ISR is that of the published files, 20 log10(4/3) for a source and 20 log10(4) for the accompaniment."""
     stems = noise_stems(3, 1.0)
     job = set_up(tmp_path, stems, {})
     Job(job.prepared, job.slugs, None, job.table).run()
     voice, rest = stems["vocals"].astype(float), (stems["mixture"] - stems["vocals"]).astype(float)
-    expected = 10 * np.log10(np.sum(voice**2) / np.sum(rest**2))
+    expected = 10 * np.log10(np.sum(voice**2) / np.sum((0.75 * voice - 0.25 * rest) ** 2))
     assert frames(job, "vocals")[0]["SDR"] == pytest.approx(expected, abs=1e-5)
-    assert frames(job, "accompaniment")[0]["SDR"] == pytest.approx(-expected, abs=1e-5)
+    of_rest = 10 * np.log10(np.sum(rest**2) / np.sum((0.25 * rest - 0.75 * voice) ** 2))
+    assert frames(job, "accompaniment")[0]["SDR"] == pytest.approx(of_rest, abs=1e-5)
+    isr = {target: 20 * np.log10(1 / (1 - part)) for target, part in (("vocals", 0.25), ("accompaniment", 0.75))}
+    assert {target: frames(job, target)[0]["ISR"] for target in isr} == pytest.approx(isr, abs=0.6)
     table = pd.read_csv(job.table)
     assert list(table.columns) == ["track", "target", "metric", "value"]
     assert set(table["track"]) == {NAME}

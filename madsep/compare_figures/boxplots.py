@@ -19,13 +19,13 @@ from madsep.errors import InputError
 from madsep.scores import NO_ARTEFACTS_DB
 
 # a system whose median lies further than this from the middle system's is named at the edge of the axis instead of drawn:
-# the unprocessed mixture holds no artefacts, so that its SAR is 30 dB in the campaign's table and 80 dB and more without it
+# the SAR of MIX is 30 dB in the campaign's table, and 80 dB and more where the mixture is the exact sum of its stems
 MAX_GAP_DB = 20.0
 WIDTH_INCHES, LETTER_INCHES, ROW_INCHES, GAP_ROWS = 6.3, 0.07, 0.19, 1.4
 # what a system is -> text of the legend, colour of its box (grey, and sky blue and vermilion of Okabe & Ito), hatch;
 # a kind of several words, joined by "+", has the colour of the first of them in this order, and every word's hatch
 LOOKS = {
-    "oracle": ("oracle, or the unprocessed mixture", "#56B4E9", ""),
+    "oracle": ("oracle, or MIX", "#56B4E9", ""),
     "run": ("own run", "#D55E00", ""),
     "blind": ("blind", "white", "//////"),
     "extra": ("trained with extra data", "0.85", "....."),

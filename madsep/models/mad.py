@@ -19,7 +19,6 @@ METHOD = (
     "a denoiser of two ReLU layers filters the result again."
 )
 COST = "generalised Kullback-Leibler divergence after the denoiser and after the masker, with penalties"
-
 BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
 
 
@@ -101,10 +100,7 @@ def _check_sizes(settings: MadSettings, n_bins: int) -> None:
     if settings.decoder_residual == "enc_recurrent" and settings.decoder_width != 2:
         raise InputError("decoder_residual 'enc_recurrent' adds H_enc, which is 2 F wide; expected decoder_width 2.")
     if settings.recurrent_inference is not None and settings.decoder_width != 2:
-        raise InputError(
-            "recurrent_inference gives the decoder, which reads 2 F values, its own output; expected decoder_width 2, or "
-            "recurrent_inference null."
-        )
+        raise InputError("recurrent_inference feeds back 2 F values; expected decoder_width 2, or recurrent_inference null.")
     if settings.decoder_residual == "mix_output" and n_latent > n_bins:
         raise InputError(f"decoder_residual 'mix_output' adds {n_latent} bins of the mixture; the front end has {n_bins}.")
 

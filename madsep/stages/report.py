@@ -15,10 +15,10 @@ from madsep.errors import InputError
 from madsep.files import atomic
 from madsep.scores import METRICS, NO_ARTEFACTS_DB, TARGETS
 
-BASELINE = "mixture"
+BASELINE = "MIX"
 BASELINE_COLOUR = "0.6"
 # beyond this distance from the systems' scores the baseline's are named at the edge of the panel instead of drawn:
-# its SAR is 80 dB and more, since the mixture holds no artefacts
+# its SAR is 80 dB and more where the mixture is the exact sum of its stems
 MAX_BASELINE_GAP_DB = 30.0
 LOSS_LABELS = {
     "loss": "training: whole loss, penalties too",
@@ -58,8 +58,7 @@ depends on the level of the estimates, so compare it only within one version of 
 def plot_boxplots(track_medians: dict[str, pd.DataFrame], path: Path) -> None:
     """Draw, as SVG, one panel per metric with a box over tracks for each target and system; tracks are dots.
 
-    `track_medians` maps a system's name to its table track, target, metric, median (dB); the unprocessed mixture is
-    called "mixture". A track keeps its place from left to right in every box of a system. Tracks without a number
+    `track_medians` maps a system's name to its table track, target, metric, median (dB); the baseline is called "MIX". A track keeps its place from left to right in every box of a system. Tracks without a number
     are left out.
     """
     present = {target for table in track_medians.values() for target in table["target"]}
@@ -109,26 +108,26 @@ def plot_losses(history_csv: Path, path: Path) -> None:
 
 
 def medians_html(summary: pd.DataFrame, medians: pd.DataFrame, baseline: pd.DataFrame, path: Path) -> None:
-    """Write a page with SiSEC's medians beside those of the unprocessed mixture, and every average below.
+    """Write a page with SiSEC's medians beside those of MIX, and every average below.
 
     `medians` and `baseline` have the columns target, metric, median, n_tracks, nan_share; `summary` has target,
     metric, recipe, aggregation, value, ci_low, ci_high, n_tracks, n_frames, nan_share.
     """
     sisec = summary.loc[summary["aggregation"] == "sisec", ["target", "metric", "ci_low", "ci_high", "recipe"]]
     key = ["target", "metric"]
-    rows = medians.merge(baseline, how="left", on=key, suffixes=("", "_mixture")).merge(sisec, how="left", on=key)
-    unbounded = rows["median_mixture"] > NO_ARTEFACTS_DB
+    rows = medians.merge(baseline, how="left", on=key, suffixes=("", "_mix")).merge(sisec, how="left", on=key)
+    unbounded = rows["median_mix"] > NO_ARTEFACTS_DB
     beside = pd.DataFrame(
         {
             "target": rows["target"],
             "metric": rows["metric"],
             "median": rows["median"].map(_decibels),
             "95 % interval": _intervals(rows),
-            "mixture": rows["median_mixture"].map(_decibels).mask(unbounded, f"> {NO_ARTEFACTS_DB:.0f}"),
-            "gain": (rows["median"] - rows["median_mixture"]).mask(unbounded).map(_decibels),
+            "MIX": rows["median_mix"].map(_decibels).mask(unbounded, f"> {NO_ARTEFACTS_DB:.0f}"),
+            "gain": (rows["median"] - rows["median_mix"]).mask(unbounded).map(_decibels),
             "tracks": rows["n_tracks"],
             "NaN frames": rows["nan_share"].map(_percent),
-            "NaN frames, mixture": rows["nan_share_mixture"].map(_percent),
+            "NaN frames, MIX": rows["nan_share_mix"].map(_percent),
             "recipe": rows["recipe"],
         }
     )

@@ -48,7 +48,7 @@ def test_provenance_names_the_jobs_of_each_stage(remote: Run, slurm: Cluster) ->
     for stage, n_jobs in {"prepare": 2, "train": 1, "separate": 2, "score": 1}.items():
         assert len(set(times[stage]["slurm_job_ids"])) == times[stage]["n_jobs"] == n_jobs
         assert set(times[stage]["slurm_job_ids"]) <= set(known[stage])
-    assert len(known["score"]) == 2  # those of the unprocessed mixture, too
+    assert len(known["score"]) == 2  # those of MIX, too
 
 
 def test_every_job_ran_in_slurm_and_asked_for_memory_and_time(remote: Run, slurm: Cluster) -> None:

@@ -31,7 +31,7 @@ from madsep.tracks import (
     validation_names,
 )
 
-BASELINE = "MIX"  # the unprocessed mixture, scored as every target
+BASELINE = "MIX"  # a fourth of the mixture as each source: the floor of tables and figures
 FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
 
 
@@ -94,7 +94,7 @@ def find_extra():
 
 
 def targets_of(name):
-    """What a system estimates: vocals and accompaniment, or all stems and accompaniment; of the mixture, all that any system does."""
+    """What a system estimates: vocals and accompaniment, or all stems and accompaniment; of MIX, all that any system does."""
     if name == BASELINE:
         return max(map(targets_of, SYSTEMS), key=len, default=TARGETS)
     if name in EXTERNAL:
@@ -241,7 +241,7 @@ def prepared_for(system, slugs):
 
 
 def estimates_for(system, slugs):
-    """Manifests of the separation jobs that some tracks come from; none for the unprocessed mixture."""
+    """Manifests of the separation jobs that some tracks come from; none for MIX."""
     if system == BASELINE:
         return []
     return expand(

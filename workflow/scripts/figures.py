@@ -1,4 +1,4 @@
-"""Adapter: boxplots and the page of medians of one system, beside the unprocessed mixture."""
+"""Adapter: boxplots and the page of medians of one system, beside MIX."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ with job_log(snakemake.log[0]):
     from madsep.stages.report import medians_html, plot_boxplots
 
     tables = {key: [pd.read_csv(path) for path in files] for key, files in snakemake.input.items() if key != "summary"}
-    plot_boxplots(dict(zip([snakemake.wildcards.system, "mixture"], tables["tracks"])), Path(snakemake.output.boxplots))
+    plot_boxplots(dict(zip([snakemake.wildcards.system, "MIX"], tables["tracks"])), Path(snakemake.output.boxplots))
     medians_html(pd.read_csv(snakemake.input.summary), *tables["medians"], Path(snakemake.output.medians))

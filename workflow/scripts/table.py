@@ -14,5 +14,5 @@ with job_log(snakemake.log[0]):
     systems = dict(zip(snakemake.params.systems, medians))
     tables = [f"{system}\n{format_table(table, baseline)}" for system, table in systems.items()]
     if len(systems) > 1:
-        tables.append(format_overview(systems | {"mixture": baseline}))
+        tables.append(format_overview(systems | {"MIX": baseline}))
     write_text(snakemake.output[0], "\n\n".join(tables) + "\n")
