@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from madsep.errors import InputError
 from madsep.intervals import interval
 from madsep.scores import METRICS, TARGETS, ordered
 
@@ -21,6 +20,7 @@ RESOLUTION_DB = 1e-5  # the last decimal of the published scores: what differs b
 # median lie further apart (MDL1 and WK 0.51 dB, up to 0.68 dB), although their median difference is 0.02 dB. So both are asked for:
 # no difference on the whole, and little on the single track.
 TOLERANCE_DB = 0.5
+MIN_SHARE = 0.9  # of the published tracks must have a number in the run for it to reproduce them
 REPRODUCED, UNDECIDED, NOT_REPRODUCED = "reproduced", "undecided", "not reproduced"
 
 
@@ -103,27 +103,24 @@ def matrix(pairs: pd.DataFrame, systems: Sequence[str], column: str) -> pd.DataF
 
 
 def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[str, str], bootstrap: Bootstrap) -> Reproduction:
-    """Compare a run with a published system track by track, on the targets that both have.
+    """Compare a run with a published system track by track, on all targets of the published one.
 
     `run` and `published` have the columns track, target, metric, median (dB); `names` are theirs. The summary's columns: target, metric,
-    n_tracks, median_difference (run - published) with ci_low and ci_high, median_distance (of the difference's absolute value) with
-    distance_ci_low and distance_ci_high, p_value (Wilcoxon signed-rank, two-sided, uncorrected), verdict, recipe; dB, 95 % bootstrap
-    intervals over tracks. A row is reproduced when the median difference's interval lies within +-TOLERANCE_DB and the median
-    distance's below TOLERANCE_DB, not reproduced when either lies wholly outside, undecided otherwise.
-
-    Raises InputError when no track and target are common.
+    n_tracks (with a number in both), n_published, median_difference (run - published) with ci_low and ci_high, median_distance (of the
+    difference's absolute value) with distance_ci_low and distance_ci_high, p_value (Wilcoxon signed-rank, two-sided, uncorrected),
+    verdict, recipe; dB, 95 % bootstrap intervals over tracks. A row is reproduced when the median difference's interval lies within
+    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced when
+    either interval lies wholly outside; undecided otherwise, as for a target that the run lacks.
 
     Source of the test for equivalence by an interval: D.J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
     approach for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
     """
-    both = run.merge(published, on=["track", *KEY], suffixes=("_run", "_published"))
-    if both.empty:
-        raise InputError(f"{names[0]}: has no track and target in common with the published {names[1]}; compare it with another system.")
+    both = run.merge(published, how="right", on=["track", *KEY], suffixes=("_run", "_published"))
     tracks = pd.DataFrame({**both[[*KEY, "track"]], "run_db": both["median_run"], "published_db": both["median_published"]})
     tracks["difference_db"] = _differences(tracks["run_db"], tracks["published_db"])
     summary = ordered(
         pd.DataFrame(
-            {"target": target, "metric": metric, **_paired(str(metric), group["difference_db"].dropna().to_numpy(float), bootstrap)}
+            {"target": target, "metric": metric, **_paired(str(metric), group["difference_db"].to_numpy(float), bootstrap)}
             for (target, metric), group in tracks.groupby(KEY, sort=False)
         )
     )
@@ -162,13 +159,16 @@ def _differences(one: pd.Series, other: pd.Series) -> pd.Series:
 
 
 def _paired(metric: str, differences: NDArray[np.float64], bootstrap: Bootstrap) -> dict[str, object]:
-    """Return a row of the summary of `check_reproduction`, but for its target and metric."""
+    """Return a row of the summary of `check_reproduction`, but for its target and metric; NaN differences are of tracks not compared."""
+    n_published = len(differences)
+    differences = differences[~np.isnan(differences)]
     bounds = {
         name: interval([values], np.median, bootstrap.seed, bootstrap.n_resamples, vectorized=True)
         for name, values in (("difference", differences), ("distance", np.abs(differences)))
     }
     return {
         "n_tracks": len(differences),
+        "n_published": n_published,
         "median_difference": float(np.median(differences)) if len(differences) else np.nan,
         "ci_low": bounds["difference"][0],
         "ci_high": bounds["difference"][1],
@@ -176,15 +176,15 @@ def _paired(metric: str, differences: NDArray[np.float64], bootstrap: Bootstrap)
         "distance_ci_low": bounds["distance"][0],
         "distance_ci_high": bounds["distance"][1],
         "p_value": signed_rank_p(differences),
-        "verdict": _verdict(bounds["difference"], bounds["distance"]),
+        "verdict": _verdict(bounds["difference"], bounds["distance"], len(differences) / n_published),
         "recipe": f"{metric}[v4; frames=median; tracks=median of paired differences; n={len(differences)}]",
     }
 
 
-def _verdict(difference: tuple[float, float], distance: tuple[float, float]) -> str:
-    """Judge by the intervals of the median difference and of the median distance, in dB; without intervals nothing is decided."""
+def _verdict(difference: tuple[float, float], distance: tuple[float, float], share: float) -> str:
+    """Judge by the intervals of the median difference and of the median distance, in dB, and by the share of tracks that were compared."""
     if difference[0] >= -TOLERANCE_DB and difference[1] <= TOLERANCE_DB and distance[1] <= TOLERANCE_DB:
-        return REPRODUCED
+        return REPRODUCED if share >= MIN_SHARE else UNDECIDED
     if difference[0] > TOLERANCE_DB or difference[1] < -TOLERANCE_DB or distance[0] > TOLERANCE_DB:
         return NOT_REPRODUCED
     return UNDECIDED

@@ -10,10 +10,10 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from madsep.comparison import REPRODUCED, TOLERANCE_DB, Bootstrap, Reproduction
+from madsep.comparison import MIN_SHARE, REPRODUCED, TOLERANCE_DB, Bootstrap, Reproduction
 from madsep.intervals import CONFIDENCE_LEVEL
-from madsep.published import MIXTURE
-from madsep.runs import Group
+from madsep.published import MIXTURE, published_kinds
+from madsep.runs import Group, named, recorded
 from madsep.scores import METRICS, NO_ARTEFACTS_DB
 
 DATA = Path(__file__).parent / "data"
@@ -26,7 +26,8 @@ KINDS = {
 }
 HOW = f"""BSSEval v4; frames=median; tracks=median, with {CONFIDENCE_LEVEL:.0%} bootstrap intervals over tracks; n: tracks with a number.
 Difference: run - published. Distance: its absolute value. p: Wilcoxon signed-rank, two-sided, uncorrected.
-Reproduced: the interval of the difference lies within +-{TOLERANCE_DB} dB and that of the distance below {TOLERANCE_DB} dB.
+Reproduced: the interval of the difference lies within +-{TOLERANCE_DB} dB and that of the distance below {TOLERANCE_DB} dB,
+on {MIN_SHARE:.0%} of the published tracks at least.
 Not reproduced: one of them lies wholly outside. Undecided: neither. In SiSEC 2018 the variants of one method
 lie less than {TOLERANCE_DB} dB apart on the middle track; other methods of the same median lie as far apart or farther."""
 # their authors' code separated whole batches only
@@ -58,8 +59,12 @@ def reproduction_text(found: Reproduction, framing: str | None) -> str:
     paragraphs = [headline(found), "\n".join(map(_paired_line, found.summary.to_dict("records"))), HOW]
     farthest = found.tracks[found.tracks["metric"] == METRICS[0]]
     for target, tracks in farthest.groupby("target", sort=False):
-        lines = [_track_line(row) for row in tracks[tracks["difference_db"] != 0].head(N_FARTHEST).to_dict("records")]
+        compared = tracks[tracks["difference_db"].notna()]
+        lines = [_track_line(row) for row in compared[compared["difference_db"] != 0].head(N_FARTHEST).to_dict("records")]
         paragraphs.append("\n".join([f"Tracks that differ most in {target} {METRICS[0]}:", *(lines or ["  none differs"])]))
+        if len(compared) < len(tracks):
+            absent = sorted(set(tracks["track"]) - set(compared["track"]))
+            paragraphs.append(f"Tracks without a number in {target} {METRICS[0]} of this run: {named(absent)}.")
     if found.published in ENDING_IN_SILENCE:
         paragraphs.append(
             f"The published files of {found.published} end in up to 5.6 s of silence, whose frames have no score.\n"
@@ -69,9 +74,12 @@ def reproduction_text(found: Reproduction, framing: str | None) -> str:
 
 
 def headline(found: Reproduction) -> str:
-    """Return the verdict in one line: on SDR, by which the campaign ranks, and which other metrics depart from it."""
-    others = found.summary[(found.summary["metric"] != METRICS[0]) & (found.summary["verdict"] != REPRODUCED)]
+    """Return the verdict in one line: on SDR, by which the campaign ranks, on how few tracks, and which other metrics depart from it."""
+    ranked = found.summary["metric"] == METRICS[0]
+    others = found.summary[~ranked & (found.summary["verdict"] != REPRODUCED)]
     text = f"{found.run} against the published {found.published}: {METRICS[0]} {found.verdict}"
+    for row in found.summary[ranked & (found.summary["n_tracks"] < found.summary["n_published"])].to_dict("records"):
+        text += f"; {row['target']} on {row['n_tracks']} of {row['n_published']} tracks"
     for verdict, rows in others.groupby("verdict", sort=False):
         text += f"; {verdict}: {', '.join(rows['target'] + ' ' + rows['metric'])}"
     return text
@@ -80,10 +88,12 @@ def headline(found: Reproduction) -> str:
 def framing_of(group: Group, name: str) -> str | None:
     """Return how a run's tracks were cut into sequences, where it is recorded."""
     settings = next(run.settings for run in group.runs if run.name == name)
-    return settings.get("separation", {}).get("framing")
+    return recorded(settings, "separation").get("framing")
 
 
 def _paired_line(row: dict[Any, Any]) -> str:
+    if row["n_tracks"] < 2:  # an interval needs two
+        return f"{row['target']:<13} {row['metric']}: n = {row['n_tracks']}, too few tracks with a number in this run: {row['verdict']}"
     difference = f"{row['median_difference']:+.3f} dB ({row['ci_low']:+.3f} .. {row['ci_high']:+.3f})"
     distance = f"{row['median_distance']:.3f} dB ({row['distance_ci_low']:.3f} .. {row['distance_ci_high']:.3f})"
     known = f"p = {row['p_value']:.2g}, n = {row['n_tracks']}"
@@ -103,11 +113,13 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
     else:
         title = f"Other data ({group.name}): {_runs(group)}"
         paragraphs = [
-            f"{group.reason} Scores depend on the tracks, so these {n_tracks} have no part in SiSEC 2018's tables and figures, "
+            f"{group.reason} Scores depend on the tracks, so what follows, on {n_tracks}, has no part in SiSEC 2018's tables and figures, "
             "which are of MUSDB18's 50 test tracks."
         ]
     lines = [f"{run.name}: {run.about or 'nothing is recorded of this run beside its scores'}" for run in group.runs]
     lines += [f"{note} One frame is tolerated: decoders differ in a track's last samples." for note in group.notes]
+    if not group.is_sisec18:
+        lines += [f"{run.name}: not checked against the published {run.name}." for run in group.runs if run.name in published_kinds()]
     if group.is_sisec18 and any("wav" in run.layouts for run in group.runs):
         lines.append(
             "Some of the data were read from wavs. If these are MUSDB18-HQ's, compare with care: SiSEC 2018 used the stem files, "

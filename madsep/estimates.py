@@ -54,7 +54,7 @@ class Estimates:
 
 
 def mix(mixture: np.ndarray, targets: Sequence[str]) -> Signals:
-    """Estimate each source as a fourth of the mixture, and so the accompaniment as three fourths: SiSEC 2018's MIX, the floor of its figures.
+    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, the floor of its figures.
 
     `mixture` has shape (n_channels, n_samples), as the estimates. Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
     """

@@ -67,7 +67,7 @@ def read_json(path: Path | str) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
-        raise InputError(f"{path}: is not valid JSON ({error}).") from None
+        raise InputError(f"{path}: is not valid JSON ({error}); it is damaged, so make it anew.") from None
 
 
 def sha256(path: Path | str) -> str:
@@ -85,6 +85,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_unused(folder: Path) -> None:
+    """Raise InputError where `folder` is a file, or holds anything."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
 
 
 @contextlib.contextmanager

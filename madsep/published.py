@@ -17,7 +17,7 @@ MIXTURE = "MIX"  # the submission whose estimate of each source is a fourth of t
 def published_medians() -> pd.DataFrame:
     """Return the median over tracks of the median over frames of 31 systems, in dB: system, kind, target, metric, median.
 
-    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX too, a fourth of the mixture as each source).
+    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX, a fourth of the mixture, too).
     """
     return _tidy(pd.read_csv(DATA / "sisec18_medians.csv"))
 

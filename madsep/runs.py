@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -14,11 +15,13 @@ from madsep.medians import track_medians
 from madsep.published import published_frames, published_kinds
 from madsep.scores import read_scores
 
+KEY = ["track", "target", "metric"]
 COLUMNS = ["track", "target", "metric", "median", "n_frames", "nan_share"]
 TABLE = "track_medians.csv"
 MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, and so did the campaign's participants
 N_NAMED = 4
 SISEC18 = "sisec18"
+MARK = " (run)"  # behind the name of a run that is a published system's, too
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Run:
     @property
     def kind(self) -> str:
         """`run`, and behind a `+` oracle (a run that bears an oracle's name), blind or extra (training data beyond MUSDB18)."""
-        description = self.settings.get("description", {})
+        description = recorded(self.settings, "description")
         if published_kinds().get(self.name) == "oracle":
             return "run+oracle"
         if description.get("is_blind"):
@@ -43,7 +46,7 @@ class Run:
     @property
     def about(self) -> str:
         """What is recorded of the run beside its scores, as one line; empty where nothing is."""
-        recipe, framing = self.settings.get("name"), self.settings.get("separation", {}).get("framing")
+        recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
         facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts)}
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
 
@@ -72,7 +75,7 @@ class Group:
 def read_runs(arguments: Sequence[str]) -> list[Run]:
     """Read runs given as FOLDER or NAME=FOLDER; a folder's own name, or its parent's where it is called test, is the run's.
 
-    Raises InputError as `read_run` does, and when two runs have one name.
+    Raises InputError as `read_run` does, when two runs have one name, and for one that ends like the mark of runs with a published name.
     """
     runs = []
     for argument in arguments:
@@ -84,6 +87,9 @@ def read_runs(arguments: Sequence[str]) -> list[Run]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{', '.join(twice)}: several runs have this name; give each another one as NAME=FOLDER.")
+    marked = [name for name in names if name.endswith(MARK)]
+    if marked:
+        raise InputError(f"{', '.join(marked)}: '{MARK.strip()}' marks runs that bear a published name; give another name as NAME=FOLDER.")
     return runs
 
 
@@ -95,22 +101,35 @@ def read_run(folder: Path, name: str) -> Run:
     """
     table = folder / TABLE
     medians = read_track_medians(table) if table.is_file() else track_medians(read_scores(folder))
+    _check_targets(medians, folder)
     provenance = _provenance([folder, folder.resolve().parent] if folder.resolve().name == "test" else [folder])
-    data = provenance.get("data")
-    layouts = data.get("layouts", []) if isinstance(data, dict) else []
-    settings = provenance.get("settings")
-    return Run(name, medians, settings if isinstance(settings, dict) else {}, [str(layout) for layout in layouts])
+    layouts = recorded(provenance, "data").get("layouts")
+    return Run(name, medians, recorded(provenance, "settings"), list(map(str, layouts)) if isinstance(layouts, list) else [])
 
 
 def read_track_medians(path: Path) -> pd.DataFrame:
-    """Read a table that `madsep.stages.aggregate` wrote. Raises InputError when it cannot be read or has other columns."""
+    """Read a table that `madsep.stages.aggregate` wrote. Raises InputError when it cannot be read, has other columns, or faulty rows."""
     try:
         table = pd.read_csv(path, dtype={"track": str})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error}). Run the workflow again.") from None
     if list(table.columns) != COLUMNS or not all(pd.api.types.is_numeric_dtype(table[column]) for column in COLUMNS[3:]):
-        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)}, with numbers in the last three. Run the workflow again.")
+        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)}; median and those behind it numbers. Run the workflow again.")
+    whole = table[[*KEY, "n_frames"]].notna().all(axis=None) and not np.isinf(table[COLUMNS[3:]].to_numpy(float)).any()
+    if table.empty or not whole or table.duplicated(KEY).any():
+        raise InputError(f"{path}: expected one row for each track, target and metric, with its number of frames. Run the workflow again.")
     return table
+
+
+def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
+    """Raise InputError where a track lacks a target of the others, or has more frames of one than of another: such scores are partial."""
+    n_frames = medians.groupby(["track", "target"])["n_frames"].max().unstack()
+    for track, counts in n_frames[n_frames.nunique(axis=1, dropna=False) > 1].iterrows():
+        absent = ", ".join(counts.index[counts.isna()])
+        if absent:
+            raise InputError(f"{folder}: {track} has no scores of {absent}, other tracks have; score it again, or leave {absent} out.")
+        listed = ", ".join(f"{target} {n:.0f}" for target, n in counts.items())
+        raise InputError(f"{folder}: the targets of {track} differ in frames ({listed}), expected as many of each; score it again.")
 
 
 def split_runs(runs: Sequence[Run]) -> list[Group]:
@@ -135,7 +154,7 @@ def _departure(n_frames: Mapping[str, int], expected: Mapping[str, int]) -> str:
     """Return in what tracks, by names and frames, are not the expected ones of MUSDB18, as a sentence; empty where they are."""
     if n_frames.keys() != expected.keys():
         others, missing = sorted(n_frames.keys() - expected.keys()), sorted(expected.keys() - n_frames.keys())
-        parts = [f"{_named(others)} not among them"] if others else []
+        parts = [f"{named(others)} not among them"] if others else []
         parts += [f"{len(missing)} of the {len(expected)} missing"] if missing else []
         return f"The tracks are not {MUSDB18.title}'s test tracks ({'; '.join(parts)})."
     far = sorted(track for track, n in n_frames.items() if abs(n - expected[track]) > MAX_FRAMES_APART)
@@ -156,7 +175,13 @@ def _notes(run: Run, group: Group) -> Iterator[str]:
             yield f"{run.name} has one frame {word} than {group.counted_in} in {len(tracks)} of {len(apart)} tracks: {', '.join(tracks)}."
 
 
-def _named(tracks: Sequence[str]) -> str:
+def recorded(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a section of what a provenance.yaml records; empty where there is none."""
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def named(tracks: Sequence[str]) -> str:
     """Name a few tracks, and count the others."""
     return ", ".join(tracks[:N_NAMED]) + (f" and {len(tracks) - N_NAMED} others" if len(tracks) > N_NAMED else "")
 

@@ -13,7 +13,7 @@ from madsep.files import read_json
 TARGETS = ("vocals", "accompaniment", "drums", "bass", "other")
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 COLUMNS = ["track", "target", "metric", "time", "duration", "score"]
-# MIX holds no artefacts where the mixture is the sum of its stems: its SAR, 80 dB and far more, is then rounding and no number to compare with
+# MIX holds no artefacts where the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
 NO_ARTEFACTS_DB = 80.0
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,8 +20,8 @@ from madsep.comparison import Bootstrap, check_reproduction
 from madsep.comparison_page import headline
 from madsep.datasets import MUSDB18
 from madsep.errors import InputError
-from madsep.published import published_frames, published_track_medians
-from madsep.runs import Run, read_run, read_runs, split_runs
+from madsep.published import published_frames, published_medians, published_track_medians
+from madsep.runs import COLUMNS, Run, read_run, read_runs, split_runs
 from madsep.stages import compare as stage
 from madsep.stages.compare import compare
 
@@ -29,9 +30,9 @@ ONE_MORE = ["Cristina Vane - So Easy", "Mu - Too Bright", "PR - Oh No", "Speak S
 
 
 def run_of(system: str, name: str, n_frames: dict[str, int] | None = None) -> Run:
-    """A run with the published vocals SDR and SIR of a system."""
+    """A run with the published SDR and SIR of a system."""
     tracks = published_track_medians()
-    tracks = tracks[(tracks["system"] == system) & (tracks["target"] == "vocals") & tracks["metric"].isin(["SDR", "SIR"])]
+    tracks = tracks[(tracks["system"] == system) & tracks["metric"].isin(["SDR", "SIR"])]
     counts = tracks["track"].map(n_frames or published_frames())
     return Run(name, tracks[["track", "target", "metric", "median"]].assign(n_frames=counts, nan_share=0.25))
 
@@ -108,6 +109,8 @@ def test_runs_are_named_after_their_folders(tmp_path: Path) -> None:
     assert (row["median"], row["n_frames"], row["nan_share"]) == (2, 3, pytest.approx(1 / 3)) and runs[0].n_frames() == {"a": 3}
     with pytest.raises(InputError, match="MINE: several runs have this name"):
         read_runs([str(tmp_path / "MINE"), str(tmp_path / "MINE/test")])
+    with pytest.raises(InputError, match=r"A \(run\): '\(run\)' marks runs that bear a published name"):
+        read_runs([f"A (run)={tmp_path / 'MINE'}"])
 
 
 def test_workflow_tables_and_provenance_are_read(tmp_path: Path) -> None:
@@ -124,6 +127,35 @@ def test_workflow_tables_and_provenance_are_read(tmp_path: Path) -> None:
     (tmp_path / "track_medians.csv").write_text("track,median\na,1\n")
     with pytest.raises(InputError, match=r"track_medians\.csv: expected the columns"):
         read_run(tmp_path, "A")
+
+
+@pytest.mark.parametrize(
+    "rows", ["", "a,vocals,SDR,1,4,0\na,vocals,SDR,2,4,0\n", "a,vocals,SDR,1,,0\n", ",vocals,SDR,1,4,0\n", "a,vocals,SDR,inf,4,0\n"]
+)
+def test_faulty_tables_are_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "track_medians.csv").write_text(f"track,target,metric,median,n_frames,nan_share\n{rows}")
+    with pytest.raises(InputError, match=r"track_medians\.csv: expected "):
+        read_run(tmp_path, "A")
+
+
+def test_scores_that_are_partial_are_refused(tmp_path: Path) -> None:
+    rows = [("a", "vocals", 5), ("a", "accompaniment", 4), ("b", "accompaniment", 4)]
+    for kept, message in (
+        (rows, "the targets of a differ in frames (accompaniment 4, vocals 5), expected as many of each"),
+        ([*rows[1:], ("b", "vocals", 4)], "a has no scores of vocals, other tracks have"),
+    ):
+        table = pd.DataFrame([(track, target, "SDR", 1.0, n, 0.0) for track, target, n in kept], columns=COLUMNS)
+        table.to_csv(tmp_path / "track_medians.csv", index=False)
+        with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}: {message}')}"):
+            read_run(tmp_path, "A")
+
+
+def test_odd_records_are_no_records(tmp_path: Path) -> None:
+    small_run("A", [1.0]).medians.to_csv(tmp_path / "track_medians.csv", index=False)
+    odd = {"settings": {"name": "A", "description": [1], "separation": "full"}, "data": {"layouts": "wav"}}
+    (tmp_path / "provenance.yaml").write_text(yaml.safe_dump(odd))
+    run = read_run(tmp_path, "A")
+    assert run.kind == "run" and run.about == "recipe A"
 
 
 def test_kinds_of_runs() -> None:
@@ -182,14 +214,14 @@ def test_a_mix_of_data_is_compared_in_two_parts(
     assert pairs.loc[("vocals", "SDR", "MDL1", "MDLT"), "p_value"] == pytest.approx(0.9086, abs=1e-4)
     assert pairs.loc[("vocals", "SDR", "MDL1 (run)", "MDL1"), "p_value"] == 1
     check = pd.read_csv(tmp_path / "tables/sisec18/reproduction.csv")
-    assert list(check["run"]) == list(check["published"]) == ["MDL1", "MDL1"] and set(check["median_difference"]) == {0}
-    assert len(pd.read_csv(tmp_path / "tables/sisec18/reproduction_tracks.csv")) == 2 * 50
+    assert list(check["run"]) == list(check["published"]) == ["MDL1"] * 4 and set(check["median_difference"]) == {0}
+    assert len(pd.read_csv(tmp_path / "tables/sisec18/reproduction_tracks.csv")) == 4 * 50
     text = (tmp_path / "tables/sisec18/reproduction.txt").read_text()
     assert text.startswith("MDL1 against the published MDL1: SDR reproduced\n") and "Framing of this run: legacy" in text
 
     page = Page(tmp_path / "index.html")
     assert "50 of the 50 missing" in page.text and "none differs" in page.text and "MUSDB18-HQ" in page.text
-    assert "have no part in SiSEC 2018's tables and figures" in page.text
+    assert "has no part in SiSEC 2018's tables and figures" in page.text
     rows = {row[0].strip(): row for row in page.rows}
     assert rows["MDL1 (run)"][1:3] == [
         "run ",
@@ -220,15 +252,51 @@ def check_drawings(drawn: list[tuple[str, Any]]) -> None:
 
 
 def test_real_figures_of_two_runs(tmp_path: Path) -> None:
-    compare([small_run("IRM1", [5, 6, 7]), small_run("Y", [3, np.nan, 4])], tmp_path, BOOTSTRAP)
+    compare([small_run("IRM1", [5, 6, 7]), small_run("Y$x_$", [3, np.nan, 4])], tmp_path, BOOTSTRAP)
     files = sorted(path.name for path in (tmp_path / "figures/other-1").iterdir())
     assert files == [f"{name}_vocals_SDR.{suffix}" for name in ("boxplots", "pairwise") for suffix in ("pdf", "png", "svg")]
     assert (tmp_path / "index.html").stat().st_size > 4 / 3 * sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
     row = pd.read_csv(tmp_path / "tables/other-1/pairwise.csv").iloc[0]
     assert (row["n_tracks"], row["median_difference"]) == (2, 2.5)
     assert not (tmp_path / "tables/other-1/reproduction.csv").exists()
-    with pytest.raises(InputError, match="holds a comparison already"):
+    with pytest.raises(InputError, match="the folder is not empty"):
         compare([small_run("Y", [3])], tmp_path, BOOTSTRAP)
+
+
+def test_a_comparison_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> list[Path]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "draw_pairwise", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare([small_run("X", [1, 2]), small_run("Y", [3, 4])], tmp_path / "out", BOOTSTRAP)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_lacks_targets_or_tracks_reproduces_nothing(
+    tmp_path: Path, drawn: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = published_track_medians()
+    monkeypatch.setattr(stage, "published_track_medians", lambda: few[few["system"].isin(["MDL1"]) & few["metric"].isin(["SDR", "SIR"])])
+    whole = run_of("MDL1", "MDL1")
+    mute = replace(whole, medians=whole.medians[whole.medians["target"] == "accompaniment"])
+    empty = whole.medians["median"].mask((whole.medians["target"] == "vocals") & whole.medians["track"].isin(ONE_MORE))
+    compare([mute, replace(whole, name="A", medians=whole.medians.assign(median=empty))], tmp_path, BOOTSTRAP, "MDL1")
+    text = (tmp_path / "tables/sisec18/reproduction.txt").read_text()
+    assert "MDL1 against the published MDL1: SDR undecided; vocals on 0 of 50 tracks; undecided: vocals SIR\n" in text
+    assert "vocals        SDR: n = 0, too few tracks with a number in this run: undecided" in text and "nan" not in text
+    assert "A against the published MDL1: SDR reproduced; vocals on 46 of 50 tracks\n" in text
+    assert f"Tracks without a number in vocals SDR of this run: {', '.join(sorted(ONE_MORE))}." in text
+
+
+def test_medians_of_the_published_systems_are_those_published(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
+    tracks = published_track_medians()
+    own = tracks[tracks["system"] == "MDL1"].assign(n_frames=tracks["track"].map(published_frames()), nan_share=0.0)
+    compare([Run("mine", own[COLUMNS])], tmp_path, Bootstrap(2, 0))
+    key = ["system", "kind", "target", "metric"]
+    found = pd.read_csv(tmp_path / "tables/sisec18/medians.csv").set_index(key)["median"]
+    published = published_medians().set_index(key)["median"]
+    pd.testing.assert_series_equal(found.reindex(published.index), published, rtol=0, atol=1e-9)
 
 
 def test_one_run_alone_has_no_matrix(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:

@@ -20,7 +20,6 @@ from madsep.comparison import (
     signed_rank_p,
     systems_medians,
 )
-from madsep.errors import InputError
 from madsep.published import published_track_medians
 
 BOOTSTRAP = Bootstrap(500, 0)
@@ -158,6 +157,19 @@ def test_tracks_that_differ_most_come_first() -> None:
     assert list(check_reproduction(run, base, ("run", "A"), BOOTSTRAP).tracks["difference_db"]) == [-3, 2, 0.1]
 
 
-def test_nothing_in_common_is_an_error() -> None:
-    with pytest.raises(InputError, match="run: has no track and target in common with the published A"):
-        check_reproduction(table("bass", A=[1.0]), table(A=[1.0]), ("run", "A"), BOOTSTRAP)
+@pytest.mark.parametrize(("n_numbers", "verdict"), [(20, REPRODUCED), (18, REPRODUCED), (17, UNDECIDED), (1, UNDECIDED), (0, UNDECIDED)])
+def test_nothing_is_reproduced_on_too_few_tracks(n_numbers: int, verdict: str) -> None:
+    base = table(A=list(range(20)))
+    run = base.assign(median=[*base["median"][:n_numbers], *[np.nan] * (20 - n_numbers)])
+    check = check_reproduction(run, base, ("run", "A"), BOOTSTRAP)
+    assert check.verdict == verdict
+    assert tuple(check.summary[["n_tracks", "n_published"]].iloc[0]) == (n_numbers, 20)
+    assert len(check_reproduction(run.dropna(), base, ("run", "A"), BOOTSTRAP).tracks) == len(check.tracks) == 20
+
+
+def test_a_target_that_the_run_lacks_is_undecided() -> None:
+    base = pd.concat([table(A=list(range(20))), table("bass", A=list(range(20)))])
+    run = pd.concat([base[base["target"] == "bass"], table("drums", A=list(range(20)))])
+    check = check_reproduction(run, base, ("run", "A"), BOOTSTRAP)
+    assert check.verdict == UNDECIDED
+    assert dict(zip(check.summary["target"], check.summary["verdict"], strict=True)) == {"vocals": UNDECIDED, "bass": REPRODUCED}

@@ -76,7 +76,7 @@ def _draw_cells(axes: Axes, differences: Floats, tested: Flags, significant: Fla
                 text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     extend = "both" if (sizes > limit).any() else "neither"
     bar = axes.figure.colorbar(image, ax=axes, orientation="horizontal", extend=extend, aspect=40, pad=0.02)
-    bar.set_label("median paired difference where significant, dB: row minus column\n(purple: the row scores higher)")
+    bar.set_label("median paired difference where\nsignificant, dB: row minus column\n(purple: the row scores higher)")
 
 
 def _readable_on(red: float, green: float, blue: float) -> str:

@@ -10,6 +10,7 @@ from madsep.files import atomic
 STYLE: dict[Any, Any] = {
     **{"font.family": "DejaVu Sans", "font.size": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5},
     **{"axes.unicode_minus": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.5, "hatch.color": "0.15"},
+    **{"figure.dpi": 200, "text.parse_math": False},  # laid out as it is saved; names may hold dollars
     # for savefig, too: shapes for letters in SVG, whole letters in PDF; ids that do not change
     **{"svg.fonttype": "path", "pdf.fonttype": 42, "svg.hashsalt": "madsep"},
 }
@@ -24,6 +25,6 @@ def save(figure: Figure, stem_path: Path) -> list[Path]:
     for suffix, undated in UNDATED.items():
         path = stem_path.with_name(stem_path.name + suffix)
         with atomic(path) as temporary:
-            figure.savefig(temporary, dpi=200, metadata=undated)
+            figure.savefig(temporary, metadata=undated)
         paths.append(path)
     return paths

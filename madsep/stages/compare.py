@@ -10,29 +10,29 @@ from madsep.compare_figures import draw_boxplots, draw_pairwise
 from madsep.comparison import Bootstrap, Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
 from madsep.comparison_page import Results, framing_of, headline, render_page, reproduction_text
 from madsep.errors import InputError
-from madsep.files import atomic, write_text
+from madsep.files import atomic, check_unused, new_folder, write_text
 from madsep.logs import log
-from madsep.published import published_kinds, published_track_medians
-from madsep.runs import Group, Run, split_runs
+from madsep.published import published_kinds, published_medians, published_track_medians
+from madsep.runs import MARK, Group, Run, split_runs
 from madsep.settings import nearest
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
 
 def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None) -> None:
-    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}.
+    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it appears whole or not at all.
 
     A group is sisec18, runs on MUSDB18's 50 test tracks beside the 31 systems, or other-1, ..., runs on other tracks among themselves.
     Each run of sisec18 is checked against the published system `reproduces`, or, where that is None, against the one of its own name.
 
-    Raises InputError when the folder holds a comparison already, and when `reproduces` is unknown or no run is on MUSDB18's test tracks.
+    Raises InputError for a folder in use, and when `reproduces` is unknown or no run is on MUSDB18's test tracks.
     """
-    if any((folder / name).exists() for name in ("index.html", "tables", "figures")):
-        raise InputError(f"{folder}: holds a comparison already; give a new folder, or empty it first.")
+    check_unused(folder)
     groups = split_runs(runs)
     _check_reproducible(groups, reproduces)
-    results = [_compare_group(group, folder, bootstrap, reproduces) for group in groups]
-    write_text(folder / "index.html", render_page(results, folder, bootstrap))
+    with new_folder(folder) as new:
+        results = [_compare_group(group, new, bootstrap, reproduces) for group in groups]
+        write_text(new / "index.html", render_page(results, new, bootstrap))
 
 
 def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None:
@@ -46,8 +46,10 @@ def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None
 def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces: str | None) -> Results:
     for line in ([group.reason] if group.reason else []) + group.notes:
         log.info("%s: %s", group.name, line)
+    if reproduces and not group.is_sisec18:
+        log.warning("%s: not checked against %s, whose tracks are others", ", ".join(run.name for run in group.runs), reproduces)
     tracks = _tracks(group)
-    medians, pairs = systems_medians(tracks, bootstrap), pairwise_tests(tracks)
+    medians, pairs = _as_published(systems_medians(tracks, bootstrap)), pairwise_tests(tracks)
     tables = {"medians": medians, "track_medians": tracks, "pairwise": pairs}
     checks = _reproductions(group, bootstrap, reproduces)
     if checks:
@@ -81,10 +83,18 @@ def _tracks(group: Group) -> pd.DataFrame:
     """
     published = published_track_medians() if group.is_sisec18 else pd.DataFrame()
     taken = set(published.get("system", []))
-    own = [run.medians.assign(system=f"{run.name} (run)" if run.name in taken else run.name, kind=run.kind) for run in group.runs]
+    own = [run.medians.assign(system=run.name + MARK * (run.name in taken), kind=run.kind) for run in group.runs]
     columns = ["system", "kind", "track", "target", "metric", "median", "n_frames", "nan_share"]
     tables = [*own, published.assign(n_frames=np.nan, nan_share=np.nan)] if group.is_sisec18 else own
     return pd.concat([table[columns] for table in tables], ignore_index=True)
+
+
+def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
+    """Give the published systems the medians as published: those over their tracks' rounded medians may differ in the fifth decimal."""
+    key = ["system", "kind", "target", "metric"]
+    published = published_medians().set_index(key)["median"]
+    of_rows = published.reindex(pd.MultiIndex.from_frame(medians[key])).to_numpy(float)
+    return medians.assign(median=np.where(np.isnan(of_rows), medians["median"], of_rows))
 
 
 def _reproductions(group: Group, bootstrap: Bootstrap, reproduces: str | None) -> list[Reproduction]:
@@ -108,15 +118,15 @@ def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: P
         if len(family):
             systems = [system for system in order if system in {*family["system"], *family["other"]}]
             square = {column: matrix(family, systems, column) for column in ("p_holm", "median_difference")}
-            title = f"{target} {metric} (v4; frames=median): paired differences over {_counts(family['n_tracks'])} tracks"
+            title = f"{target} {metric} (v4; frames=median): paired differences over {_counts(family['n_tracks'])}"
             matrices = draw_pairwise(square["p_holm"], square["median_difference"], title, folder / f"pairwise_{name}")
             figures[target, metric, title] = matrices
     return figures
 
 
 def _counts(counts: pd.Series) -> str:
-    low, high = counts.min(), counts.max()
-    return f"{low}" if low == high else f"{low} to {high}"
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} tracks" if low < high else f"{low} track{'s' * (low != 1)}"
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

@@ -24,7 +24,7 @@ from madsep.couplings.jacobian import local_jacobian
 from madsep.couplings_figures import draw_losses, draw_maps, draw_profile
 from madsep.devices import Device, claim
 from madsep.errors import InputError
-from madsep.files import atomic, new_folder, sha256, write_text
+from madsep.files import atomic, check_unused, new_folder, sha256, write_text
 from madsep.logs import log
 from madsep.mixtures import Mixture
 from madsep.precision import products
@@ -79,8 +79,7 @@ def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, reque
     Raises InputError for a folder in use, a damaged checkpoint, one without such layers, tracks of another rate, silent or too short
     together, and where a network gives nothing but zeros.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
+    check_unused(folder)
     with claim(device, n_threads) as claimed:
         loaded = load_checkpoint(checkpoint, claimed)
         named = request.layers

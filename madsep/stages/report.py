@@ -58,8 +58,8 @@ depends on the level of the estimates, so compare it only within one version of 
 def plot_boxplots(track_medians: dict[str, pd.DataFrame], path: Path) -> None:
     """Draw, as SVG, one panel per metric with a box over tracks for each target and system; tracks are dots.
 
-    `track_medians` maps a system's name to its table track, target, metric, median (dB); the baseline is called "MIX". A track keeps its place from left to right in every box of a system. Tracks without a number
-    are left out.
+    `track_medians` maps a system's name to its table track, target, metric, median (dB); the baseline is called "MIX". A track keeps its
+    place from left to right in every box of a system. Tracks without a number are left out.
     """
     present = {target for table in track_medians.values() for target in table["target"]}
     targets = [*(t for t in TARGETS if t in present), *sorted(present - set(TARGETS))]
