@@ -222,7 +222,7 @@ def test_a_mix_of_data_is_compared_in_two_parts(
     page = Page(tmp_path / "index.html")
     assert "50 of the 50 missing" in page.text and "none differs" in page.text and "MUSDB18-HQ" in page.text
     assert "has no part in SiSEC 2018's tables and figures" in page.text
-    rows = {row[0].strip(): row for row in page.rows}
+    rows = {row[0].strip(): row for row in reversed(page.rows)}
     assert rows["MDL1 (run)"][1:3] == [
         "run ",
         f"4.02 {medians.loc[('MDL1 (run)', 'vocals', 'SDR'), 'ci_low']:.2f} .. "

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,6 +202,20 @@ def test_faults_of_the_scores_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"X: its kind 'run-extra' is unknown; expected .*oracle, run, blind, extra, supervised"):
         draw(pd.concat([several(), system("X", "run-extra", [1.0])]))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mine", "mine-2026-11-21", "a-long-name-of-a-run-with-its-settings", "cost$in$"])
+def test_nothing_is_cut_off_at_the_edges(name: str, tmp_path: Path) -> None:
+    scores = pd.concat([system(name, "run", [3.5, 4.5, 5.5]), system("MDL1", "supervised", [3.0, 4.0, 5.0])])
+    square = pd.DataFrame([[np.nan, 0.01], [0.01, np.nan]], [name, "MDL1"], [name, "MDL1"])
+    for paths in (
+        draw_boxplots(scores, "vocals", "SDR", tmp_path / "boxes", [name, "MDL1"]),
+        draw_pairwise(square, square, "accompaniment SDR (v4; frames=median): paired differences over 50 tracks", tmp_path / "matrix"),
+    ):
+        dark = mpl.image.imread(paths[SUFFIXES.index(".png")])[..., :3].min(axis=2) < 0.9
+        rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+        margins = [rows[0], dark.shape[0] - 1 - rows[-1], columns[0], dark.shape[1] - 1 - columns[-1]]
+        assert min(margins) >= 4, paths[0].stem  # pixels of 200 to the inch
 
 
 @pytest.mark.parametrize("order", [ORDER[1:], [*ORDER, "IRM1"]])

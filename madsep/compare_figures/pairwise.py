@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
@@ -44,8 +45,9 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
     cell_inches = VALUE_CELL_INCHES if len(systems) <= N_WITH_VALUES else CELL_INCHES
     side = max(cell_inches * len(systems), MIN_SIDE_INCHES)
     labels = LETTER_INCHES * max(len(str(system)) for system in systems)
+    layout = ConstrainedLayoutEngine(h_pad=0.1, compress=True)  # inches, above the rotated names
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(side + labels + 0.2, 5.0), side + labels + 1.6), layout="compressed")
+        figure = Figure(figsize=(max(side + labels + 0.2, 5.0), side + labels + 1.7), layout=layout)
         figure.suptitle(title, fontsize=9)
         axes = figure.subplots()
         _draw_cells(axes, given, tested, tested & (p < LEVEL))
