@@ -113,7 +113,7 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
     else:
         title = f"Other data ({group.name}): {_runs(group)}"
         paragraphs = [
-            f"{group.reason} Scores depend on the tracks, so what follows, on {n_tracks}, has no part in SiSEC 2018's tables and figures, "
+            f"{group.reason} Scores depend on the tracks, so what follows has no part in SiSEC 2018's tables and figures, "
             "which are of MUSDB18's 50 test tracks."
         ]
     lines = [f"{run.name}: {run.about or 'nothing is recorded of this run beside its scores'}" for run in group.runs]
