@@ -182,12 +182,15 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 
 @app.command()
 def systems() -> None:
-    """List the recipes: name, submission's short name, what it is."""
+    """List the recipes: name, submission's short name, what it is; then the systems of installed packages."""
+    from madsep.separators import installed_systems
     from madsep.systems import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name, {})
         typer.echo(f"{name:<16} {recipe.short_name:<5} {recipe.description.title}")
+    for name, package in installed_systems().items():
+        typer.echo(f"{name:<16} {'':<5} {package}")
 
 
 def main() -> None:

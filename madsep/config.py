@@ -20,13 +20,24 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
         raise InputError("\n".join(lines))
 
 
-def typed(value: Any) -> Any:
-    """Return `value` with texts that are numbers or truth values to YAML as such; Snakemake's --config gives text."""
+def typed(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """Return `config` with texts that are numbers or truth values to YAML as such; Snakemake's --config gives text.
+
+    They stay text where the JSON schema (YAML) in `schema` expects text.
+    """
+    values: dict[str, Any] = _typed(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
+    return values
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: typed(entry) for key, entry in value.items()}
+        known, others = schema.get("properties", {}), schema.get("additionalProperties") or {}
+        return {key: _typed(entry, known.get(key, others)) for key, entry in value.items()}
     if isinstance(value, list):
-        return [typed(entry) for entry in value]
-    read = yaml.safe_load(value) if isinstance(value, str) and re.fullmatch(r"[\w.+-]+", value) else value
+        return [_typed(entry, schema.get("items", {})) for entry in value]
+    if not isinstance(value, str) or "string" in schema.get("type", ()) or not re.fullmatch(r"[\w.+-]+", value):
+        return value
+    read = yaml.safe_load(value)
     return read if isinstance(read, (bool, int, float)) else value
 
 
@@ -47,6 +58,8 @@ def _lines(error: ValidationError) -> Iterator[str]:
         for key in sorted(map(str, set(instance) - set(known))):
             path = f"{where}.{key}".lstrip(".")
             yield f"config: unknown key '{path}'{nearest(key, known)} (known: {', '.join(known)})"
+    elif "propertyNames" in error.absolute_schema_path:
+        yield f"config: '{where}': the name {instance!r} is not text to YAML; put it in quotes."
     elif error.validator == "required":
         for key in schema["required"]:
             if key not in instance:

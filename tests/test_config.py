@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from madsep.config import check_config, describe_keys
+from madsep.config import check_config, describe_keys, typed
 from madsep.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +104,10 @@ def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
         (lambda c: c.update(systems=[]), "config: 'systems': [] should be non-empty."),
         (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems': ['MDL1', 'MDL1'] has non-unique elements."),
         (lambda c: c.update(overrides={"MDL1": 3}), "config: 'overrides.MDL1': 3 is not of type 'object'."),
+        (lambda c: c.update(external={2024: {}}), "config: 'external': the name 2024 is not text to YAML; put it in quotes."),
+        (lambda c: c.update(overrides={False: {}}), "config: 'overrides': the name False is not text to YAML; put it in quotes."),
+        (lambda c: c.update(external={"OLD": {"estimates": ""}}), "config: 'external.OLD.estimates': '' should be non-empty."),
+        (lambda c: c.update(external={"OLD": {"estimates": "{a}"}}), "config: 'external.OLD.estimates': '{a}' does not match "),
         (lambda c: c.update(allow_partial="yes"), "config: 'allow_partial': 'yes' is not of type 'boolean'."),
     ],
 )
@@ -129,3 +133,24 @@ def test_all_faults_are_told_at_once() -> None:
     ):
         assert sum(expected in line for line in lines) == 1, expected
     assert len(lines) == 6
+
+
+def test_texts_become_numbers_and_truth_values_but_where_text_is_expected() -> None:
+    given = {
+        "musdb_root": "2019",
+        "allow_partial": "true",
+        "systems": ["2024", "MDL1"],
+        "external": {"2024": {"estimates": "2019", "targets": ["1e3"]}},
+        "overrides": {"MDL1": {"training": {"n_epochs": "3", "learning_rate": "1.0e-3"}, "loss": ["0.5", "x"]}},
+        "threads": {"train": "2"},
+        "max_minutes": "1.5",
+        "save_every_s": 600,
+        "unknown": "7",
+    }
+    assert typed(given, SCHEMA) == given | {
+        "allow_partial": True,
+        "overrides": {"MDL1": {"training": {"n_epochs": 3, "learning_rate": 1e-3}, "loss": [0.5, "x"]}},
+        "threads": {"train": 2},
+        "max_minutes": 1.5,
+        "unknown": 7,
+    }

@@ -13,7 +13,7 @@ LAYERS = (
     (
         *("tracks", "sample", "checkpoint", "systems", "synth", "training", "prepared", "scores", "score_check", "separator"),
         *("submission_check", "description", "medians", "stems", "engines", "estimates", "oracles", "compare_figures", "separators"),
-        *("published", "runs", "comparison", "comparison_page", "mixtures"),
+        *("callables", "published", "runs", "comparison", "comparison_page", "mixtures"),
         *("coupling_frames", "coupling_results", "couplings_figures"),
     ),
     ("stages", "doctor"),

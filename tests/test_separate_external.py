@@ -15,18 +15,18 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, write_track
 
+from madsep.callables import ALL_TARGETS, STEMS
 from madsep.datasets import MUSDB18
 from madsep.errors import InputError
 from madsep.files import read_json
 from madsep.oracles import ORACLES, oracle_estimates
-from madsep.separators import ALL_TARGETS, External, external_targets
+from madsep.separators import External, external_targets
 from madsep.stages.prepare import prepare
 from madsep.stages.separate_external import separate_external
 from madsep.tracks import find_tracks
 
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TWO = ("vocals", "accompaniment")
-STEMS = ("vocals", "drums", "bass", "other")
 SLUGS = ["test001", "test002"]
 
 
@@ -56,7 +56,7 @@ def separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def run(external: External, tracks: Path, out: Path, targets: Sequence[str] | None = None, prepared: str = "all") -> Path:
     """Separate both tracks; return the manifest."""
     manifest = out / "estimates/test001-test002.json"
-    separate_external(external, targets or external_targets(external), [tracks / prepared / "test.json"], SLUGS, manifest)
+    separate_external(external, targets or external_targets(external, NAMES), [tracks / prepared / "test.json"], SLUGS, manifest)
     return manifest
 
 
@@ -136,6 +136,28 @@ def test_estimates_beyond_the_targets_are_left_out_and_said(
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "estimates by separator mine:f (config)"
     assert lines[1:] == [f"separator mine:f, {name}: drums not among the system's targets, left out" for name in NAMES]
+
+
+FOUR = "def f(audio, rate):\n    return {name: audio / 4 for name in ('vocals', 'drums', 'bass', 'other')}\n"
+
+
+def test_four_stems_that_nobody_has_said_are_the_targets_are_refused(tmp_path: Path, tracks: Path, separator: str) -> None:
+    (tmp_path / "mine.py").write_text(FOUR)
+    message = (
+        f"separator mine:f, {NAMES[0]}: returned vocals, drums, bass, other, but its targets, which nobody has set, are vocals and acc"
+    )
+    with pytest.raises(InputError, match="^" + re.escape(message)):
+        run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
+    assert not (tmp_path / "estimates").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "targets"), [(FOUR, TWO), (FOUR + "f.madsep_targets = ('vocals', 'accompaniment')\n", None), (FOUR, STEMS)]
+)
+def test_four_stems_where_targets_are_set(tmp_path: Path, tracks: Path, separator: str, code: str, targets: tuple[str, ...] | None) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    manifest = run(External(separator=f"{separator}:f", origin="config", targets=targets), tracks, tmp_path)
+    check_manifest(manifest, ALL_TARGETS if targets == STEMS else TWO)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Names of systems that are no recipes, callables of all kinds, and what they return."""
 
+import contextlib
 import importlib
+import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,24 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from madsep import cli
+from madsep.callables import ALL_TARGETS, STEMS, call_separator, checked_estimates, fingerprint, load_separator
 from madsep.errors import InputError
 from madsep.logs import job_log
 from madsep.oracles import ORACLES
-from madsep.separators import (
-    ALL_TARGETS,
-    External,
-    call_separator,
-    checked_estimates,
-    completed,
-    external_names,
-    external_targets,
-    find_external,
-    load_separator,
-)
+from madsep.separators import External, completed, estimate_files, external_names, external_targets, find_external
 
 TWO = ("vocals", "accompaniment")
-STEMS = ("vocals", "drums", "bass", "other")
+TRACKS = ("A", "B")
 N = 50
 SOURCE = """
 SCALE = 0.5
@@ -114,9 +108,17 @@ def test_an_entry_point_that_names_extras_and_a_nested_callable(tmp_path: Path) 
 def test_two_packages_that_register_one_name(tmp_path: Path) -> None:
     install(tmp_path / "site", "one", "UMX = one:half")
     install(tmp_path / "site", "two", "UMX = two:half")
-    with pytest.raises(InputError, match=r"^systems: UMX: several packages register it in madsep\.separators \(one:half, two:half\)"):
+    with pytest.raises(
+        InputError, match=r"^systems: UMX: several packages register it in madsep\.separators \(one:half of package one 1\.2, two:half of "
+    ):
         find_external("UMX", {})
     assert find_external("UMX", {"UMX": {"separator": "two:half"}}) == External(separator="two:half", origin="config")
+
+
+def test_the_systems_of_installed_packages_are_listed(tmp_path: Path) -> None:
+    install(tmp_path / "site", "wrapped", "UMX = wrapped:half\nALSO = wrapped:stems")
+    lines = CliRunner().invoke(cli.app, ["systems"]).output.splitlines()
+    assert [line.split() for line in lines[-2:]] == [["ALSO", "package", "wrapped", "1.2"], ["UMX", "package", "wrapped", "1.2"]]
 
 
 @pytest.mark.parametrize(
@@ -142,22 +144,29 @@ def test_a_faulty_entry_of_the_config(entry: dict[str, Any], message: str) -> No
 
 
 def test_targets_of_each_kind(here: Path) -> None:
-    for track, names in {"B": ["vocals"], "A": [*STEMS, "linear_mixture"]}.items():
+    assert external_targets(External(oracle="IRM1", origin=""), TRACKS) == ALL_TARGETS
+    assert external_targets(External(oracle="IRM1", origin="", targets=("accompaniment", "vocals")), TRACKS) == TWO
+    assert external_targets(External(separator="mine:half", origin=""), TRACKS) == TWO
+    assert external_targets(External(separator="mine:stems", origin=""), TRACKS) == ALL_TARGETS
+    assert external_targets(External(separator="mine:stems", origin="", targets=("vocals",)), TRACKS) == TWO
+
+
+def test_targets_of_a_folder_are_those_of_the_runs_own_tracks(here: Path) -> None:
+    for track, names in {"0 not a track": ["drums"], "A": ["vocals", "linear_mixture"], "B": ["vocals"], "C": STEMS}.items():
         (here / "old/test" / track).mkdir(parents=True)
         for name in names:
             (here / "old/test" / track / f"{name}.wav").touch()
-    assert external_targets(External(oracle="IRM1", origin="")) == ALL_TARGETS
-    assert external_targets(External(oracle="IRM1", origin="", targets=("accompaniment", "vocals"))) == TWO
-    assert external_targets(External(separator="mine:half", origin="")) == TWO
-    assert external_targets(External(separator="mine:stems", origin="")) == ALL_TARGETS
-    assert external_targets(External(separator="mine:stems", origin="", targets=("vocals",))) == TWO
-    assert external_targets(External(estimates="old", origin="")) == ALL_TARGETS
-    shutil.rmtree(here / "old/test/A")
-    assert external_targets(External(estimates="old", origin="")) == TWO
+    old = External(estimates="old", origin="")
+    assert external_targets(old, ("A", "B")) == TWO
+    assert external_targets(old, ("A", "C")) == external_targets(old, ("C", "D")) == ALL_TARGETS
+    assert estimate_files("old", ("B", "A", "D")) == [Path("old/test/A/vocals.wav"), Path("old/test/B/vocals.wav")]
+    none = "estimates old: its targets, the wavs of the run's tracks in old/test, are none; expected vocals and accompaniment, or"
+    with pytest.raises(InputError, match="^" + re.escape(none)):
+        external_targets(old, ("D",))
 
 
 def test_targets_of_the_config_are_known_without_importing_anything() -> None:
-    assert external_targets(External(separator="not.installed:here", origin="", targets=STEMS)) == ALL_TARGETS
+    assert external_targets(External(separator="not.installed:here", origin="", targets=STEMS), TRACKS) == ALL_TARGETS
 
 
 @pytest.mark.parametrize(
@@ -174,12 +183,14 @@ def test_targets_of_the_config_are_known_without_importing_anything() -> None:
             "oracle IBM1: its targets are vocals, drums; expected vocals and",
         ),
         ({"oracle": "IBM1", "targets": ()}, "oracle IBM1: its targets are none; expected vocals and accompaniment, or"),
-        ({"estimates": "nowhere"}, "nowhere: no estimates in it; expected test/<track>/<target>.wav, as museval reads them."),
+        ({"estimates": "."}, ".: no estimates in it; expected test/<track>/<target>.wav, as museval reads them."),
+        ({"estimates": "nowhere"}, "nowhere: no such folder; expected test/<track>/<target>.wav, as museval reads them."),
+        ({"estimates": "nowhere", "targets": ("vocals",)}, "nowhere: no such folder; expected test/<track>/<target>.wav"),
     ],
 )
 def test_targets_that_are_no_set_of_targets(here: Path, external: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match="^" + re.escape(message)):
-        external_targets(External(**external, origin=""))
+        external_targets(External(**external, origin=""), TRACKS)
 
 
 # loading
@@ -204,15 +215,61 @@ def test_the_current_folder_is_importable(here: Path) -> None:
         ("needs:f", "separator needs:f: importing needs failed: ModuleNotFoundError: No module named 'absent_library'"),
         ("broken:f", "separator broken:f: importing broken failed: SyntaxError: "),
         ("ends:f", "separator ends:f: importing ends failed: SystemExit: 0"),
+        ("panics:f", "separator panics:f: importing panics failed: BaseException: at the disco"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line(here: Path, text: str, message: str) -> None:
     (here / "needs.py").write_text("import absent_library\n")
     (here / "broken.py").write_text("def f(:\n")
     (here / "ends.py").write_text("import sys\nsys.exit(0)\n")
+    (here / "panics.py").write_text("raise BaseException('at the disco')\n")
     with pytest.raises(InputError, match="^" + re.escape(message)) as raised:
         load_separator(text)
     assert "\n" not in str(raised.value)
+
+
+def test_an_import_leaves_the_current_folder(here: Path) -> None:
+    (here / "moves.py").write_text("import os\nos.chdir('/')\n" + SOURCE)
+    load_separator("moves:half")
+    assert Path.cwd() == here
+
+
+# changes of the code
+
+
+def test_the_fingerprint_is_that_of_the_code_of_the_top_level_package_alone(here: Path) -> None:
+    (here / "pack/part").mkdir(parents=True)
+    for name in ("__init__", "one", "part/two"):
+        (here / "pack" / f"{name}.py").write_text("raise ValueError('imported')\n")
+    before = fingerprint("pack.one:f")
+    assert before is not None and before == fingerprint("pack.part.two:f")
+    (here / "pack/weights.bin").write_text("new")
+    (here / "mine.py").write_text(SOURCE + "# new\n")
+    assert fingerprint("pack.one:f") == before
+    (here / "pack/part/two.py").write_text("raise ValueError('new')\n")
+    changed = fingerprint("pack.one:f")
+    (here / "pack/part/two.py").rename(here / "pack/part/three.py")
+    assert len({before, changed, fingerprint("pack.one:f")}) == 3
+
+
+def test_the_fingerprint_of_a_module_before_and_after_its_import_and_elsewhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint("mine:half")
+    load_separator("mine:half")
+    assert fingerprint("mine:half") == before
+    (here / "mine.py").write_text(SOURCE + "# new\n")
+    assert before is not None and fingerprint("mine:half") != before
+    (here / "elsewhere").mkdir()
+    (here / "elsewhere/mine.py").write_text(SOURCE)
+    monkeypatch.delitem(sys.modules, "mine")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(here)])
+    monkeypatch.chdir(here / "elsewhere")
+    assert fingerprint("mine:half") == before
+
+
+@pytest.mark.parametrize("separator", ["absent:f", "absent.part:f", ".mine:f", "", "__main__:f"])
+def test_what_is_no_module_has_no_fingerprint(here: Path, monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert fingerprint(separator) is None
 
 
 # calling
@@ -258,6 +315,7 @@ def failing(error: BaseException) -> Callable[..., Any]:
         (Odd(), "separator a:b, Song: failed: Odd: first second xxx"),
         (SystemExit(0), "separator a:b, Song: failed: SystemExit: 0"),
         (MemoryError(), "separator a:b, Song: failed: MemoryError: "),
+        (BaseException("at the disco"), "separator a:b, Song: failed: BaseException: at the disco"),
     ],
 )
 def test_an_exception_of_the_callable_is_plain_lines_and_its_traceback_stands_in_the_log_alone(
@@ -285,6 +343,19 @@ def test_an_interruption_is_no_fault_of_the_callable() -> None:
         call_separator(failing(KeyboardInterrupt()), noise(0), 44_100, "here")
 
 
+@pytest.mark.parametrize("fault", [None, ValueError("bad")])
+def test_a_call_leaves_the_current_folder(here: Path, fault: Exception | None) -> None:
+    def moves(audio: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+        os.chdir("/")
+        if fault:
+            raise fault
+        return {"vocals": audio}
+
+    with contextlib.suppress(InputError):
+        call_separator(moves, noise(0), 44_100, "here")
+    assert Path.cwd() == here
+
+
 class Tensor:
     """Somebody's array that is none of NumPy's."""
 
@@ -293,7 +364,7 @@ HUGE = np.full((N, 2), 1e300)
 RIGHT = np.zeros((N, 2), np.float32)
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("result", "message"),
     [
@@ -390,7 +461,7 @@ def test_the_example_of_the_documentation_runs(here: Path) -> None:
     (here / "openunmix.py").write_text(FAKE_OPENUNMIX)
     external = find_external("UMX", {"UMX": {"separator": "umx_separator:separate"}})
     assert external is not None and external.separator is not None
-    assert external_targets(external) == ALL_TARGETS
+    assert external_targets(external, TRACKS) == ALL_TARGETS
     estimates = call_separator(load_separator(external.separator), noise(0), 44_100, "UMX")
     for k, stem in enumerate(STEMS, start=1):
         np.testing.assert_array_equal(estimates[stem], noise(0) / 2**k)

@@ -307,7 +307,6 @@ def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     root = tmp_path_factory.mktemp("mistakes")
     changes = {
         "unknown system": {"systems": ["MDL1", "MWFF"]},
-        "a recipe's name": {"systems": ["HEL1"], "external": {"HEL1": {"estimates": str(root)}}},
         "no extra tracks": {"systems": ["MDL1", "MIM-DWF+"]},
         "nothing to train on": {"systems": ["MDL1", "GRA"], "validation_tracks": track_names(songs / "musdb/train")},
     }
@@ -321,7 +320,6 @@ def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     ("mistake", "beginning"),
     [
         ("unknown system", "ERROR: systems: there is no system 'MWFF'; did you mean 'MWF'? (known: "),
-        ("a recipe's name", "ERROR: external: HEL1 cannot be the name of a system here: a recipe's, "),
         ("no extra tracks", "ERROR: systems: MIM-DWF+ trains on further tracks, but extra_root is not set; "),
         ("nothing to train on", "ERROR: systems: GRA holds training tracks out for validation, which leaves none of 2 to train on; "),
     ],

@@ -11,13 +11,14 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from madsep.audio import Pcm16Writer, read_wav
+from madsep.callables import ALL_TARGETS, STEMS, Callee, call_separator, load_separator
 from madsep.errors import InputError
 from madsep.files import atomic, sha256, write_json
 from madsep.logs import log
 from madsep.oracles import ORACLES, Oracle, oracle_estimates
 from madsep.prepared import TARGETS, read_prepared, signal
 from madsep.progress import Progress
-from madsep.separators import ALL_TARGETS, STEMS, External, call_separator, completed, estimated_tracks, load_separator
+from madsep.separators import External, completed, estimated_tracks
 from madsep.settings import nearest
 
 Audio = NDArray[np.float32]
@@ -59,15 +60,23 @@ def separate_external(external: External, targets: Sequence[str], prepared: Sequ
 
 def _source(external: External, targets: Sequence[str]) -> Source:
     if external.separator is not None:
-        return partial(_by_callable, load_separator(external.separator))
+        separate = load_separator(external.separator)
+        return partial(_by_callable, separate, external.targets is not None or hasattr(separate, "madsep_targets"))
     if external.estimates is not None:
         return partial(_from_folder, external.estimates)
     assert external.oracle is not None  # one of the three is given
     return partial(_by_oracle, ORACLES[external.oracle], STEMS if "drums" in targets else TARGETS)
 
 
-def _by_callable(separate: Callable[..., Any], entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
-    return call_separator(separate, mixture, entry["sample_rate_hz"], where)
+def _by_callable(separate: Callee, has_targets: bool, entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
+    """Raises InputError where all stems are returned, but nobody has said that they are the targets."""
+    found = call_separator(separate, mixture, entry["sample_rate_hz"], where)
+    if not has_targets and set(STEMS) <= found.keys():
+        raise InputError(
+            f"{where}: returned {', '.join(found)}, but its targets, which nobody has set, are vocals and accompaniment; give it "
+            'madsep_targets = ("vocals", "drums", "bass", "other"), or its entry in external targets: [vocals, drums, bass, other].'
+        )
+    return found
 
 
 def _by_oracle(oracle: Oracle, sources: Sequence[str], entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:

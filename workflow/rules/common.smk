@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+from madsep.callables import STEMS, fingerprint
 from madsep.config import check_config, typed
 from madsep.coupling_frames import own_stack
 from madsep.datasets import DATASETS, MIR1K, MUSDB18
@@ -15,7 +16,7 @@ from madsep.prepared import TARGETS
 from madsep.provenance import list_gpus
 from madsep.sample import sample_is_there
 from madsep.separators import (
-    STEMS,
+    estimate_files,
     external_names,
     external_targets,
     find_external,
@@ -31,8 +32,11 @@ from madsep.tracks import (
     validation_names,
 )
 
-BASELINE = "MIX"  # a fourth of the mixture as each source: the floor of tables and figures
+# a fourth of the mixture as each source: the floor of tables and figures
+BASELINE = "MIX"
 FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
+# names in results/ that no system can have
+OWN_FOLDERS = rf"benchmarks|compare|logs|musdb-sample|prepared({FOUR})?(-\d+)?"
 
 
 def find_data():
@@ -60,23 +64,38 @@ def find_systems():
     """The run's recipes, and its systems that are none: oracles, and separators and estimates made elsewhere; by name."""
     recipes, others = {}, {}
     for name in config["external"]:
-        if name in [*recipe_names(), BASELINE] or not re.fullmatch(r"[\w+-]+", name):
-            raise InputError(
-                f"external: {name} cannot be the name of a system here: a recipe's, or of other characters than letters, digits, _, - and +."
-            )
+        check_name(name, f"external: '{name}'")
     for name in config["systems"]:
-        if name == BASELINE:
-            continue  # it is scored in every run
         if name in recipe_names():
             recipes[name] = load_recipe(name, config["overrides"])
         elif (found := find_external(name, config["external"])) is not None:
+            check_name(name, f"systems: '{name}' ({found.origin})")
             others[name] = found
-        else:
+        elif name != BASELINE:  # which is scored in every run
             known = [*recipe_names(), *external_names(config["external"])]
             raise InputError(
                 f"systems: there is no system '{name}'{nearest(name, known)} (known: {', '.join(known)})"
             )
     return recipes, others
+
+
+def check_name(name, where):
+    """Refuse a name that no system made elsewhere can have; it becomes that of a folder in results/."""
+    if name == "":
+        fault = "it is empty"
+    elif not re.fullmatch(r"[\w+-]+", name):
+        fault = "it holds other characters than letters, digits, _, - and +"
+    elif name in recipe_names():
+        fault = "it is that of a recipe"
+    elif name == BASELINE:
+        fault = "it is that of the floor, which every run scores"
+    elif re.fullmatch(OWN_FOLDERS, name, re.IGNORECASE):
+        fault = f"the run keeps files of its own in results/{name.lower()}"
+    else:
+        return
+    raise InputError(
+        f"{where} cannot be the name of a system here: {fault}; give it another name in external."
+    )
 
 
 def find_extra():
@@ -98,9 +117,18 @@ def targets_of(name):
     if name == BASELINE:
         return max(map(targets_of, SYSTEMS), key=len, default=TARGETS)
     if name in EXTERNAL:
-        targets = external_targets(EXTERNAL[name])
+        targets = external_targets_of(name)
         return targets if set(targets) <= {*DATASET.stems, *TARGETS} else TARGETS
     return (*RECIPES[name].estimated, "accompaniment")
+
+
+def external_targets_of(name):
+    """As `external_targets`; a fault begins with the system's name and what made it one."""
+    names = [track.name for track in TRACKS.values() if track.subset == "test"]
+    try:
+        return external_targets(EXTERNAL[name], names)
+    except InputError as error:
+        raise InputError(f"{name} ({EXTERNAL[name].origin}): {error}") from None
 
 
 def check_targets():
@@ -266,6 +294,13 @@ def sources(wildcards):
     ]
 
 
+def given_estimates(wildcards):
+    """Wavs that a job takes from a folder of estimates; none for other systems."""
+    folder = EXTERNAL[wildcards.system].estimates
+    names = [track.name for track in tracks_of(wildcards.batch)]
+    return list(map(str, estimate_files(folder, names))) if folder else []
+
+
 def recipe_of(system):
     """The recipe of a system, whether it is to be submitted or only trained for another."""
     return RECIPES.get(system) or load_recipe(system, config["overrides"])
@@ -350,14 +385,27 @@ def refuse_second_run():
 
 
 def print_faults(master_logs):
-    """End a failed run with the plain lines of the jobs that failed; where a job was killed before it could say any, with Slurm's."""
-    texts = [Path(master).read_text() for master in master_logs]
-    named = re.findall(r"^ +log: ([^\s,]+)(?:, (\S+))?", "\n".join(texts), re.MULTILINE)
-    for path, slurm_log in dict(named).items():  # as last named: Slurm's by a failure
+    """End a failed run with the plain lines of the jobs that failed; of a job that was killed before it could say any, with Slurm's or its last."""
+    texts = "\n".join(Path(master).read_text() for master in master_logs)
+    pattern = r"^ +log: ([^\s,]+)(?:, (\S+))?( \(check log)?"
+    named = re.findall(pattern, texts, re.MULTILINE)
+    last_named = {path: (slurm_log, failed) for path, slurm_log, failed in named}
+    for path, (slurm_log, failed) in last_named.items():
         if faults := find_in(path, r"^ERROR.*", re.MULTILINE | re.DOTALL):
             print(faults[0].rstrip(), file=sys.stderr)
         elif killed := find_in(slurm_log, r"^slurmstepd.*? error: (.*)", re.MULTILINE):
             print(f"ERROR: {path}: Slurm ended the job: {killed[1]}", file=sys.stderr)
+        elif failed:
+            print(
+                f"ERROR: {path}: the job ended without a message (killed, or out of memory?); last line: {last_line(path)}",
+                file=sys.stderr,
+            )
+
+
+def last_line(path):
+    """The last line of a file, which need not be there or hold any."""
+    lines = Path(path).read_text().splitlines() if Path(path).is_file() else []
+    return lines[-1] if lines else "none"
 
 
 def find_in(path, pattern, flags):
@@ -366,8 +414,9 @@ def find_in(path, pattern, flags):
 
 
 try:
-    config.update(typed(config))
-    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+    config.update(typed(config, SCHEMA))
+    check_config(config, SCHEMA)
     DATASET = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
     RECIPES, EXTERNAL = find_systems()
     SUBMISSIONS = {recipe.short_name: name for name, recipe in RECIPES.items()}
@@ -379,9 +428,16 @@ try:
     check_targets()
     check_coupled()
     SYSTEMS = [name for name in config["systems"] if name != BASELINE]
-    SYSTEM_TARGETS = {name: targets_of(name) for name in [*SYSTEMS, BASELINE]}
+    FINGERPRINTS = {
+        name: fingerprint(external.separator)
+        for name, external in EXTERNAL.items()
+        if external.separator
+    }
     SAMPLE = config["musdb_root"] or "results/musdb-sample"
     TRACKS = find_data()
+    SYSTEM_TARGETS = (
+        {name: targets_of(name) for name in [*SYSTEMS, BASELINE]} if TRACKS else {}
+    )
     EXTRA = find_extra() if TRACKS else {}
     VALIDATION = validation() if TRACKS else []
 except InputError as error:

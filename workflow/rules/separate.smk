@@ -31,6 +31,7 @@ rule separate_external:
         prepared=lambda wildcards: prepared_for(
             wildcards.system, slugs_of(wildcards.batch)
         ),
+        estimates=given_estimates,
     output:
         manifest="results/{system}/estimates/{batch}.json",
     log:
@@ -54,5 +55,6 @@ rule separate_external:
         slugs=lambda wildcards: slugs_of(wildcards.batch),
         targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
         external=lambda wildcards: EXTERNAL[wildcards.system].model_dump(),
+        fingerprint=lambda wildcards: FINGERPRINTS.get(wildcards.system),
     script:
         "../scripts/separate_external.py"
