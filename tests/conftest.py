@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from flow import Run, run, tiny_config
+from systems_flow import make_songs, track_names
 from trainings import sung, write_prepared
 
 from madsep.synth import make_dataset
@@ -19,6 +20,18 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic songs for runs of many systems, as `make_songs` says; nothing writes there."""
+    return make_songs(tmp_path_factory.mktemp("songs"))
+
+
+@pytest.fixture(scope="session")
+def names(songs: Path) -> list[str]:
+    """Of their test tracks."""
+    return track_names(songs / "musdb/test")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flow import Run, final_faults, left_behind, own_lines, run, side_by_side
-from systems_flow import ALONE, BATCH, install_plugin, make_songs, read_int16, systems_config, track_names
+from systems_flow import ALONE, BATCH, install_plugin, read_int16, systems_config
 
 HALF = "def separate(audio, rate):\n    return {'vocals': audio / 2}\n"
 THIRD = HALF.replace("2", "3")
@@ -27,17 +27,6 @@ def moves(audio, rate):
 def stems(audio, rate):
     return {name: audio / 4 for name in ("vocals", "drums", "bass", "other")}
 """
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_songs(tmp_path_factory.mktemp("songs"))
-
-
-@pytest.fixture(scope="module")
-def names(songs: Path) -> list[str]:
-    """Of the test tracks."""
-    return track_names(songs / "musdb/test")
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +155,7 @@ CHARACTERS = "it holds other characters than letters, digits, _, - and +; "
         ),
         ("external ", "external: '' cannot be the name of a system here: it is empty; "),
         ("external my sep", f"external: 'my sep' cannot be the name of a system here: {CHARACTERS}"),
-        ("external MIX", "external: 'MIX' cannot be the name of a system here: it is that of the mixture, "),
+        ("external MIX", "external: 'MIX' cannot be the name of a system here: it is that of the floor, "),
         ("external HEL1", "external: 'HEL1' cannot be the name of a system here: it is that of a recipe; "),
         ("external prepared-four", "external: 'prepared-four' cannot be the name of a system here: the run keeps files of its own in "),
         ("number", "config: 'external': the name 2024 is not text to YAML; put it in quotes."),

@@ -21,7 +21,6 @@ from systems_flow import (
     ORACLES,
     RECIPES,
     STEMS,
-    make_songs,
     read_int16,
     scored_targets,
     systems_config,
@@ -51,17 +50,6 @@ def fails(audio, rate):
 # all but the figures of each system alone, which are as those of one system; only an oracle's are drawn
 TARGETS = ["results/table.txt", "results/compare/index.html", "results/IRM1/report/boxplots.svg"]
 TARGETS += [f"submission/{name}/provenance.yaml" for name in RECIPES.values()]
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_songs(tmp_path_factory.mktemp("songs"))
-
-
-@pytest.fixture(scope="module")
-def names(songs: Path) -> list[str]:
-    """Of the test tracks."""
-    return track_names(songs / "musdb/test")
 
 
 @pytest.fixture(scope="module")
