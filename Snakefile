@@ -13,7 +13,9 @@ report: "workflow/report/workflow.rst"
 container: "workflow/envs/madsep.sif"
 
 
+include: "workflow/rules/systems.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/messages.smk"
 
 
 if TRACKS:  # none while the sample is not fetched

@@ -139,7 +139,7 @@ def refused(songs: Path, site: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 OF_PACKAGE = "(package audit_odd 1.2) cannot be the name of a system here: "
-CHARACTERS = "it holds other characters than letters, digits, _, - and +; "
+CHARACTERS = "it holds other characters than letters, digits, +, - and _; "
 
 
 @pytest.mark.parametrize(

@@ -9,34 +9,14 @@ from pathlib import Path
 
 from madsep.callables import STEMS, fingerprint
 from madsep.config import check_config, typed
-from madsep.coupling_frames import own_stack
 from madsep.datasets import DATASETS, MIR1K, MUSDB18
 from madsep.errors import InputError
-from madsep.prepared import TARGETS
 from madsep.provenance import list_gpus
 from madsep.sample import sample_is_there
-from madsep.separators import (
-    estimate_files,
-    external_names,
-    external_targets,
-    find_external,
-)
-from madsep.settings import nearest
-from madsep.slurm import jobs_in_queue, offers_gpus
-from madsep.systems import load_recipe, recipe_names
-from madsep.tracks import (
-    batch_name,
-    batches,
-    find_extra_tracks,
-    find_tracks,
-    validation_names,
-)
-
-# a fourth of the mixture as each source: the floor of tables and figures
-BASELINE = "MIX"
-FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
-# names in results/ that no system can have
-OWN_FOLDERS = rf"benchmarks|compare|logs|musdb-sample|prepared({FOUR})?(-\d+)?"
+from madsep.separators import estimate_files
+from madsep.slurm import offers_gpus
+from madsep.systems import load_recipe
+from madsep.tracks import batch_name, batches, find_tracks
 
 
 def find_data():
@@ -58,130 +38,6 @@ def find_data():
         track.slug: track
         for track in find_tracks(root, DATASET, config["allow_partial"] or sample)
     }
-
-
-def find_systems():
-    """The run's recipes, and its systems that are none: oracles, and separators and estimates made elsewhere; by name."""
-    recipes, others = {}, {}
-    for name in config["external"]:
-        check_name(name, f"external: '{name}'")
-    for name in config["systems"]:
-        if name in recipe_names():
-            recipes[name] = load_recipe(name, config["overrides"])
-        elif (found := find_external(name, config["external"])) is not None:
-            check_name(name, f"systems: '{name}' ({found.origin})")
-            others[name] = found
-        elif name != BASELINE:  # which is scored in every run
-            known = [*recipe_names(), *external_names(config["external"])]
-            raise InputError(
-                f"systems: there is no system '{name}'{nearest(name, known)} (known: {', '.join(known)})"
-            )
-    return recipes, others
-
-
-def check_name(name, where):
-    """Refuse a name that no system made elsewhere can have; it becomes that of a folder in results/."""
-    if name == "":
-        fault = "it is empty"
-    elif not re.fullmatch(r"[\w+-]+", name):
-        fault = "it holds other characters than letters, digits, _, - and +"
-    elif name in recipe_names():
-        fault = "it is that of a recipe"
-    elif name == BASELINE:
-        fault = "it is that of the floor, which every run scores"
-    elif re.fullmatch(OWN_FOLDERS, name, re.IGNORECASE):
-        fault = f"the run keeps files of its own in results/{name.lower()}"
-    else:
-        return
-    raise InputError(
-        f"{where} cannot be the name of a system here: {fault}; give it another name in external."
-    )
-
-
-def find_extra():
-    """The tracks under extra_root, by slug, where a recipe asks for them."""
-    asking = [name for name in RECIPES if recipe_of(name).training.extra_tracks]
-    if not asking:
-        return {}
-    if config["extra_root"] is None:
-        raise InputError(
-            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav."
-        )
-    known = [track.name for track in TRACKS.values()]
-    extra = find_extra_tracks(config["extra_root"], DATASET, known)
-    return {track.slug: track for track in extra}
-
-
-def targets_of(name):
-    """What a system estimates: vocals and accompaniment, or all stems and accompaniment; of MIX, all that any system does."""
-    if name == BASELINE:
-        return max(map(targets_of, SYSTEMS), key=len, default=TARGETS)
-    if name in EXTERNAL:
-        targets = external_targets_of(name)
-        return targets if set(targets) <= {*DATASET.stems, *TARGETS} else TARGETS
-    return (*RECIPES[name].estimated, "accompaniment")
-
-
-def external_targets_of(name):
-    """As `external_targets`; a fault begins with the system's name and what made it one."""
-    names = [track.name for track in TRACKS.values() if track.subset == "test"]
-    try:
-        return external_targets(EXTERNAL[name], names)
-    except InputError as error:
-        raise InputError(f"{name} ({EXTERNAL[name].origin}): {error}") from None
-
-
-def check_targets():
-    """Refuse systems that need stems which the data do not have."""
-    for name, recipe in RECIPES.items():
-        missing = {*recipe.sources} - {*DATASET.stems, "background"}
-        if missing:
-            raise InputError(
-                f"systems: {name} needs the stems {', '.join(recipe.sources)}; {DATASET.title} has no {', '.join(sorted(missing))}."
-            )
-
-
-def check_coupled():
-    """Refuse systems that are not trained here, have no dense layers on single frames, or work at another rate than the data."""
-    for name in config["couplings"]:
-        if name not in RECIPES:
-            raise InputError(
-                f"couplings: {name} is not among the recipes of `systems`{nearest(name, RECIPES)}; name it there, too."
-            )
-        own_stack(RECIPES[name], f"couplings: {name}")
-        rate_hz = RECIPES[name].front_end.sample_rate_hz
-        if rate_hz != DATASET.sample_rate_hz:
-            raise InputError(
-                f"couplings: {name} works at {rate_hz} Hz, {DATASET.title} has {DATASET.sample_rate_hz} Hz; choose a recipe made for it."
-            )
-
-
-def validation():
-    """Names of the training tracks held out by recipes that validate: those of the config, which must be there, or else chosen for it."""
-    known = [track.name for track in TRACKS.values() if track.subset == "train"]
-    for name in config["validation_tracks"]:
-        if name not in known:
-            raise InputError(
-                f"validation_tracks: '{name}' is not among the training tracks{nearest(name, known)}."
-            )
-    names = config["validation_tracks"] or validation_names(known)
-    asking = [name for name in RECIPES if recipe_of(name).training.validation]
-    if asking and not EXTRA and set(names) == set(known):
-        raise InputError(
-            f"systems: {asking[0]} holds training tracks out for validation, which leaves none of {len(known)} to train on; "
-            "give it more tracks, or choose others in validation_tracks."
-        )
-    return names
-
-
-def check_rates():
-    """Refuse recipes whose front end works at a higher rate than the data have."""
-    for name, recipe in RECIPES.items():
-        if recipe.front_end.sample_rate_hz > DATASET.sample_rate_hz:
-            raise InputError(
-                f"systems: {name} works at {recipe.front_end.sample_rate_hz} Hz, {DATASET.title} has {DATASET.sample_rate_hz} Hz; "
-                "choose a recipe made for it ('madsep systems' lists them), or override its front_end."
-            )
 
 
 @cache
@@ -349,68 +205,6 @@ def couplings_figure(name, label):
 def any_of(names):
     """A pattern that exactly these names fit, which may be none."""
     return "|".join(map(re.escape, names)) or "(?!)"
-
-
-def print_result():
-    """End a run with the table of scores and the submissions' paths."""
-    if not TRACKS:
-        print(
-            f"{SAMPLE}: the sample of MUSDB18 is there now; run snakemake again for the benchmark."
-        )
-        return
-    print(
-        Path("results/table.txt").read_text()
-        if Path("results/table.txt").exists()
-        else ""
-    )
-    comparison = Path("results/compare/index.html")
-    if PROTOCOL == "sisec" and comparison.exists():
-        print(f"comparison: {comparison.resolve()}")
-    for submission in [Path("submission", name) for name in SUBMISSIONS]:
-        if PROTOCOL == "sisec" and submission.exists():
-            print(f"submission: {submission.resolve()}")
-
-
-def refuse_second_run():
-    """End a run on Slurm while jobs of an earlier one are there, whose Snakemake was killed: both would write the same files."""
-    try:
-        jobs = jobs_in_queue(Path.cwd()) if workflow.non_local_exec else []
-    except InputError as error:
-        sys.exit(f"ERROR: {error}")
-    if jobs:
-        sys.exit(
-            f"ERROR: jobs of an earlier run in this folder are still in Slurm: {', '.join(jobs)}. Wait for them, what they finish is kept, "
-            f"or end them: scancel {' '.join(jobs)}\nWhen squeue does not list them any more, run the same command again."
-        )
-
-
-def print_faults(master_logs):
-    """End a failed run with the plain lines of the jobs that failed; of a job that was killed before it could say any, with Slurm's or its last."""
-    texts = "\n".join(Path(master).read_text() for master in master_logs)
-    pattern = r"^ +log: ([^\s,]+)(?:, (\S+))?( \(check log)?"
-    named = re.findall(pattern, texts, re.MULTILINE)
-    last_named = {path: (slurm_log, failed) for path, slurm_log, failed in named}
-    for path, (slurm_log, failed) in last_named.items():
-        if faults := find_in(path, r"^ERROR.*", re.MULTILINE | re.DOTALL):
-            print(faults[0].rstrip(), file=sys.stderr)
-        elif killed := find_in(slurm_log, r"^slurmstepd.*? error: (.*)", re.MULTILINE):
-            print(f"ERROR: {path}: Slurm ended the job: {killed[1]}", file=sys.stderr)
-        elif failed:
-            print(
-                f"ERROR: {path}: the job ended without a message (killed, or out of memory?); last line: {last_line(path)}",
-                file=sys.stderr,
-            )
-
-
-def last_line(path):
-    """The last line of a file, which need not be there or hold any."""
-    lines = Path(path).read_text().splitlines() if Path(path).is_file() else []
-    return lines[-1] if lines else "none"
-
-
-def find_in(path, pattern, flags):
-    """The first match in a file, which need not be there."""
-    return Path(path).is_file() and re.search(pattern, Path(path).read_text(), flags)
 
 
 try:
