@@ -101,8 +101,8 @@ def test_jobs_that_fail_each_end_in_a_plain_line_and_a_callable_may_change_the_f
         f"ERROR: results/logs/separate/DIES/{BATCH}.log: the job ended without a message (killed, or out of memory?); "
         "last line: INFO: estimates by separator failing:dies (config)",
         f"ERROR: separator failing:stems, {names[0]}: returned vocals, drums, bass, other, but its targets, which nobody has set, are "
-        'vocals and accompaniment; give it madsep_targets = ("vocals", "drums", "bass", "other"), or its entry in external '
-        "targets: [vocals, drums, bass, other].",
+        'vocals and accompaniment; set its attribute madsep_targets = ("vocals", "drums", "bass", "other"), or targets: '
+        "[vocals, drums, bass, other] in its entry of external.",
     ]
     for name in names:
         vocals, mixture = (
@@ -121,8 +121,8 @@ def refused(songs: Path, site: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Name of a mistake -> the lines that end the run before anything is done."""
     root = tmp_path_factory.mktemp("mistakes")
     (root / "old/test/0 not a track").mkdir(parents=True)
-    install_plugin(site, "audit_odd", dict.fromkeys(ODD_NAMES, "separate"), HALF)
-    install_plugin(site, "audit_broken", {"BROKEN": "separate"}, "raise OSError('no weights')\n")
+    install_plugin(site, "odd_names", dict.fromkeys(ODD_NAMES, "separate"), HALF)
+    install_plugin(site, "broken", {"BROKEN": "separate"}, "raise OSError('no weights')\n")
     folder = {"estimates": str(root / "old")}
     changes: dict[str, dict[str, Any]] = {name: {"systems": [name]} for name in (*ODD_NAMES, "BROKEN")}
     changes |= {
@@ -138,7 +138,7 @@ def refused(songs: Path, site: Path, tmp_path_factory: pytest.TempPathFactory) -
     return {name: own_lines(outcome) for name, outcome in zip(changes, outcomes, strict=True)}
 
 
-OF_PACKAGE = "(package audit_odd 1.2) cannot be the name of a system here: "
+OF_PACKAGE = "(package odd_names 1.2) cannot be the name of a system here: "
 CHARACTERS = "it holds other characters than letters, digits, +, - and _; "
 
 
@@ -151,7 +151,7 @@ CHARACTERS = "it holds other characters than letters, digits, +, - and _; "
         ("COMPARE", f"systems: 'COMPARE' {OF_PACKAGE}the run keeps files of its own in results/compare; "),
         (
             "BROKEN",
-            "BROKEN (package audit_broken 1.2): separator audit_broken:separate: importing audit_broken failed: OSError: no weights",
+            "BROKEN (package broken 1.2): separator broken:separate: importing broken failed: OSError: no weights",
         ),
         ("external ", "external: '' cannot be the name of a system here: it is empty; "),
         ("external my sep", f"external: 'my sep' cannot be the name of a system here: {CHARACTERS}"),

@@ -73,8 +73,8 @@ def _by_callable(separate: Callee, has_targets: bool, entry: Entry, mixture: Aud
     found = call_separator(separate, mixture, entry["sample_rate_hz"], where)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
-            f"{where}: returned {', '.join(found)}, but its targets, which nobody has set, are vocals and accompaniment; give it "
-            'madsep_targets = ("vocals", "drums", "bass", "other"), or its entry in external targets: [vocals, drums, bass, other].'
+            f"{where}: returned {', '.join(found)}, but its targets, which nobody has set, are vocals and accompaniment; set its attribute "
+            'madsep_targets = ("vocals", "drums", "bass", "other"), or targets: [vocals, drums, bass, other] in its entry of external.'
         )
     return found
 
