@@ -118,8 +118,9 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
         ]
     lines = [f"{run.name}: {run.about or 'nothing is recorded of this run beside its scores'}" for run in group.runs]
     lines += [f"{note} One frame is tolerated: decoders differ in a track's last samples." for note in group.notes]
-    if not group.is_sisec18:
-        lines += [f"{run.name}: not checked against the published {run.name}." for run in group.runs if run.name in published_kinds()]
+    namesakes = [run.name for run in group.runs if run.name in published_kinds()]
+    if namesakes and not group.is_sisec18:
+        lines.append(f"Not checked against the published systems of the same names: {', '.join(namesakes)}.")
     if group.is_sisec18 and any("wav" in run.layouts for run in group.runs):
         lines.append(
             "Some of the data were read from wavs. If these are MUSDB18-HQ's, compare with care: SiSEC 2018 used the stem files, "

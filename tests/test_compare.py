@@ -256,6 +256,7 @@ def test_real_figures_of_two_runs(tmp_path: Path) -> None:
     files = sorted(path.name for path in (tmp_path / "figures/other-1").iterdir())
     assert files == [f"{name}_vocals_SDR.{suffix}" for name in ("boxplots", "pairwise") for suffix in ("pdf", "png", "svg")]
     assert (tmp_path / "index.html").stat().st_size > 4 / 3 * sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
+    assert "Not checked against the published systems of the same names: IRM1." in Page(tmp_path / "index.html").text
     row = pd.read_csv(tmp_path / "tables/other-1/pairwise.csv").iloc[0]
     assert (row["n_tracks"], row["median_difference"]) == (2, 2.5)
     assert not (tmp_path / "tables/other-1/reproduction.csv").exists()
