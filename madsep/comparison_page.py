@@ -12,8 +12,8 @@ import pandas as pd
 
 from madsep.comparison import MIN_SHARE, REPRODUCED, TOLERANCE_DB, Bootstrap, Reproduction
 from madsep.intervals import CONFIDENCE_LEVEL
-from madsep.published import MIXTURE, published_kinds
-from madsep.runs import Group, named, recorded
+from madsep.published import BASELINE, published_kinds
+from madsep.runs import MARK, Group, named, recorded
 from madsep.scores import METRICS, NO_ARTEFACTS_DB
 
 DATA = Path(__file__).parent / "data"
@@ -168,7 +168,7 @@ def _row_values(cells: list[dict[Any, Any]]) -> dict[str, Any]:
     recipes = dict.fromkeys(cell["recipe"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
     return {
         "system": system,
-        "kind": "mixture / 4" if "oracle" in kind and system.removesuffix(" (run)") == MIXTURE else KINDS.get(kind, kind),
+        "kind": "mixture / 4" if "oracle" in kind and system.removesuffix(MARK) == BASELINE else KINDS.get(kind, kind),
         "is_run": kind.startswith("run"),
         "n_tracks": max(cell["n_tracks"] for cell in cells),
         "recipe": " / ".join(recipes),

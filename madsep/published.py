@@ -11,7 +11,7 @@ import pandas as pd
 from madsep.scores import METRICS, ordered
 
 DATA = Path(__file__).parent / "data"
-MIXTURE = "MIX"  # the submission whose estimate of each source is a fourth of the mixture
+BASELINE = "MIX"  # the submission whose estimate of each source is a fourth of the mixture
 
 
 def published_medians() -> pd.DataFrame:

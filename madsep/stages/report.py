@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from madsep.errors import InputError
 from madsep.files import atomic
+from madsep.published import BASELINE
 from madsep.scores import METRICS, NO_ARTEFACTS_DB, TARGETS
 
-BASELINE = "MIX"
 BASELINE_COLOUR = "0.6"
 # beyond this distance from the systems' scores the baseline's are named at the edge of the panel instead of drawn:
 # its SAR is 80 dB and more where the mixture is the exact sum of its stems

@@ -6,13 +6,12 @@ from madsep.callables import STEMS
 from madsep.coupling_frames import own_stack
 from madsep.errors import InputError
 from madsep.prepared import TARGETS
+from madsep.published import BASELINE
 from madsep.separators import external_names, external_targets, find_external
 from madsep.settings import nearest
 from madsep.systems import load_recipe, recipe_names
 from madsep.tracks import find_extra_tracks, validation_names
 
-# a fourth of the mixture as each source: the floor of tables and figures
-BASELINE = "MIX"
 FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
 # names in results/ that no system can have
 OWN_FOLDERS = rf"benchmarks|compare|logs|musdb-sample|prepared({FOUR})?(-\d+)?"

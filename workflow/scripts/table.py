@@ -9,10 +9,11 @@ from madsep.logs import job_log
 with job_log(snakemake.log[0]):
     from madsep.files import write_text
     from madsep.medians import format_overview, format_table
+    from madsep.published import BASELINE
 
     baseline, *medians = map(pd.read_csv, snakemake.input)
     systems = dict(zip(snakemake.params.systems, medians))
     tables = [f"{system}\n{format_table(table, baseline)}" for system, table in systems.items()]
     if len(systems) > 1:
-        tables.append(format_overview(systems | {"MIX": baseline}))
+        tables.append(format_overview(systems | {BASELINE: baseline}))
     write_text(snakemake.output[0], "\n\n".join(tables) + "\n")
