@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from madsep.audio import quantise, read_wav
 from madsep.bsseval import SourcesScorer
-from madsep.stages.nsdr import COLUMNS, clip_scores, length_weighted_means, nsdr_table
-from madsep.stft import Stft
-from madsep.systems import load_recipe
+from madsep.data.audio import quantise, read_wav
+from madsep.front_end.stft import Stft
+from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means, nsdr_table
+from madsep.systems.recipe import load_recipe
 
 FRONT_END = load_recipe("MDL1-mir1k", {}).front_end
 CLIP = 1.0

@@ -20,18 +20,18 @@ import pandas as pd
 import torch
 import yaml
 
-from madsep.audio import quantise, read_wav
 from madsep.bsseval import SourcesScorer
-from madsep.checkpoint import Checkpoint, build_network
-from madsep.datasets import MIR1K
-from madsep.devices import claim
-from madsep.prepared import read_prepared
-from madsep.separator import Separator
-from madsep.stages.nsdr import COLUMNS, clip_scores, length_weighted_means
-from madsep.stages.prepare import prepare
-from madsep.stft import Stft
-from madsep.systems import System, load_recipe
-from madsep.tracks import find_tracks
+from madsep.core.devices import claim
+from madsep.data.audio import quantise, read_wav
+from madsep.data.datasets import MIR1K
+from madsep.data.prepare import prepare
+from madsep.data.prepared import read_prepared
+from madsep.data.tracks import find_tracks
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means
+from madsep.separation.network import Separator
+from madsep.systems.recipe import System, load_recipe
 from madsep.training.loop import Loop
 from madsep.training.records import Records
 from madsep.training.sequences import Sequences

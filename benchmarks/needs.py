@@ -30,18 +30,18 @@ def stage_synth(root: Path) -> None:
 
 
 def stage_prepare(root: Path) -> None:
-    from madsep.datasets import MUSDB18
-    from madsep.stages.prepare import prepare
-    from madsep.tracks import find_tracks
+    from madsep.data.datasets import MUSDB18
+    from madsep.data.prepare import prepare
+    from madsep.data.tracks import find_tracks
 
     tracks = find_tracks(root / "musdb", MUSDB18, allow_partial=True)
     prepare(tracks[1:], ["mixture", "vocals", "accompaniment"], False, root, root / "test.json")
 
 
 def stage_prepare_train(root: Path) -> None:
-    from madsep.datasets import MUSDB18
-    from madsep.stages.prepare import prepare
-    from madsep.tracks import find_tracks
+    from madsep.data.datasets import MUSDB18
+    from madsep.data.prepare import prepare
+    from madsep.data.tracks import find_tracks
 
     tracks = find_tracks(root / "musdb", MUSDB18, allow_partial=True)
     prepare(tracks[:1], ["mixture", "vocals"], True, root, root / "train.json")
@@ -51,10 +51,10 @@ def stage_train(root: Path) -> None:
     """Time steps of the real loop, without its first two, and leave an untrained checkpoint behind."""
     import torch
 
-    from madsep.checkpoint import build_network, write_checkpoint, write_tensors
-    from madsep.prepared import read_prepared
-    from madsep.stft import Stft
-    from madsep.systems import load_recipe
+    from madsep.data.prepared import read_prepared
+    from madsep.front_end.stft import Stft
+    from madsep.models.checkpoint import build_network, write_checkpoint, write_tensors
+    from madsep.systems.recipe import load_recipe
     from madsep.training.loop import Loop
     from madsep.training.sequences import Sequences
     from madsep.training.state import Trainer
@@ -76,7 +76,7 @@ def stage_train(root: Path) -> None:
 
 
 def stage_separate(root: Path) -> None:
-    from madsep.stages.separate import Job, separate
+    from madsep.separation.songs import Job, separate
 
     separate(root / "checkpoint.safetensors", Job([root / "test.json"], ["test001"], root / "estimates.json"), "cpu", THREADS)
 
@@ -90,10 +90,10 @@ def stage_fast_score(root: Path) -> None:
 
 
 def score_with(engine: str, root: Path) -> None:
-    from madsep.engines import Engine
-    from madsep.estimates import Estimates
-    from madsep.prepared import TARGETS
-    from madsep.stages.score import score
+    from madsep.data.prepared import TARGETS
+    from madsep.scoring.engines import Engine
+    from madsep.scoring.estimates import Estimates
+    from madsep.scoring.score import score
 
     score(Estimates([root / "test.json"], ["test001"], TARGETS, root), root / engine / "scores.csv", Engine(engine))
 

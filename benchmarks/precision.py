@@ -17,10 +17,10 @@ import torch
 from measure import markdown
 from training import Run, songs
 
-from madsep.datasets import MIR1K
-from madsep.prepared import read_prepared
-from madsep.stages.prepare import prepare
-from madsep.tracks import find_tracks
+from madsep.data.datasets import MIR1K
+from madsep.data.prepare import prepare
+from madsep.data.prepared import read_prepared
+from madsep.data.tracks import find_tracks
 
 TAIL = 5  # the loss is that of the last 1/5 of the steps
 CONTROL = "fp32, first weights rounded"

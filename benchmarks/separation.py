@@ -17,10 +17,10 @@ from measure import in_own_process, markdown, peak_bytes, seconds
 from stepwise import Stepwise
 from torch.nn import functional
 
-from madsep.checkpoint import Checkpoint, build_network
-from madsep.separator import Separator
-from madsep.stft import Stft
-from madsep.systems import System, load_recipe
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.separation.network import Separator
+from madsep.systems.recipe import System, load_recipe
 
 RATE_HZ, SONG_S = 44_100, 240
 REPEATS = 2

@@ -20,16 +20,16 @@ from measure import in_own_process, markdown, matrix_peak, peak_bytes, repeated,
 from stepwise import Stepwise
 from torch import Tensor, nn
 
-from madsep.checkpoint import build_network
-from madsep.datasets import MUSDB18
+from madsep.core.precision import products
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepare import prepare
+from madsep.data.prepared import read_prepared
+from madsep.data.tracks import find_tracks
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import build_network
 from madsep.models.gru import Gru
-from madsep.precision import products
-from madsep.prepared import read_prepared
-from madsep.stages.prepare import prepare
-from madsep.stft import Stft
 from madsep.synth import make_dataset
-from madsep.systems import System, load_recipe
-from madsep.tracks import find_tracks
+from madsep.systems.recipe import System, load_recipe
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 from madsep.training.step import stepper

@@ -9,11 +9,11 @@ import soundfile as sf
 import torch
 from matplotlib.figure import Figure
 
-from madsep.config import describe_keys
-from madsep.datasets import MIR1K
-from madsep.description import WINDOWS
-from madsep.settings import FrontEnd
-from madsep.systems import Recipe, load_recipe, recipe_names
+from madsep.core.settings import FrontEnd
+from madsep.data.datasets import MIR1K
+from madsep.submission.description import WINDOWS
+from madsep.systems.recipe import Recipe, load_recipe, recipe_names
+from madsep.workflow.config import describe_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

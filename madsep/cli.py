@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from madsep.errors import InputError
-from madsep.logs import job_log
+from madsep.core.errors import InputError
+from madsep.core.logs import job_log
 
 app = typer.Typer(
     help="From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `snakemake --cores all --config musdb_root=DIR`.",
@@ -36,7 +36,7 @@ def import_mir1k(
     folder: Annotated[Path, typer.Argument(help="Folder to make, for musdb_root; it must not exist or be empty.")],
 ) -> None:
     """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
-    from madsep.stages.import_mir1k import import_mir1k
+    from madsep.data.import_mir1k import import_mir1k
 
     import_mir1k(source, folder)
 
@@ -48,8 +48,8 @@ def import_weights(
     recipe: Annotated[str, typer.Option(help="Recipe of the front end, the inference and the separation.")] = "GRU-RIS-l",
 ) -> None:
     """Make a checkpoint of the weights that the authors of the Masker-and-Denoiser published (github.com/Js-Mim/mss_pytorch)."""
-    from madsep.stages.import_weights import import_weights
-    from madsep.systems import load_recipe
+    from madsep.models.import_weights import import_weights
+    from madsep.systems.recipe import load_recipe
 
     import_weights(folder, out, load_recipe(recipe, {}))
 
@@ -61,7 +61,7 @@ def doctor(
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than all of the data set's.")] = False,
 ) -> None:
     """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
-    from madsep.datasets import DATASETS
+    from madsep.data.datasets import DATASETS
     from madsep.doctor import examine, report
 
     findings = examine(musdb_root, DATASETS[dataset], allow_partial)
@@ -79,7 +79,7 @@ def separate(
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
-    from madsep.stages.separate import separate_songs
+    from madsep.separation.songs import separate_songs
 
     separate_songs(checkpoint, songs, output, device, threads)
 
@@ -94,9 +94,9 @@ def score(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
-    from madsep.devices import require_cuda
-    from madsep.engines import Engine
-    from madsep.stages.score_folders import score_folders
+    from madsep.core.devices import require_cuda
+    from madsep.scoring.engines import Engine
+    from madsep.scoring.folders import score_folders
 
     if device == "cuda":
         require_cuda()
@@ -106,8 +106,8 @@ def score(
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
     """Print SiSEC's table as CSV: the median over tracks of the median over frames."""
-    from madsep.medians import sisec_medians
-    from madsep.scores import read_scores
+    from madsep.scoring.medians import sisec_medians
+    from madsep.scoring.scores import read_scores
 
     typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
 
@@ -123,9 +123,9 @@ def compare(
     seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
-    from madsep.comparison import Bootstrap
-    from madsep.runs import read_runs
-    from madsep.stages.compare import compare
+    from madsep.comparison.compare import compare
+    from madsep.comparison.runs import read_runs
+    from madsep.core.intervals import Bootstrap
 
     compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces)
     typer.echo(output / "index.html")
@@ -158,11 +158,11 @@ def couplings(  # a command's parameters are its options
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
-    from madsep.comparison import Bootstrap
+    from madsep.core.intervals import Bootstrap
     from madsep.couplings.algorithm import Options
-    from madsep.mixtures import find_mixtures
-    from madsep.stages.couplings import FRAMES_AT_ONCE, Request
-    from madsep.stages.couplings import couplings as write_couplings
+    from madsep.couplings.stage import FRAMES_AT_ONCE, Request
+    from madsep.couplings.stage import couplings as write_couplings
+    from madsep.data.mixtures import find_mixtures
 
     fit = Options(orientation, seed, float64, FRAMES_AT_ONCE, iterations, learning_rate, tolerance)
     request = Request(fit, frames, jacobian_sequences, Bootstrap(n_resamples, seed), layers or ())
@@ -172,7 +172,7 @@ def couplings(  # a command's parameters are its options
 @app.command()
 def check(submission: Annotated[Path, typer.Argument(help="Folder of a submission, such as submission/MDL1.")]) -> None:
     """Check a submission, more strictly than the campaign does; list every fault, one line each."""
-    from madsep.submission_check import check_submission
+    from madsep.submission.check import check_submission
 
     faults = check_submission(submission)
     if faults:
@@ -183,8 +183,8 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 @app.command()
 def systems() -> None:
     """List the recipes: name, submission's short name, what it is; then the systems of installed packages."""
-    from madsep.separators import installed_systems
-    from madsep.systems import load_recipe, recipe_names
+    from madsep.separation.external import installed_systems
+    from madsep.systems.recipe import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name, {})

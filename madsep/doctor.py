@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from madsep.audio import check_wav_size
-from madsep.datasets import MUSDB18, Dataset
-from madsep.errors import InputError
-from madsep.ffmpeg import check_mp4_size, ffmpeg_version, probe
-from madsep.provenance import list_gpus
-from madsep.tracks import SUBSETS, Track, find_tracks
+from madsep.core.errors import InputError
+from madsep.core.ffmpeg import check_mp4_size, ffmpeg_version, probe
+from madsep.core.provenance import list_gpus
+from madsep.data.audio import check_wav_size
+from madsep.data.datasets import MUSDB18, Dataset
+from madsep.data.tracks import SUBSETS, Track, find_tracks
 
 PACKAGE = "madsep"
 DISK_NEED_GB = 27  # full MUSDB18: prepared arrays, estimates and scores of one system

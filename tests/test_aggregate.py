@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madsep.errors import InputError
-from madsep.medians import format_overview, format_table, sisec_medians, track_medians
-from madsep.scores import read_scores
-from madsep.stages.aggregate import aggregate, summarise, summarise_global
+from madsep.core.errors import InputError
+from madsep.scoring.aggregate import aggregate, summarise, summarise_global
+from madsep.scoring.medians import format_overview, format_table, sisec_medians, track_medians
+from madsep.scoring.scores import read_scores
 
 ONE_METRIC = ["track", "target", "metric", "time", "duration", "score"]
 

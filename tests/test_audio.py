@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from madsep import audio
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.data import audio
 
 RATE_HZ = 44_100
 

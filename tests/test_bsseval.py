@@ -12,7 +12,7 @@ from madsep.bsseval import energies, fft
 from madsep.bsseval.engine import BssEvalWarning, Scorer, Settings
 from madsep.bsseval.signals import as_signal
 from madsep.bsseval.stretches import Estimate
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 TOLERANCE_DB = 1e-6
 CHANNEL_COPY, NOISY, RATIO = "copy or a sum", "100 dB below", "measure rounding"

@@ -8,7 +8,7 @@ import soundfile as sf
 from bsseval_signals import material
 
 from madsep.bsseval import correlations, energies, filters, framing, signals, toeplitz
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 
 def lags_of(channels: np.ndarray, n_lags: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from bsseval_signals import material
 
 from madsep import bsseval
 from madsep.bsseval.compatible import TrackScores
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 RATE_HZ = 4000
 STEMS = ("vocals", "drums", "bass", "other")

@@ -10,7 +10,7 @@ import soundfile as sf
 from bsseval_signals import material
 
 from madsep.bsseval import BssEvalWarning, SourcesScorer, bss_eval_sources
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 TOLERANCE_DB = 1e-8
 

@@ -6,11 +6,11 @@ import torch
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 from madsep.models import cha
-from madsep.models.sizes import Sizes
-from madsep.systems import load_recipe
+from madsep.models.checkpoint import build_network
+from madsep.systems.recipe import load_recipe
+from madsep.systems.sizes import Sizes
 
 SIZES = Sizes(n_bins=11, n_frames=8, n_context=0, n_sources=4)
 ALPHA, BETA, BETA_VOC = 0.001, 0.01, 0.03

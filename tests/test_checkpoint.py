@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tiny import SIZES, tiny_checkpoint, tiny_recipe
 
-from madsep import checkpoint
-from madsep.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint, write_tensors
-from madsep.errors import InputError
-from madsep.systems import Recipe, load_recipe
+from madsep.core.errors import InputError
+from madsep.models import checkpoint
+from madsep.models.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint, write_tensors
+from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.state import Trainer
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
 from madsep import cli
-from madsep.datasets import MUSDB18
-from madsep.systems import recipe_names
+from madsep.data.datasets import MUSDB18
+from madsep.systems.recipe import recipe_names
 
 Call = Callable[..., tuple[int, str, list[str]]]
 
@@ -244,9 +244,9 @@ def test_systems_lists_every_recipe(madsep: Call) -> None:
 PEAKS = """
 import sys, threading, time
 from pathlib import Path
-from madsep.checkpoint import load_checkpoint
-from madsep.separator import Separator
-from madsep.stages.separate import separate_song
+from madsep.models.checkpoint import load_checkpoint
+from madsep.separation.network import Separator
+from madsep.separation.songs import separate_song
 import torch
 
 def anonymous_mib():

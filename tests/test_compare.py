@@ -16,14 +16,15 @@ import pytest
 import yaml
 
 from madsep import cli
-from madsep.comparison import Bootstrap, check_reproduction
-from madsep.comparison_page import headline
-from madsep.datasets import MUSDB18
-from madsep.errors import InputError
-from madsep.published import published_frames, published_medians, published_track_medians
-from madsep.runs import COLUMNS, Run, read_run, read_runs, split_runs
-from madsep.stages import compare as stage
-from madsep.stages.compare import compare
+from madsep.comparison import compare as stage
+from madsep.comparison.compare import compare
+from madsep.comparison.page import headline
+from madsep.comparison.published import published_frames, published_medians, published_track_medians
+from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, split_runs
+from madsep.comparison.statistics import check_reproduction
+from madsep.core.errors import InputError
+from madsep.core.intervals import Bootstrap
+from madsep.data.datasets import MUSDB18
 
 BOOTSTRAP = Bootstrap(50, 0)
 ONE_MORE = ["Cristina Vane - So Easy", "Mu - Too Bright", "PR - Oh No", "Speak Softly - Broken Man"]

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from madsep.compare_figures import draw_boxplots, draw_pairwise
-from madsep.errors import InputError
+from madsep.comparison.boxplots import draw_boxplots
+from madsep.comparison.pairwise import draw_pairwise
+from madsep.core.errors import InputError
 
 COLUMNS = ["system", "kind", "track", "target", "metric", "median"]
 VERMILION, SKY_BLUE, GREY = "#d55e00", "#56b4e9", "#d9d9d9"

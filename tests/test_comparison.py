@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madsep.comparison import (
+from madsep.comparison.published import published_track_medians
+from madsep.comparison.statistics import (
     NOT_REPRODUCED,
     REPRODUCED,
     TOLERANCE_DB,
     UNDECIDED,
-    Bootstrap,
     check_reproduction,
     holm,
     matrix,
@@ -20,7 +20,7 @@ from madsep.comparison import (
     signed_rank_p,
     systems_medians,
 )
-from madsep.published import published_track_medians
+from madsep.core.intervals import Bootstrap
 
 BOOTSTRAP = Bootstrap(500, 0)
 

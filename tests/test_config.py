@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from madsep.config import check_config, describe_keys, typed
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.workflow.config import check_config, describe_keys, typed
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from madsep.core.errors import InputError
 from madsep.couplings.jacobian import local_jacobian
-from madsep.errors import InputError
 from madsep.models.gru import Gru
 
 DOUBLE = torch.float64

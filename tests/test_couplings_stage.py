@@ -18,18 +18,18 @@ from torch import nn
 from trainings import write_prepared
 
 from madsep import cli
-from madsep.checkpoint import Checkpoint, build_network, write_tensors
-from madsep.comparison import Bootstrap
-from madsep.coupling_frames import Group, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
-from madsep.coupling_results import Results
-from madsep.couplings_figures import draw_losses, draw_maps
-from madsep.errors import InputError
-from madsep.mixtures import Mixture, find_mixtures
-from madsep.separator import Separator
-from madsep.stages.couplings import Request, couplings, request
-from madsep.stages.couplings_table import compare_couplings
-from madsep.stft import Stft
-from madsep.systems import load_recipe
+from madsep.core.errors import InputError
+from madsep.core.intervals import Bootstrap
+from madsep.couplings.figures import draw_losses, draw_maps
+from madsep.couplings.frames import Group, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
+from madsep.couplings.results import Results
+from madsep.couplings.stage import Request, couplings, request
+from madsep.couplings.table import compare_couplings
+from madsep.data.mixtures import Mixture, find_mixtures
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint, build_network, write_tensors
+from madsep.separation.network import Separator
+from madsep.systems.recipe import load_recipe
 
 CPU = torch.device("cpu")
 RATE_HZ, N_BINS = 16_000, 17

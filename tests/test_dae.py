@@ -9,12 +9,12 @@ from numpy.testing import assert_allclose
 from tiny import tiny_checkpoint
 from trainings import losses, run, sung, write_prepared
 
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 from madsep.models import FAMILIES, dae
-from madsep.models.sizes import Sizes
+from madsep.models.checkpoint import build_network
 from madsep.models.stack import Stack
-from madsep.systems import Recipe, load_recipe
+from madsep.systems.recipe import Recipe, load_recipe
+from madsep.systems.sizes import Sizes
 
 NETWORKS = {"DAE": (1, False), "MSS-DAE": (3, False), "SF": (1, True)}
 RECIPES = [*NETWORKS, *(f"{name}-mir1k" for name in NETWORKS)]

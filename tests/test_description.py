@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from madsep.description import describe
-from madsep.submission_check import check_submission
-from madsep.systems import Recipe, load_recipe, recipe_names
+from madsep.submission.check import check_submission
+from madsep.submission.description import describe
+from madsep.systems.recipe import Recipe, load_recipe, recipe_names
 
 SCORING = {"engine": "museval"}
 NOBODY = {"authors": None, "affiliations": None, "contact": None}

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from madsep.devices import claim
-from madsep.errors import InputError
+from madsep.core.devices import claim
+from madsep.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 

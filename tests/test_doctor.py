@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from madsep import doctor
-from madsep.datasets import MIR1K, MUSDB18
+from madsep.data.datasets import MIR1K, MUSDB18
 from madsep.doctor import Finding, examine, report
 
 

@@ -9,10 +9,10 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
-from madsep.checkpoint import build_network
 from madsep.models import dwf
-from madsep.models.sizes import Sizes
-from madsep.systems import load_recipe
+from madsep.models.checkpoint import build_network
+from madsep.systems.recipe import load_recipe
+from madsep.systems.sizes import Sizes
 
 N_BINS, N_FRAMES, N_CONTEXT = 7, 8, 2
 INNER = slice(N_CONTEXT, N_FRAMES - N_CONTEXT)

@@ -11,16 +11,16 @@ import soundfile as sf
 import torch
 from trainings import EACH_STEP, HELD_OUT, NEVER, Killed, history, killed_at, losses, same_bytes, weights
 
-from madsep.checkpoint import load_checkpoint, write_checkpoint
-from madsep.datasets import MUSDB18
-from madsep.files import read_json
+from madsep.core.files import read_json
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepare import prepare
+from madsep.data.tracks import Track, find_tracks
 from madsep.models import FAMILIES, FOUR_STEMS
-from madsep.stages.prepare import prepare
-from madsep.stages.separate import Job, separate
-from madsep.stages.train import Options, train
-from madsep.systems import Recipe, load_recipe
-from madsep.tracks import Track, find_tracks
+from madsep.models.checkpoint import load_checkpoint, write_checkpoint
+from madsep.separation.songs import Job, separate
+from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.step import Step
+from madsep.training.train import Options, train
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 

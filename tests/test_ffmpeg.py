@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from madsep import ffmpeg
-from madsep.errors import InputError
-from madsep.ffmpeg import AudioStream
+from madsep.core import ffmpeg
+from madsep.core.errors import InputError
+from madsep.core.ffmpeg import AudioStream
 
 
 def make_aac(path: Path) -> Path:

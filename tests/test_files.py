@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from madsep import files
-from madsep.errors import InputError
-from madsep.files import atomic, digest, read_json, sha256, write_error, write_json, write_text
+from madsep.core import files
+from madsep.core.errors import InputError
+from madsep.core.files import atomic, digest, read_json, sha256, write_error, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:

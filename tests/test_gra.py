@@ -8,11 +8,11 @@ import torch
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 from madsep.models import gra
-from madsep.models.sizes import Sizes
-from madsep.systems import load_recipe
+from madsep.models.checkpoint import build_network
+from madsep.systems.recipe import load_recipe
+from madsep.systems.sizes import Sizes
 
 MEMBERS = ("binary", "soft", "sources", "discriminative")
 N_BINS = 9

@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy.signal import stft
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.front_end.stft import Stft
 from madsep.models.hel import Hel, HelLossSettings, HelOutput, HelSettings, hel_estimate, hel_objective, hel_terms, ratio_masks
-from madsep.models.sizes import Sizes
-from madsep.stft import Stft
-from madsep.systems import load_recipe
+from madsep.systems.recipe import load_recipe
+from madsep.systems.sizes import Sizes
 
 TRAINING_S = 6.3 * 3600  # MUSDB18's 100 training tracks
 

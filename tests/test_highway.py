@@ -8,11 +8,11 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 from madsep.models import highway
-from madsep.models.sizes import Sizes
-from madsep.systems import load_recipe
+from madsep.models.checkpoint import build_network
+from madsep.systems.recipe import load_recipe
+from madsep.systems.sizes import Sizes
 
 N_BINS, N_FRAMES = 9, 6
 

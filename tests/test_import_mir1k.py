@@ -9,8 +9,8 @@ import pytest
 import soundfile as sf
 from clips import RATE_HZ, make_clips
 
-from madsep.errors import InputError
-from madsep.stages.import_mir1k import import_mir1k
+from madsep.core.errors import InputError
+from madsep.data.import_mir1k import import_mir1k
 
 NAMES = {"train": ["Abjones_2_01", "amy_1_01"], "test": ["Ani_1_01", "annar_3_02", "amyx_1_01", "titon_1_01"]}
 

@@ -17,12 +17,12 @@ import torch
 from numpy.testing import assert_allclose
 
 from madsep import cli
-from madsep.checkpoint import load_checkpoint
-from madsep.errors import InputError
-from madsep.files import sha256
-from madsep.stages.import_weights import import_weights
-from madsep.stages.separate import separate_songs
-from madsep.systems import Recipe, load_recipe
+from madsep.core.errors import InputError
+from madsep.core.files import sha256
+from madsep.models.checkpoint import load_checkpoint
+from madsep.models.import_weights import import_weights
+from madsep.separation.songs import separate_songs
+from madsep.systems.recipe import Recipe, load_recipe
 
 FILES = {"encoder": ("gruEncF", "gruEncB"), "decoder": ("gruDec",), "sp_decoder": ("ffDec",), "se": ("ffSe_enc", "ffSe_dec")}
 LAYERS = {

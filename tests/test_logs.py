@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from madsep.errors import InputError
-from madsep.logs import job_log, log
+from madsep.core.errors import InputError
+from madsep.core.logs import job_log, log
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = f"import sys\nfrom madsep.errors import InputError\nfrom madsep.logs import job_log, log\n{code}"
+    program = f"import sys\nfrom madsep.core.errors import InputError\nfrom madsep.core.logs import job_log, log\n{code}"
     root = Path(__file__).resolve().parents[1]
     return subprocess.run([sys.executable, "-c", program, *arguments], cwd=root, capture_output=True, text=True, check=False)
 
@@ -23,7 +23,7 @@ def test_an_input_error_ends_a_command_as_one_line_and_status_1() -> None:
 
 
 def test_work_that_was_stopped_ends_as_one_line_and_status_75() -> None:
-    ended = run("from madsep.errors import Stopped\nwith job_log():\n    raise Stopped('training stopped by SIGTERM')")
+    ended = run("from madsep.core.errors import Stopped\nwith job_log():\n    raise Stopped('training stopped by SIGTERM')")
     assert (ended.returncode, ended.stderr) == (75, "ERROR: training stopped by SIGTERM\n")
 
 

@@ -10,10 +10,10 @@ import torch
 from tiny import SIZES, tiny_recipe
 from trainings import EACH_STEP, NEVER, OUTPUTS, features_of, history, losses, run, sequences_of, sung, weights, write_prepared
 
-from madsep.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
-from madsep.systems import Recipe, load_recipe
+from madsep.core.errors import InputError
+from madsep.models.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint
+from madsep.models.losses import generalised_kl
+from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.loop import Loop
 from madsep.training.records import Records
 from madsep.training.sequences import Sequences

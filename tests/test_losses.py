@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.special import kl_div
 
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
+from madsep.core.errors import InputError
+from madsep.models.losses import generalised_kl
 
 
 def magnitudes(seed: int, shape: tuple[int, ...] = (2, 3, 5)) -> torch.Tensor:

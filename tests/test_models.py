@@ -8,10 +8,10 @@ import torch
 from numpy.testing import assert_allclose
 from numpy.typing import ArrayLike
 
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
+from madsep.core.errors import InputError
 from madsep.models import load_reference, mad
-from madsep.models.sizes import Sizes
+from madsep.models.losses import generalised_kl
+from madsep.systems.sizes import Sizes
 
 VECTORS = ["mad_icassp2018_code.npz", "mad_nmr_eval_code.npz"]
 

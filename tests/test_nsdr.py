@@ -11,9 +11,9 @@ import soundfile as sf
 from bsseval_signals import material
 
 from madsep.bsseval import bss_eval_sources
-from madsep.errors import InputError
-from madsep.estimates import Estimates
-from madsep.stages.nsdr import aggregate_nsdr, length_weighted_means, nsdr_table, score_nsdr
+from madsep.core.errors import InputError
+from madsep.scoring.estimates import Estimates
+from madsep.scoring.nsdr import aggregate_nsdr, length_weighted_means, nsdr_table, score_nsdr
 
 RATE_HZ = 16_000
 NAMES = {"test001": "amy's clip (1)", "test002": "b"}

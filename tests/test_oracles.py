@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.signal import istft, lfilter, stft
 
-from madsep import oracles
 from madsep.bsseval import frame_sdr
-from madsep.oracles import ORACLES, oracle_estimates
-from madsep.stems import read_stems
+from madsep.data.stems import read_stems
+from madsep.data.tracks import Track
+from madsep.separation import oracles
+from madsep.separation.oracles import ORACLES, oracle_estimates
 from madsep.synth.songs import render_song
-from madsep.tracks import Track
 
 Signals = Mapping[str, np.ndarray]
 EPS = np.finfo(np.float64).eps

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from test_segments import estimated
 from tiny import Estimate, Identity, tiny_checkpoint
 
-from madsep.checkpoint import Checkpoint
-from madsep.segments import cross_fade, full_plan, training_plan
-from madsep.separator import Separator
-from madsep.settings import Segments
-from madsep.stft import Stft
+from madsep.core.settings import Segments
+from madsep.front_end.segments import cross_fade, full_plan, training_plan
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint
+from madsep.separation.network import Separator
 
 N_CONTEXT = 2  # of the tiny recipe, whose sequences estimate 8 frames
 OVERLAPS = [0, 1, 3, 4, 5, 6, 7]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from madsep.datasets import MUSDB18
-from madsep.errors import InputError
-from madsep.stages.prepare import prepare
-from madsep.tracks import Track
+from madsep.core.errors import InputError
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepare import prepare
+from madsep.data.tracks import Track
 
 RATE_HZ = 44_100
 N_SAMPLES = RATE_HZ // 2
@@ -157,8 +157,8 @@ def test_wavs_are_prepared_without_musdb(tmp_path: Path) -> None:
 import sys
 sys.modules.update(dict.fromkeys(["musdb", "stempeg", "museval"]))
 from pathlib import Path
-from madsep.stages.prepare import prepare
-from madsep.tracks import Track
+from madsep.data.prepare import prepare
+from madsep.data.tracks import Track
 prepare([{track!r}], ["vocals"], False, Path("out"), Path("manifest.json"))
 """
     root = str(Path(__file__).parents[1])

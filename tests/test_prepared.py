@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from madsep.errors import InputError
-from madsep.prepared import check_rate, read_prepared, signal
+from madsep.core.errors import InputError
+from madsep.data.prepared import check_rate, read_prepared, signal
 
 
 def prepare(folder: Path, slugs: list[str], subset: str, signals: list[str]) -> Path:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from madsep import progress
-from madsep.progress import Progress
+from madsep.core import progress
+from madsep.core.progress import Progress
 
 
 class Clock:

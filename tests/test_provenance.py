@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import madsep
-from madsep import provenance
-from madsep.provenance import git_commit, hardware, list_gpus, versions
+from madsep.core import provenance
+from madsep.core.provenance import git_commit, hardware, list_gpus, versions
 
 
 def git(folder: Path, *arguments: str) -> str:

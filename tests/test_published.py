@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from madsep.datasets import MUSDB18
-from madsep.published import published_frames, published_kinds, published_medians, published_track_medians
-from madsep.runs import read_run, split_runs
+from madsep.comparison.published import published_frames, published_kinds, published_medians, published_track_medians
+from madsep.comparison.runs import read_run, split_runs
+from madsep.data.datasets import MUSDB18
 
 KEY = ["system", "target", "metric"]
 

@@ -13,10 +13,10 @@ import yaml
 from snakemake.cli import parse_args, parse_config, update_config
 
 from madsep.cli import app
-from madsep.config import check_config
-from madsep.published import published_medians
-from madsep.separators import external_names
-from madsep.systems import load_recipe, recipe_names
+from madsep.comparison.published import published_medians
+from madsep.separation.external import external_names
+from madsep.systems.recipe import load_recipe, recipe_names
+from madsep.workflow.config import check_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))

@@ -10,8 +10,8 @@ import pytest
 from tiny import tiny_recipe
 from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, losses, run, same_bytes
 
-from madsep import checkpoint
-from madsep.errors import DiskFull, InputError
+from madsep.core.errors import DiskFull, InputError
+from madsep.models import checkpoint
 from madsep.training import records
 from madsep.training.records import FIRST, LAST, PARTIAL, Records
 from madsep.training.sequences import Sequences

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from madsep.errors import InputError
-from madsep.scores import METRICS
-from madsep.stages.aggregate import sisec_medians, summarise, track_medians
-from madsep.stages.report import medians_html, plot_boxplots, plot_losses
+from madsep.comparison.report import medians_html, plot_boxplots, plot_losses
+from madsep.core.errors import InputError
+from madsep.scoring.aggregate import sisec_medians, summarise, track_medians
+from madsep.scoring.scores import METRICS
 
 HISTORY = "epoch,step,loss,kl_denoised,kl_masked,validation_loss\n"
 

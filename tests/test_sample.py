@@ -12,10 +12,10 @@ import musdb
 import pytest
 from test_tracks import make_stem_tree
 
-from madsep.datasets import MUSDB18
-from madsep.errors import InputError
-from madsep.sample import fetch_sample
-from madsep.tracks import find_tracks
+from madsep.core.errors import InputError
+from madsep.data.datasets import MUSDB18
+from madsep.data.sample import fetch_sample
+from madsep.data.tracks import find_tracks
 
 FAULTS = [
     urllib.error.URLError("no route"),

@@ -14,13 +14,13 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
 
-from madsep.engines import Engine, score_text
-from madsep.errors import InputError
-from madsep.estimates import Estimates
-from madsep.files import read_json
-from madsep.stages.prepare import prepare
-from madsep.stages.score import audit, global_sdr, preview, score, si_sdr, worst_difference_db
-from madsep.tracks import Track
+from madsep.core.errors import InputError
+from madsep.core.files import read_json
+from madsep.data.prepare import prepare
+from madsep.data.tracks import Track
+from madsep.scoring.engines import Engine, score_text
+from madsep.scoring.estimates import Estimates
+from madsep.scoring.score import audit, global_sdr, preview, score, si_sdr, worst_difference_db
 
 NAME = "Artist & Co. - It's (Mine)"
 TARGETS = ("vocals", "accompaniment")

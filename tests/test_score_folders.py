@@ -8,9 +8,9 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, write_track
 
-from madsep.engines import Engine
-from madsep.errors import InputError
-from madsep.stages.score_folders import score_folders
+from madsep.core.errors import InputError
+from madsep.scoring.engines import Engine
+from madsep.scoring.folders import score_folders
 
 ENGINES = {"museval": Engine("museval"), "fast": Engine("fast"), "torch": Engine("fast", device="cpu")}
 NAMES = ("Artist & Co. - It's (Mine)", "M.E. - Other")

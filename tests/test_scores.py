@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from madsep.errors import InputError
-from madsep.scores import ordered, read_scores
+from madsep.core.errors import InputError
+from madsep.scoring.scores import ordered, read_scores
 
 
 def document(**targets: list[float]) -> dict[str, Any]:

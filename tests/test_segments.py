@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madsep.segments import Plan, full_plan, legacy_plan, read_padded, training_plan
-from madsep.settings import Segments
+from madsep.core.settings import Segments
+from madsep.front_end.segments import Plan, full_plan, legacy_plan, read_padded, training_plan
 
 PUBLISHED = Segments(n_frames=60, n_context=10, overlap=0)
 ANY_SEGMENTS = st.tuples(st.integers(1, 12), st.integers(0, 6)).map(

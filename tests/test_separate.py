@@ -16,14 +16,14 @@ from tiny import SIZES, Identity, tiny_checkpoint
 from trainings import run
 from wavs import RATE_HZ, noise_stems, prepare_test_tracks, save_checkpoint, write_track
 
-from madsep.checkpoint import load_checkpoint, write_checkpoint
-from madsep.errors import InputError
-from madsep.files import read_json, write_json
+from madsep.core.errors import InputError
+from madsep.core.files import read_json, write_json
+from madsep.models.checkpoint import load_checkpoint, write_checkpoint
 from madsep.models.hel import HelOutput
 from madsep.models.mad import Mad, MadOutput
-from madsep.separator import Separator
-from madsep.stages.separate import Job, separate, separate_song, separate_songs, write_targets
-from madsep.systems import load_recipe
+from madsep.separation.network import Separator
+from madsep.separation.songs import Job, separate, separate_song, separate_songs, write_targets
+from madsep.systems.recipe import load_recipe
 
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TARGETS = ("vocals", "accompaniment")
@@ -279,7 +279,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, front_end_hz: int, four: bool = Fa
     if four:
         front_end, network = {"sample_rate_hz": front_end_hz}, FourShares()
         checkpoint = replace(checkpoint, recipe=load_recipe("HEL1", {"HEL1": {"front_end": front_end}}))
-    monkeypatch.setattr("madsep.stages.separate.load_checkpoint", lambda path, device: replace(checkpoint, network=network))
+    monkeypatch.setattr("madsep.separation.songs.load_checkpoint", lambda path, device: replace(checkpoint, network=network))
 
 
 @pytest.mark.parametrize("front_end_hz", [16_000, 44_100, 48_000])

@@ -15,15 +15,15 @@ import pytest
 import soundfile as sf
 from wavs import RATE_HZ, noise_stems, write_track
 
-from madsep.callables import ALL_TARGETS, STEMS
-from madsep.datasets import MUSDB18
-from madsep.errors import InputError
-from madsep.files import read_json
-from madsep.oracles import ORACLES, oracle_estimates
-from madsep.separators import External, external_targets
-from madsep.stages.prepare import prepare
-from madsep.stages.separate_external import separate_external
-from madsep.tracks import find_tracks
+from madsep.core.errors import InputError
+from madsep.core.files import read_json
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepare import prepare
+from madsep.data.tracks import find_tracks
+from madsep.separation.callables import ALL_TARGETS, STEMS
+from madsep.separation.estimates import separate_external
+from madsep.separation.external import External, external_targets
+from madsep.separation.oracles import ORACLES, oracle_estimates
 
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TWO = ("vocals", "accompaniment")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Identity, tiny_checkpoint
 
-from madsep.separator import Separator
-from madsep.stft import Stft
+from madsep.front_end.stft import Stft
+from madsep.separation.network import Separator
 
 CPU = torch.device("cpu")
 

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from madsep import cli
-from madsep.callables import ALL_TARGETS, STEMS, call_separator, checked_estimates, fingerprint, load_separator
-from madsep.errors import InputError
-from madsep.logs import job_log
-from madsep.oracles import ORACLES
-from madsep.separators import External, completed, estimate_files, external_names, external_targets, find_external
+from madsep.core.errors import InputError
+from madsep.core.logs import job_log
+from madsep.separation.callables import ALL_TARGETS, STEMS, call_separator, checked_estimates, fingerprint, load_separator
+from madsep.separation.external import External, completed, estimate_files, external_names, external_targets, find_external
+from madsep.separation.oracles import ORACLES
 
 TWO = ("vocals", "accompaniment")
 TRACKS = ("A", "B")

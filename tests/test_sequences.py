@@ -13,9 +13,9 @@ import torch
 from scipy import stats
 from tiny import tiny_recipe
 
-from madsep.settings import Augmentation, Target
-from madsep.stft import Stft
-from madsep.systems import Recipe, load_recipe
+from madsep.core.settings import Augmentation, Target
+from madsep.front_end.stft import Stft
+from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.sequences import Sequences
 from madsep.training.spans import N_AHEAD, READER, Streamed, at_speed, fits, n_read_for, read_circular
 

@@ -3,9 +3,9 @@
 import pydantic
 import pytest
 
-from madsep.errors import InputError
-from madsep.settings import Plateau, Segments, Separation, Settings, Target, Training, nearest
-from madsep.systems import load_recipe
+from madsep.core.errors import InputError
+from madsep.core.settings import Plateau, Segments, Separation, Settings, Target, Training, nearest
+from madsep.systems.recipe import load_recipe
 
 TRAINING = {
     "optimiser": "adam",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from madsep.errors import InputError
-from madsep.slurm import jobs_in_queue, offers_gpus
+from madsep.core.errors import InputError
+from madsep.workflow.slurm import jobs_in_queue, offers_gpus
 
 
 def fake(name: str, folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ import torch
 from tiny import tiny_recipe
 from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sequences_of, sung, write_prepared
 
-from madsep import checkpoint
-from madsep.checkpoint import build_network, read_tensors
-from madsep.errors import InputError
-from madsep.models import FAMILIES
-from madsep.systems import Recipe
+from madsep.core.errors import InputError
+from madsep.models import FAMILIES, checkpoint
+from madsep.models.checkpoint import build_network, read_tensors
+from madsep.systems.recipe import Recipe
 from madsep.training.state import Trainer
 from madsep.training.step import Step
 
@@ -256,7 +255,7 @@ def test_saving_and_resuming_keep_the_whole_state(tmp_path: Path) -> None:
 
 def test_a_finished_run_leaves_nothing_that_a_killed_one_had_half_written(manifest: Path, tmp_path: Path) -> None:
     for name in (".state.a1b2c3.safetensors", ".state.next.a1b2c3.safetensors", ".weights.d4e5f6.safetensors", ".history.partial.g7h8.csv"):
-        tmp_path.joinpath(name).write_bytes(b"half")  # ours, see madsep.files.atomic
+        tmp_path.joinpath(name).write_bytes(b"half")  # ours, see madsep.core.files.atomic
     tmp_path.joinpath(".tmpA1b2C3").write_bytes(b"half")  # that of safetensors 0.8
     run(tiny_recipe(), manifest, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == OUTPUTS

@@ -8,7 +8,7 @@ import torch
 from tiny import tiny_recipe
 from trainings import sequences_of, write_prepared
 
-from madsep.systems import Recipe
+from madsep.systems.recipe import Recipe
 from madsep.training import statistics
 from madsep.training.statistics import SMALLEST, bin_statistics
 

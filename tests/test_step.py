@@ -11,17 +11,17 @@ from tiny import SIZES, tiny_recipe
 from torch import Tensor
 from trainings import NEVER, losses, run, same_bytes, sequences_of
 
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.front_end.stft import Stft
 from madsep.models import FAMILIES
-from madsep.stages.train import Options, train
-from madsep.stft import Stft
-from madsep.systems import Recipe, load_recipe
+from madsep.models.checkpoint import build_network
+from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training import loop
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 from madsep.training.step import GraphStep, Step, stepper
 from madsep.training.tally import Tally
+from madsep.training.train import Options, train
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_recipe
 
-from madsep.settings import FrontEnd
-from madsep.stft import Stft, covers_all, scaled_window
-from madsep.systems import load_recipe
+from madsep.core.settings import FrontEnd
+from madsep.front_end.stft import Stft, covers_all, scaled_window
+from madsep.systems.recipe import load_recipe
 
 PUBLISHED = load_recipe("MDL1", {}).front_end
 TINY = tiny_recipe().front_end

@@ -14,12 +14,12 @@ from tiny import tiny_recipe
 from torch import Tensor
 from trainings import NEVER, OUTPUTS, run, same_bytes
 
-from madsep.checkpoint import read_tensors
-from madsep.errors import DiskFull, Stopped
-from madsep.stages.train import Options, train
+from madsep.core.errors import DiskFull, Stopped
+from madsep.models.checkpoint import read_tensors
 from madsep.training.state import Trainer
 from madsep.training.step import Step
 from madsep.training.stop import SIGNALS, Stop
+from madsep.training.train import Options, train
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 

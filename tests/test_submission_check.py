@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from madsep.submission_check import DATA, campaign_check, check_submission
+from madsep.submission.check import HERE, campaign_check, check_submission
 
 TRACKS = ["A & B - It's (Mine)", "M.E.R.C. Music - Knockout", "Triviul feat. The Fiend - Widow"]
 METRICS = ("SDR", "SIR", "ISR", "SAR")
@@ -95,10 +95,10 @@ def test_published_irm1_is_valid(shared: Path) -> None:
 
 
 def test_shipped_lists_are_the_campaigns(shared: Path) -> None:
-    names = json.loads((DATA / "musdb18_test.json").read_text())
+    names = json.loads((HERE.parent / "data/musdb18_test.json").read_text())
     assert names == sorted(json.loads((shared / "data/sisec18/mus18_test_tracks.json").read_text()))
     assert len(names) == 50
-    schema = json.loads((DATA / "museval.schema.json").read_text())
+    schema = json.loads((HERE / "museval.schema.json").read_text())
     assert schema == json.loads((shared / "data/sisec18/museval.schema.json").read_text())
 
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile as sf
 from scipy.signal import butter, hilbert, sosfiltfilt
 
-from madsep.errors import InputError
-from madsep.files import sha256
+from madsep.core.errors import InputError
+from madsep.core.files import sha256
 from madsep.synth import dataset, make_dataset
 from madsep.synth.composition import Syllable, compose, write_melody
 from madsep.synth.instruments import BASSES, KEYBOARDS_AND_GUITARS, tone

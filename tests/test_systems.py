@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from madsep import systems
-from madsep.checkpoint import build_network
-from madsep.errors import InputError
-from madsep.systems import Recipe, load_recipe, parse_recipe, recipe_names
+from madsep.core.errors import InputError
+from madsep.models.checkpoint import build_network
+from madsep.systems import recipe
+from madsep.systems.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
 OTHERS = ["CHA", "GRA", "GRA2", "GRA3", "HEL1", "HEL1-base", "MIM-DWF", "MIM-DWF+", "MIM-HW"]
@@ -292,7 +291,7 @@ def test_faults_name_what_was_expected(name: str, overrides: Mapping[str, Any], 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that stands for the folder of recipes."""
-    monkeypatch.setattr(systems, "resources", SimpleNamespace(files=lambda _: tmp_path))
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
     return tmp_path
 
 
@@ -316,7 +315,7 @@ def test_a_recipe_on_an_unknown_one_is_refused(folder: Path) -> None:
 
 
 def write_mdl1(folder: Path) -> None:
-    write(folder, "MDL1", **yaml.safe_load((Path(systems.__file__).parent / "MDL1.yaml").read_text()))
+    write(folder, "MDL1", **yaml.safe_load((Path(recipe.__file__).parent / "recipes/MDL1.yaml").read_text()))
 
 
 def test_weights_from_another_recipe_bring_all_that_decided_them(folder: Path) -> None:

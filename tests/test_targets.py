@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madsep.settings import Target
-from madsep.targets import training_target
+from madsep.core.settings import Target
+from madsep.training.targets import training_target
 
 DEFINITIONS = ["irm_background", "irm_mixture_x2"]
 WIDE = 1e9

@@ -10,10 +10,10 @@ import pytest
 import soundfile as sf
 import yaml
 
-from madsep import tracks
-from madsep.datasets import MIR1K, MUSDB18
-from madsep.errors import InputError
-from madsep.tracks import Track, find_extra_tracks, find_tracks
+from madsep.core.errors import InputError
+from madsep.data import tracks
+from madsep.data.datasets import MIR1K, MUSDB18
+from madsep.data.tracks import Track, find_extra_tracks, find_tracks
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
 

@@ -9,8 +9,8 @@ import torch
 from tiny import Identity, tiny_recipe
 from trainings import HELD_OUT, NEVER, entries_of, losses, run, sequences_of, sung, weights, write_prepared
 
-from madsep.errors import InputError
-from madsep.stages.train import Options, split, train
+from madsep.core.errors import InputError
+from madsep.training.train import Options, split, train
 from madsep.training.validation import validation_sdr
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")

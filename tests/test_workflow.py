@@ -23,8 +23,8 @@ from flow import ROOT, Run, dry_run, left_behind, run, side_by_side, tiny_config
 from jsonschema import Draft202012Validator
 from wavs import RATE_HZ, noise_stems, write_track
 
-from madsep.datasets import MUSDB18
-from madsep.submission_check import DATA, check_submission
+from madsep.data.datasets import MUSDB18
+from madsep.submission.check import HERE, check_submission
 
 TARGETS = ("vocals", "accompaniment")
 AFTER_AGGREGATE = {"figures": 1, "table": 1, "compare": 1}
@@ -39,7 +39,7 @@ def campaign_accepts(submission: Path, names: list[str]) -> None:
     assert (submission / "description.md").exists()
     paths = list(submission.glob("**/*.json"))
     assert sorted(path.stem for path in paths) == sorted(names)
-    schema = json.loads((DATA / "museval.schema.json").read_text())
+    schema = json.loads((HERE / "museval.schema.json").read_text())
     for path in paths:
         Draft202012Validator(schema).validate(json.loads(path.read_text()))
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from flow import Run, final_faults, left_behind, own_lines, run, side_by_side, tiny_config
 
-from madsep.datasets import MUSDB18
+from madsep.data.datasets import MUSDB18
 
 TEST_BATCH = "test001-test002"
 

@@ -11,8 +11,8 @@ import yaml
 from clips import RATE_HZ, make_clips
 from flow import ROOT, TINY, Run, dry_run, left_behind, own_lines, run, side_by_side
 
-from madsep.prepared import read_prepared
-from madsep.stages.import_mir1k import import_mir1k
+from madsep.data.import_mir1k import import_mir1k
+from madsep.data.prepared import read_prepared
 
 CLIPS = ["abjones_1_01", "amy_2_03", "Ani_1_01", "titon_4_02"]
 ALONE = ("vocals", "accompaniment")

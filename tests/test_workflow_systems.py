@@ -29,10 +29,10 @@ from systems_flow import (
 )
 from wavs import RATE_HZ
 
-from madsep.prepared import read_prepared
-from madsep.published import published_kinds
-from madsep.scores import METRICS
-from madsep.submission_check import check_submission
+from madsep.comparison.published import published_kinds
+from madsep.data.prepared import read_prepared
+from madsep.scoring.scores import METRICS
+from madsep.submission.check import check_submission
 
 MODULE = """
 CALLS = []

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from madsep.checkpoint import Checkpoint, build_network
-from madsep.systems import Recipe, load_recipe
+from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.systems.recipe import Recipe, load_recipe
 
 SIZES = {
     "front_end": {"window_length": 257, "fft_length": 512, "hop_length": 96},

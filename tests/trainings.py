@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from madsep.checkpoint import read_tensors
-from madsep.stages.train import Options, train
-from madsep.stft import Stft
-from madsep.systems import Recipe
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import read_tensors
+from madsep.systems.recipe import Recipe
 from madsep.training.sequences import Sequences
+from madsep.training.train import Options, train
 
 N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
 EACH_STEP = -1.0  # save_every_s

@@ -6,10 +6,10 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from madsep.checkpoint import Checkpoint, write_tensors
-from madsep.datasets import MUSDB18
-from madsep.stages.prepare import prepare
-from madsep.tracks import find_tracks
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepare import prepare
+from madsep.data.tracks import find_tracks
+from madsep.models.checkpoint import Checkpoint, write_tensors
 
 RATE_HZ = 44_100
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from madsep.bsseval.scores import ACCOMPANIMENT, SISEC18, Scoring, Source, TrackScorer, scores_text
 from madsep.bsseval.signals import WavSignal
-from madsep.errors import InputError
-from madsep.files import write_text
-from madsep.logs import log
+from madsep.core.errors import InputError
+from madsep.core.files import write_text
+from madsep.core.logs import log
 
 
 class TrackScores:

@@ -14,7 +14,7 @@ from madsep.bsseval.framing import Frame, frames
 from madsep.bsseval.passes import Correlations, FrameCorrelator, Means, correlate, correlate_frame, summarise
 from madsep.bsseval.signals import Signal, as_signal
 from madsep.bsseval.stretches import Estimate, Sources, Summary, scenario_silence
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 EPSILON = np.finfo(float).eps  # on the diagonal of museval's normal equations; felt by references below -90 dB
 Scenario = tuple[int, ...]  # estimates, by number, that are scored together

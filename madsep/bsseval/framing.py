@@ -2,7 +2,7 @@
 
 import math
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 Frame = tuple[int, int]  # first sample, and the one behind the last
 

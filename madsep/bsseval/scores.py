@@ -13,7 +13,7 @@ import numpy as np
 from madsep.bsseval.engine import Scorer, Settings
 from madsep.bsseval.signals import Signal, SumSignal, as_signal
 from madsep.bsseval.stretches import Estimate
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 Source = Signal | np.ndarray | Path | str
 

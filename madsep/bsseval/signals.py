@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 FROM_16_BIT = 1 / 32768
 
@@ -49,7 +49,7 @@ class WavSignal:
     def __init__(self, path: Path | str) -> None:
         import soundfile
 
-        from madsep.audio import check_wav_size
+        from madsep.data.audio import check_wav_size
 
         self.path = Path(path)
         if not self.path.is_file():

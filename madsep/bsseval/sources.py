@@ -23,7 +23,7 @@ from madsep.bsseval import toeplitz
 from madsep.bsseval.energies import decibels
 from madsep.bsseval.engine import BssEvalWarning
 from madsep.bsseval.filters import System, solve_all
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 DEPENDENT = "References: delayed or filtered copies of one another, or bands empty down to rounding; digits of SIR and SAR are rounding"
 

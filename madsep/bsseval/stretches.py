@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madsep.bsseval.signals import Signal
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 PEEK = 256  # samples that are enough to see that most frames are not silent
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from madsep.core.errors import InputError
+from madsep.core.precision import products
 from madsep.couplings.composition import Layer, Orientation, Pullback, check_stack, compose
-from madsep.errors import InputError
 from madsep.models.stack import Stack
-from madsep.precision import products
 
 WINDOW = 20  # iterations over which the convergence test looks at the loss
 Progress = Callable[[int, float], None]  # iterations done, and the loss relative to |X_t|_1

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 from madsep.models.stack import Stack
 
 Orientation = Literal["module", "toy"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
 
 
 class Jacobian(NamedTuple):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from madsep.intervals import interval
+from madsep.core.intervals import interval
 
 Array = NDArray[np.floating]
 BANDS = (1, 2, 5)  # bins on either side of the diagonal

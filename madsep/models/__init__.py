@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.core.settings import Settings
 from madsep.models import cha, dae, dwf, gra, hel, highway, mad
-from madsep.models.sizes import Sizes
 from madsep.models.stack import Stack
-from madsep.settings import Settings
+from madsep.systems.sizes import Sizes
 
 FOUR_STEMS = ("vocals", "drums", "bass", "other")
 

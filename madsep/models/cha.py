@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings, Weight
 from madsep.models.initialisation import initialise
-from madsep.models.sizes import Sizes
-from madsep.settings import Count, Separation, Settings, Weight
+from madsep.systems.sizes import Sizes
 
 VOCALS, DRUMS, BASS, OTHER = range(4)  # the published cost treats each source in its own way; recipes name them in this order
 BATCH_OF_SUM = 32  # sequences; the published error is a sum over batches of this size

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
-from madsep.models.sizes import Sizes
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings
+from madsep.models.losses import generalised_kl
 from madsep.models.stack import Stack, stack_of
-from madsep.settings import Count, Separation, Settings
+from madsep.systems.sizes import Sizes
 
 METHOD = (
     "Denoising autoencoder on single frames: dense layers as wide as the spectrum, each followed by a ReLU; all but the last encode "

@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from madsep.losses import generalised_kl
+from madsep.core.settings import Separation, Settings, Weight
 from madsep.models.gru import Gru
 from madsep.models.highway import HighwayLayer
-from madsep.models.sizes import Sizes
-from madsep.settings import Separation, Settings, Weight
+from madsep.models.losses import generalised_kl
+from madsep.systems.sizes import Sizes
 
 METHOD = (
     "Two networks of one kind, for the voice and for the accompaniment: in each, a bidirectional GRU encoder with residual connections and "

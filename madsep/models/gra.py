@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings, Weight
 from madsep.models.initialisation import initialise
-from madsep.models.sizes import Sizes
-from madsep.settings import Count, Separation, Settings, Weight
+from madsep.systems.sizes import Sizes
 
 Member = Literal["binary", "soft", "sources", "discriminative"]
 LEAST_DEVIATION = 1e-4  # of the largest deviation of all bins, so that bins that hardly vary in training are not blown up at test

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from madsep.errors import InputError
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings
 from madsep.models.gru import Gru
 from madsep.models.initialisation import initialise
-from madsep.models.sizes import Sizes
-from madsep.settings import Count, Separation, Settings
+from madsep.systems.sizes import Sizes
 
 METHOD = (
     "Stacked unidirectional recurrent layers (GRU) over short sequences of the mixture's magnitude; a dense layer (ReLU) for each source, "

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
-from madsep.models.sizes import Sizes
-from madsep.settings import Count, Separation, Settings
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings
+from madsep.models.losses import generalised_kl
+from madsep.systems.sizes import Sizes
 
 METHOD = (
     "Highway network: layers as wide as the spectrum, each of which mixes a ReLU transform of a single frame with the frame itself by a "

@@ -7,12 +7,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from madsep.errors import InputError
-from madsep.losses import generalised_kl
+from madsep.core.errors import InputError
+from madsep.core.settings import Count, Separation, Settings, Weight
 from madsep.models.gru import Gru
-from madsep.models.sizes import Sizes
+from madsep.models.losses import generalised_kl
 from madsep.models.stack import Stack, stack_of
-from madsep.settings import Count, Separation, Settings, Weight
+from madsep.systems.sizes import Sizes
 
 METHOD = (
     "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's magnitude; "

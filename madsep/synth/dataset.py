@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from madsep.audio import Pcm16Writer
-from madsep.errors import InputError
-from madsep.files import write_error
-from madsep.logs import log
+from madsep.core.errors import InputError
+from madsep.core.files import write_error
+from madsep.core.logs import log
+from madsep.data.audio import Pcm16Writer
 from madsep.synth.dsp import SAMPLE_RATE_HZ, Signal
 from madsep.synth.names import SUBSETS, track_name
 from madsep.synth.songs import render_song

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from madsep.errors import InputError, Stopped
-from madsep.progress import Progress
-from madsep.systems import System
+from madsep.core.errors import InputError, Stopped
+from madsep.core.progress import Progress
+from madsep.systems.recipe import System
 from madsep.training.records import Records
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer

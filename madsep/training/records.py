@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from madsep.errors import DiskFull
-from madsep.files import write_error, write_text
-from madsep.logs import log
+from madsep.core.errors import DiskFull
+from madsep.core.files import write_error, write_text
+from madsep.core.logs import log
 from madsep.training.state import Trainer
 
 FIRST, LAST = ("epoch", "step", "loss"), ("learning_rate", "validation_loss", "validation_sdr")  # columns; between them the loss's terms

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from madsep.logs import log
-from madsep.segments import training_plan
-from madsep.stft import Stft
-from madsep.systems import System
-from madsep.targets import bounded, training_target
+from madsep.core.logs import log
+from madsep.front_end.segments import training_plan
+from madsep.front_end.stft import Stft
+from madsep.systems.recipe import System
 from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
+from madsep.training.targets import bounded, training_target
 
 
 class Sequences:

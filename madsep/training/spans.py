@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from madsep.segments import read_padded
+from madsep.front_end.segments import read_padded
 
 N_AHEAD = 4  # batches that the reading thread may be ahead of the training
 READER = "madsep-reader"  # the thread's name

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from madsep.checkpoint import read_tensors, write_tensors
-from madsep.errors import InputError
-from madsep.logs import log
-from madsep.systems import System
+from madsep.core.errors import InputError
+from madsep.core.logs import log
+from madsep.models.checkpoint import read_tensors, write_tensors
+from madsep.systems.recipe import System
 from madsep.training.tally import Tally
 
 MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "adadelta": ("square_avg", "acc_delta")}

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from madsep.errors import InputError
-from madsep.logs import log
-from madsep.precision import products
-from madsep.systems import System
+from madsep.core.errors import InputError
+from madsep.core.logs import log
+from madsep.core.precision import products
+from madsep.systems.recipe import System
 from madsep.training.sequences import Sequences
 from madsep.training.state import Trainer
 

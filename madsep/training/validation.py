@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from madsep.bsseval import frame_sdr
-from madsep.checkpoint import Checkpoint
-from madsep.precision import products
-from madsep.separator import Separator
-from madsep.systems import System
+from madsep.core.precision import products
+from madsep.models.checkpoint import Checkpoint
+from madsep.separation.network import Separator
+from madsep.systems.recipe import System
 from madsep.training.sequences import Sequences
 
 

@@ -7,16 +7,16 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from madsep.callables import STEMS, fingerprint
-from madsep.config import check_config, typed
-from madsep.datasets import DATASETS, MIR1K, MUSDB18
-from madsep.errors import InputError
-from madsep.provenance import list_gpus
-from madsep.sample import sample_is_there
-from madsep.separators import estimate_files
-from madsep.slurm import offers_gpus
-from madsep.systems import load_recipe
-from madsep.tracks import batch_name, batches, find_tracks
+from madsep.separation.callables import STEMS, fingerprint
+from madsep.workflow.config import check_config, typed
+from madsep.data.datasets import DATASETS, MIR1K, MUSDB18
+from madsep.core.errors import InputError
+from madsep.core.provenance import list_gpus
+from madsep.data.sample import sample_is_there
+from madsep.separation.external import estimate_files
+from madsep.workflow.slurm import offers_gpus
+from madsep.systems.recipe import load_recipe
+from madsep.data.tracks import batch_name, batches, find_tracks
 
 
 def find_data():

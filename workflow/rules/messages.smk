@@ -4,8 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from madsep.errors import InputError
-from madsep.slurm import jobs_in_queue
+from madsep.core.errors import InputError
+from madsep.workflow.slurm import jobs_in_queue
 
 
 def print_result():

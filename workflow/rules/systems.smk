@@ -2,15 +2,15 @@
 
 import re
 
-from madsep.callables import STEMS
-from madsep.coupling_frames import own_stack
-from madsep.errors import InputError
-from madsep.prepared import TARGETS
-from madsep.published import BASELINE
-from madsep.separators import external_names, external_targets, find_external
-from madsep.settings import nearest
-from madsep.systems import load_recipe, recipe_names
-from madsep.tracks import find_extra_tracks, validation_names
+from madsep.separation.callables import STEMS
+from madsep.couplings.frames import own_stack
+from madsep.core.errors import InputError
+from madsep.data.prepared import TARGETS
+from madsep.comparison.published import BASELINE
+from madsep.separation.external import external_names, external_targets, find_external
+from madsep.core.settings import nearest
+from madsep.systems.recipe import load_recipe, recipe_names
+from madsep.data.tracks import find_extra_tracks, validation_names
 
 FOUR = "-four"  # prepared data that hold all stems, not only the vocals and the rest
 # names in results/ that no system can have

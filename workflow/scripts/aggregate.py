@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.aggregate import aggregate
+    from madsep.scoring.aggregate import aggregate
 
     tables = list(map(Path, snakemake.input.tables))
     bootstrap = snakemake.params.bootstrap

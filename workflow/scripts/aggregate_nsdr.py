@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.nsdr import aggregate_nsdr
+    from madsep.scoring.nsdr import aggregate_nsdr
 
     bootstrap = snakemake.params.bootstrap
     aggregate_nsdr(list(map(Path, snakemake.input.tables)), Path(snakemake.output[0]), bootstrap["seed"], bootstrap["n_resamples"])

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.checkpoint import write_checkpoint
-    from madsep.systems import parse_system
+    from madsep.models.checkpoint import write_checkpoint
+    from madsep.systems.recipe import parse_system
 
     recipe = parse_system(snakemake.params.recipe, f"recipe {snakemake.wildcards.system}")
     write_checkpoint(Path(snakemake.input.weights), recipe, Path(snakemake.output.checkpoint))

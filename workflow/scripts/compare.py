@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.comparison import Bootstrap
-    from madsep.runs import Run, read_track_medians
-    from madsep.stages.compare import compare
+    from madsep.core.intervals import Bootstrap
+    from madsep.comparison.runs import Run, read_track_medians
+    from madsep.comparison.compare import compare
 
     params = snakemake.params
     tables = zip(params.systems, map(Path, snakemake.input))

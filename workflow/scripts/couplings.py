@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.comparison import Bootstrap
-    from madsep.mixtures import find_mixtures
-    from madsep.stages.couplings import couplings, request
+    from madsep.core.intervals import Bootstrap
+    from madsep.data.mixtures import find_mixtures
+    from madsep.couplings.stage import couplings, request
 
     nca = dict(snakemake.params.nca)
     every_track = nca.pop("every_track")

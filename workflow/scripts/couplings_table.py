@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.couplings_table import compare_couplings
+    from madsep.couplings.table import compare_couplings
 
     summaries = dict(zip(snakemake.params.systems, map(Path, snakemake.input), strict=True))
     compare_couplings(summaries, Path(snakemake.output.table), Path(snakemake.output.page))

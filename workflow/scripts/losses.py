@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.report import plot_losses
+    from madsep.comparison.report import plot_losses
 
     plot_losses(Path(snakemake.input.history), Path(snakemake.output[0]))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.estimates import Estimates
-    from madsep.stages.nsdr import score_nsdr
+    from madsep.scoring.estimates import Estimates
+    from madsep.scoring.nsdr import score_nsdr
 
     table = Path(snakemake.output.table)
     folder = table.parent.parent / "estimates" if snakemake.input.estimates else None

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.prepare import prepare
-    from madsep.tracks import Track
+    from madsep.data.prepare import prepare
+    from madsep.data.tracks import Track
 
     tracks = [Track(**values) for values in snakemake.params.tracks]
     manifest, params = Path(snakemake.output.manifest), snakemake.params

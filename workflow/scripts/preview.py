@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.estimates import Estimates
-    from madsep.stages.score import preview
+    from madsep.scoring.estimates import Estimates
+    from madsep.scoring.score import preview
 
     table = Path(snakemake.output.table)
     estimates = Estimates(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.engines import Engine
-    from madsep.estimates import Estimates
-    from madsep.stages.score import score
+    from madsep.scoring.engines import Engine
+    from madsep.scoring.estimates import Estimates
+    from madsep.scoring.score import score
 
     table = Path(snakemake.output.table)
     folder = table.parent.parent / "estimates" if snakemake.input.estimates else None

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.separate import Job, separate
+    from madsep.separation.songs import Job, separate
 
     prepared = list(map(Path, snakemake.input.prepared))
     job = Job(prepared, snakemake.params.slugs, Path(snakemake.output.manifest))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.separators import External
-    from madsep.stages.separate_external import separate_external
+    from madsep.separation.external import External
+    from madsep.separation.estimates import separate_external
 
     external = External(**snakemake.params.external)
     prepared = list(map(Path, snakemake.input.prepared))

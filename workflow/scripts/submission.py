@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.submission import Sources, read_scoring, write_submission
-    from madsep.systems import parse_recipe
+    from madsep.submission.write import Sources, read_scoring, write_submission
+    from madsep.systems.recipe import parse_recipe
 
     folder = Path(snakemake.input.checkpoint).parent
     prepared, estimates = (list(map(Path, files)) for files in (snakemake.input.prepared, snakemake.input.estimates))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.files import write_text
-    from madsep.medians import format_overview, format_table
-    from madsep.published import BASELINE
+    from madsep.core.files import write_text
+    from madsep.scoring.medians import format_overview, format_table
+    from madsep.comparison.published import BASELINE
 
     baseline, *medians = map(pd.read_csv, snakemake.input)
     systems = dict(zip(snakemake.params.systems, medians))

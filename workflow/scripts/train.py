@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from madsep.logs import job_log
+from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.stages.train import Options, train
-    from madsep.systems import load_recipe
+    from madsep.training.train import Options, train
+    from madsep.systems.recipe import load_recipe
 
     config = snakemake.config
     limits = (config["save_every_s"], snakemake.params.validation_names, config["max_minutes"])

@@ -1,0 +1,136 @@
+"""Compare runs with each other and, where they are on MUSDB18's test tracks, with the systems of SiSEC 2018."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from madsep.comparison.boxplots import draw_boxplots
+from madsep.comparison.page import Results, framing_of, headline, render_page, reproduction_text
+from madsep.comparison.pairwise import draw_pairwise
+from madsep.comparison.published import published_kinds, published_medians, published_track_medians
+from madsep.comparison.runs import MARK, Group, Run, split_runs
+from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
+from madsep.core.errors import InputError
+from madsep.core.files import atomic, check_unused, new_folder, write_text
+from madsep.core.intervals import Bootstrap
+from madsep.core.logs import log
+from madsep.core.settings import nearest
+
+Figures = dict[tuple[str, str, str], list[Path]]
+
+
+def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None) -> None:
+    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it appears whole or not at all.
+
+    A group is sisec18, runs on MUSDB18's 50 test tracks beside the 31 systems, or other-1, ..., runs on other tracks among themselves.
+    Each run of sisec18 is checked against the published system `reproduces`, or, where that is None, against the one of its own name.
+
+    Raises InputError for a folder in use, and when `reproduces` is unknown or no run is on MUSDB18's test tracks.
+    """
+    check_unused(folder)
+    groups = split_runs(runs)
+    _check_reproducible(groups, reproduces)
+    with new_folder(folder) as new:
+        results = [_compare_group(group, new, bootstrap, reproduces) for group in groups]
+        write_text(new / "index.html", render_page(results, new, bootstrap))
+
+
+def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None:
+    known = published_kinds()
+    if reproduces is not None and reproduces not in known:
+        raise InputError(f"{reproduces}: not a system of SiSEC 2018{nearest(reproduces, known)}\nIts systems: {', '.join(known)}.")
+    if reproduces is not None and not any(group.is_sisec18 for group in groups):
+        raise InputError(f"{groups[0].runs[0].name}: cannot be checked against {reproduces}. {groups[0].reason}")
+
+
+def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces: str | None) -> Results:
+    for line in ([group.reason] if group.reason else []) + group.notes:
+        log.info("%s: %s", group.name, line)
+    if reproduces and not group.is_sisec18:
+        log.warning("%s: not checked against %s, whose tracks are others", ", ".join(run.name for run in group.runs), reproduces)
+    tracks = _tracks(group)
+    medians, pairs = _as_published(systems_medians(tracks, bootstrap)), pairwise_tests(tracks)
+    tables = {"medians": medians, "track_medians": tracks, "pairwise": pairs}
+    checks = _reproductions(group, bootstrap, reproduces)
+    if checks:
+        names = [(check.run, check.published) for check in checks]
+        tables["reproduction"] = _stack([check.summary for check in checks], names)
+        tables["reproduction_tracks"] = _stack([check.tracks for check in checks], names)
+    paths = []
+    for name, table in tables.items():
+        paths.append(folder / "tables" / group.name / f"{name}.csv")
+        _write(table, paths[-1])
+    for check in checks:
+        log.info("%s", headline(check))
+    if checks:
+        texts = [reproduction_text(check, framing_of(group, check.run)) for check in checks]
+        paths.append(folder / "tables" / group.name / "reproduction.txt")
+        write_text(paths[-1], "\n\n".join(texts))
+    log.info("%s: drawing the figures", group.name)
+    figures = _draw(tracks, pairs, ranking(medians), folder / "figures" / group.name)
+    return Results(group, medians, checks, paths, figures)
+
+
+def _stack(tables: list[pd.DataFrame], names: list[tuple[str, str]]) -> pd.DataFrame:
+    """Put tables of reproduction checks below each other, behind the columns run and published."""
+    return pd.concat(tables, keys=names, names=["run", "published"]).reset_index(["run", "published"])
+
+
+def _tracks(group: Group) -> pd.DataFrame:
+    """Medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share.
+
+    A run that bears a published system's name is marked beside it.
+    """
+    published = published_track_medians() if group.is_sisec18 else pd.DataFrame()
+    taken = set(published.get("system", []))
+    own = [run.medians.assign(system=run.name + MARK * (run.name in taken), kind=run.kind) for run in group.runs]
+    columns = ["system", "kind", "track", "target", "metric", "median", "n_frames", "nan_share"]
+    tables = [*own, published.assign(n_frames=np.nan, nan_share=np.nan)] if group.is_sisec18 else own
+    return pd.concat([table[columns] for table in tables], ignore_index=True)
+
+
+def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
+    """Give the published systems the medians as published: those over their tracks' rounded medians may differ in the fifth decimal."""
+    key = ["system", "kind", "target", "metric"]
+    published = published_medians().set_index(key)["median"]
+    of_rows = published.reindex(pd.MultiIndex.from_frame(medians[key])).to_numpy(float)
+    return medians.assign(median=np.where(np.isnan(of_rows), medians["median"], of_rows))
+
+
+def _reproductions(group: Group, bootstrap: Bootstrap, reproduces: str | None) -> list[Reproduction]:
+    """Check each run of the campaign's tracks, as `compare` says; none of a group on other tracks."""
+    if not group.is_sisec18:
+        return []
+    published = published_track_medians()
+    systems: Mapping[str, pd.DataFrame] = {str(system): table for system, table in published.groupby("system")}
+    pairs = [(run, reproduces or run.name) for run in group.runs]
+    return [check_reproduction(run.medians, systems[name], (run.name, name), bootstrap) for run, name in pairs if name in systems]
+
+
+def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: Path) -> Figures:
+    """Draw the boxplots and, of two systems or more, the matrix of tests, for each target and metric."""
+    figures: Figures = {}
+    for target, metric in tracks[["target", "metric"]].drop_duplicates().itertuples(index=False):
+        name = f"{target}_{metric}".replace("/", "_")
+        boxes = draw_boxplots(tracks, target, metric, folder / f"boxplots_{name}", order)
+        figures[target, metric, f"{target} {metric}, each track"] = boxes
+        family = pairs[(pairs["target"] == target) & (pairs["metric"] == metric)]
+        if len(family):
+            systems = [system for system in order if system in {*family["system"], *family["other"]}]
+            square = {column: matrix(family, systems, column) for column in ("p_holm", "median_difference")}
+            title = f"{target} {metric} (v4; frames=median): paired differences over {_counts(family['n_tracks'])}"
+            matrices = draw_pairwise(square["p_holm"], square["median_difference"], title, folder / f"pairwise_{name}")
+            figures[target, metric, title] = matrices
+    return figures
+
+
+def _counts(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} tracks" if low < high else f"{low} track{'s' * (low != 1)}"
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")

@@ -1,0 +1,99 @@
+"""The matrix of paired tests between systems."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
+
+from madsep.core.errors import InputError
+from madsep.core.figures import STYLE, save
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+LEVEL = 0.05
+N_WITH_VALUES = 16  # a matrix of more systems than this has no room for the cells' values
+CELL_INCHES, VALUE_CELL_INCHES, LETTER_INCHES = 0.17, 0.4, 0.065
+MIN_SIDE_INCHES = 2.4  # of the whole matrix, for the sake of its scale of colours
+INSIGNIFICANT: dict[str, Any] = {"facecolor": "white", "hatch": "/////", "linewidth": 0}
+UNTESTED: dict[str, Any] = {"facecolor": "0.8", "linewidth": 0}
+
+
+def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str, stem_path: Path) -> list[Path]:
+    """Draw the paired differences between all systems as a matrix whose insignificant cells are hatched, as PDF, SVG and PNG.
+
+    `p_values` (systems, systems) are of the Wilcoxon signed-rank test over tracks, corrected by Holm's method; NaN where
+    nothing was tested. `differences` (same shape and labels) are medians over tracks of the row's minus the column's
+    score in dB. The files are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
+
+    Raises InputError when there are no systems; ValueError when the two tables do not have the same labels on every side.
+    """
+    systems = list(p_values.index)
+    if any(list(labels) != systems for labels in (p_values.columns, differences.index, differences.columns)):
+        raise ValueError("p_values and differences need the same systems in rows and columns")
+    if not systems:
+        raise InputError(f"{title}: no systems to compare; expected two at least.")
+    given, p = differences.to_numpy(float), p_values.to_numpy(float)
+    tested = ~np.isnan(p) & ~np.isnan(given) & ~np.eye(len(systems), dtype=bool)
+    cell_inches = VALUE_CELL_INCHES if len(systems) <= N_WITH_VALUES else CELL_INCHES
+    side = max(cell_inches * len(systems), MIN_SIDE_INCHES)
+    labels = LETTER_INCHES * max(len(str(system)) for system in systems)
+    layout = ConstrainedLayoutEngine(h_pad=0.1, compress=True)  # inches, above the rotated names
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(side + labels + 0.2, 5.0), side + labels + 1.7), layout=layout)
+        figure.suptitle(title, fontsize=9)
+        axes = figure.subplots()
+        _draw_cells(axes, given, tested, tested & (p < LEVEL))
+        axes.set_xticks(range(len(systems)), systems, rotation=90)
+        axes.set_yticks(range(len(systems)), systems)
+        axes.set_xticks(np.arange(0.5, len(systems) - 1), minor=True)
+        axes.set_yticks(np.arange(0.5, len(systems) - 1), minor=True)
+        axes.grid(which="minor", color="white", linewidth=0.8)
+        axes.tick_params(which="both", length=0, labeltop=True, labelbottom=False)
+        figure.legend(handles=_cell_legend(), loc="outside lower center", frameon=False)
+        return save(figure, stem_path)
+
+
+def _draw_cells(axes: Axes, differences: Floats, tested: Flags, significant: Flags) -> None:
+    """Draw the matrix with its scale of colours: significant cells coloured, the others hatched, values where there is room."""
+    sizes = np.abs(differences[tested])
+    limit = _limit(sizes)
+    image = axes.imshow(np.ma.masked_where(~significant, differences), cmap="PuOr", vmin=-limit, vmax=limit)
+    for row, column in np.ndindex(differences.shape):
+        if not significant[row, column]:
+            look = INSIGNIFICANT if tested[row, column] else UNTESTED
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
+        if tested[row, column] and len(differences) <= N_WITH_VALUES:
+            text = axes.text(column, row, f"{differences[row, column]:z.1f}", ha="center", va="center", fontsize=7)
+            if significant[row, column]:
+                text.set_color(_readable_on(*image.to_rgba(differences[row, column])[:3]))
+            else:
+                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+    extend = "both" if (sizes > limit).any() else "neither"
+    bar = axes.figure.colorbar(image, ax=axes, orientation="horizontal", extend=extend, aspect=40, pad=0.02)
+    bar.set_label("median paired difference where\nsignificant, dB: row minus column\n(purple: the row scores higher)")
+
+
+def _readable_on(red: float, green: float, blue: float) -> str:
+    """Return white on dark colours and black on others, by their luma (Rec. 601)."""
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
+
+
+def _limit(sizes: Floats) -> float:
+    """Return the end of the scale of colours: the largest difference, unless that lies far from the usual ones."""
+    limit = min(sizes.max(initial=0.0), 4 * float(np.median(sizes))) if len(sizes) else 0.0
+    return limit or sizes.max(initial=0.0) or 1.0
+
+
+def _cell_legend() -> list[Patch]:
+    return [
+        Patch(**INSIGNIFICANT, label=f"not significant: p of at least {LEVEL}\n(Wilcoxon signed-rank test over tracks, Holm's correction)"),
+        Patch(**UNTESTED, label="not tested: a system with itself, or no tracks to compare"),
+    ]

@@ -1,0 +1,46 @@
+"""The published scores of the 2018 Signal Separation Evaluation Campaign (SiSEC), which ship with the package.
+
+Made from the score files of https://github.com/sigsep/sigsep-mus-2018; sisec18/README.md describes the tables. F.-R. Stöter, A. Liutkus,
+N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from madsep.scoring.scores import METRICS, ordered
+
+DATA = Path(__file__).parent / "sisec18"
+BASELINE = "MIX"  # the submission whose estimate of each source is a fourth of the mixture
+
+
+def published_medians() -> pd.DataFrame:
+    """Return the median over tracks of the median over frames of 31 systems, in dB: system, kind, target, metric, median.
+
+    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX, a fourth of the mixture, too).
+    """
+    return _tidy(pd.read_csv(DATA / "medians.csv"))
+
+
+def published_track_medians() -> pd.DataFrame:
+    """Return the median over frames of each of the 50 tracks, in dB: system, kind, track, target, metric, median."""
+    tracks = pd.read_csv(DATA / "track_medians.csv.gz")
+    return _tidy(tracks.assign(kind=tracks["system"].map(published_kinds())))
+
+
+def published_kinds() -> dict[str, str]:
+    """Return the kind of each of the 31 systems, as `published_medians` says."""
+    medians = pd.read_csv(DATA / "medians.csv")
+    return dict(zip(medians["system"], medians["kind"], strict=True))
+
+
+def published_frames() -> dict[str, int]:
+    """Return the number of 1 s frames of each of the 50 test tracks in the files of MDL1; some systems have one more in four tracks."""
+    frames = pd.read_csv(DATA / "frames.csv")
+    return dict(zip(frames["track"], frames["n_frames"], strict=True))
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn the columns of the four metrics into rows."""
+    keys = [key for key in ("system", "kind", "track", "target") if key in table]
+    return ordered(table.melt(keys, list(METRICS), var_name="metric", value_name="median").sort_values("system", kind="stable"))

@@ -1,0 +1,198 @@
+"""Scored runs to compare: read them, and tell those on MUSDB18's test tracks from those on other data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from madsep.comparison.published import published_frames, published_kinds
+from madsep.core.errors import InputError
+from madsep.data.datasets import MUSDB18
+from madsep.scoring.medians import track_medians
+from madsep.scoring.scores import read_scores
+
+KEY = ["track", "target", "metric"]
+COLUMNS = ["track", "target", "metric", "median", "n_frames", "nan_share"]
+TABLE = "track_medians.csv"
+MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, and so did the campaign's participants
+N_NAMED = 4
+SISEC18 = "sisec18"
+MARK = " (run)"  # behind the name of a run that is a published system's, too
+
+
+@dataclass(frozen=True)
+class Run:
+    """The scores of one system on one set of tracks."""
+
+    name: str
+    medians: pd.DataFrame  # track, target, metric, median (dB), n_frames, nan_share (0..1)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty where they are not known
+    layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty where it is not known
+
+    @property
+    def kind(self) -> str:
+        """`run`, and behind a `+` oracle (a run that bears an oracle's name), blind or extra (training data beyond MUSDB18)."""
+        description = recorded(self.settings, "description")
+        if published_kinds().get(self.name) == "oracle":
+            return "run+oracle"
+        if description.get("is_blind"):
+            return "run+blind"
+        return "run+extra" if description.get("additional_training_data") else "run"
+
+    @property
+    def about(self) -> str:
+        """What is recorded of the run beside its scores, as one line; empty where nothing is."""
+        recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
+        facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts)}
+        return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
+
+    def n_frames(self) -> dict[str, int]:
+        """Frames of each track."""
+        return {str(track): int(n) for track, n in self.medians.groupby("track")["n_frames"].max().items()}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs on the same tracks, which alone may share a table."""
+
+    name: str  # sisec18, or other-1, other-2, ...
+    reason: str  # why it is not compared with SiSEC18's systems; empty for sisec18
+    n_frames: Mapping[str, int]  # of each track, in the published files or in the group's first run
+    counted_in: str  # which of these it is, in words
+    runs: list[Run] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # frames more or less that were tolerated
+
+    @property
+    def is_sisec18(self) -> bool:
+        """Whether the tracks are those of the campaign."""
+        return self.name == SISEC18
+
+
+def read_runs(arguments: Sequence[str]) -> list[Run]:
+    """Read runs given as FOLDER or NAME=FOLDER; a folder's own name, or its parent's where it is called test, is the run's.
+
+    Raises InputError as `read_run` does, when two runs have one name, and for one that ends like the mark of runs with a published name.
+    """
+    runs = []
+    for argument in arguments:
+        name, _, folder = argument.partition("=") if not Path(argument).exists() else ("", "", argument)
+        path = Path(folder or name).resolve()
+        own = path.parent.name if path.name == "test" else path.name
+        runs.append(read_run(Path(folder or name), name if folder and name else own))
+    names = [run.name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{', '.join(twice)}: several runs have this name; give each another one as NAME=FOLDER.")
+    marked = [name for name in names if name.endswith(MARK)]
+    if marked:
+        raise InputError(f"{', '.join(marked)}: '{MARK.strip()}' marks runs that bear a published name; give another name as NAME=FOLDER.")
+    return runs
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Read a folder of museval's JSON files, in it or in its test/, or one with the workflow's track_medians.csv.
+
+    provenance.yaml beside them or beside test/, as submissions have it, gives the recipe. Raises InputError when there are no scores
+    or when a file is not what it should be.
+    """
+    table = folder / TABLE
+    medians = read_track_medians(table) if table.is_file() else track_medians(read_scores(folder))
+    _check_targets(medians, folder)
+    provenance = _provenance([folder, folder.resolve().parent] if folder.resolve().name == "test" else [folder])
+    layouts = recorded(provenance, "data").get("layouts")
+    return Run(name, medians, recorded(provenance, "settings"), list(map(str, layouts)) if isinstance(layouts, list) else [])
+
+
+def read_track_medians(path: Path) -> pd.DataFrame:
+    """Read a table that `madsep.scoring.aggregate` wrote. Raises InputError when it cannot be read, has other columns, or faulty rows."""
+    try:
+        table = pd.read_csv(path, dtype={"track": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error}). Run the workflow again.") from None
+    if list(table.columns) != COLUMNS or not all(pd.api.types.is_numeric_dtype(table[column]) for column in COLUMNS[3:]):
+        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)}; median and those behind it numbers. Run the workflow again.")
+    whole = table[[*KEY, "n_frames"]].notna().all(axis=None) and not np.isinf(table[COLUMNS[3:]].to_numpy(float)).any()
+    if table.empty or not whole or table.duplicated(KEY).any():
+        raise InputError(f"{path}: expected one row for each track, target and metric, with its number of frames. Run the workflow again.")
+    return table
+
+
+def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
+    """Raise InputError where a track lacks a target of the others, or has more frames of one than of another: such scores are partial."""
+    n_frames = medians.groupby(["track", "target"])["n_frames"].max().unstack()
+    for track, counts in n_frames[n_frames.nunique(axis=1, dropna=False) > 1].iterrows():
+        absent = ", ".join(counts.index[counts.isna()])
+        if absent:
+            raise InputError(f"{folder}: {track} has no scores of {absent}, other tracks have; score it again, or leave {absent} out.")
+        listed = ", ".join(f"{target} {n:.0f}" for target, n in counts.items())
+        raise InputError(f"{folder}: the targets of {track} differ in frames ({listed}), expected as many of each; score it again.")
+
+
+def split_runs(runs: Sequence[Run]) -> list[Group]:
+    """Return the runs on MUSDB18's 50 test tracks as group sisec18, first, and each other set of tracks as a group of its own.
+
+    Tracks are the same where names agree and frames do to within one; what differs by one is told in the group's notes.
+    """
+    campaign = Group(SISEC18, "", published_frames(), "the published files of MDL1")
+    groups = [campaign]
+    for run in runs:
+        n_frames = run.n_frames()
+        group = next((group for group in groups if not _departure(n_frames, group.n_frames)), None)
+        if group is None:
+            group = Group(f"other-{len(groups)}", _departure(n_frames, campaign.n_frames), n_frames, run.name)
+            groups.append(group)
+        group.runs.append(run)
+        group.notes.extend(_notes(run, group))
+    return [group for group in groups if group.runs]
+
+
+def _departure(n_frames: Mapping[str, int], expected: Mapping[str, int]) -> str:
+    """Return in what tracks, by names and frames, are not the expected ones of MUSDB18, as a sentence; empty where they are."""
+    if n_frames.keys() != expected.keys():
+        others, missing = sorted(n_frames.keys() - expected.keys()), sorted(expected.keys() - n_frames.keys())
+        parts = [f"{named(others)} not among them"] if others else []
+        parts += [f"{len(missing)} of the {len(expected)} missing"] if missing else []
+        return f"The tracks are not {MUSDB18.title}'s test tracks ({'; '.join(parts)})."
+    far = sorted(track for track, n in n_frames.items() if abs(n - expected[track]) > MAX_FRAMES_APART)
+    if not far:
+        return ""
+    return (
+        f"The tracks are named like {MUSDB18.title}'s, but the length of {len(far)} is another "
+        f"({far[0]}: {n_frames[far[0]]} frames instead of {expected[far[0]]}): excerpts, or another version."
+    )
+
+
+def _notes(run: Run, group: Group) -> Iterator[str]:
+    """Say which tracks of a run have one frame more or less than the group's."""
+    apart = {track: n - group.n_frames[track] for track, n in run.n_frames().items()}
+    for step, word in ((1, "more"), (-1, "less")):
+        tracks = sorted(track for track, difference in apart.items() if difference == step)
+        if tracks:
+            yield f"{run.name} has one frame {word} than {group.counted_in} in {len(tracks)} of {len(apart)} tracks: {', '.join(tracks)}."
+
+
+def recorded(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a section of what a provenance.yaml records; empty where there is none."""
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def named(tracks: Sequence[str]) -> str:
+    """Name a few tracks, and count the others."""
+    return ", ".join(tracks[:N_NAMED]) + (f" and {len(tracks) - N_NAMED} others" if len(tracks) > N_NAMED else "")
+
+
+def _provenance(folders: Sequence[Path]) -> dict[str, Any]:
+    """Read the first provenance.yaml in these folders; empty where there is none. Raises InputError when it is not YAML."""
+    for path in (folder / "provenance.yaml" for folder in folders):
+        if path.is_file():
+            try:
+                document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from None
+            return document if isinstance(document, dict) else {}
+    return {}

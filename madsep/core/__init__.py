@@ -1,0 +1,1 @@
+"""What every other room uses: errors, files, logs, settings, devices."""

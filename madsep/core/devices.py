@@ -1,0 +1,57 @@
+"""Which processor computes: one GPU to each job where there are GPUs, the CPU otherwise."""
+
+import contextlib
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from madsep.core.errors import InputError
+from madsep.core.logs import log
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def require_cuda() -> None:
+    """Raise InputError when PyTorch sees no GPU."""
+    if not torch.cuda.is_available():
+        raise InputError(
+            "device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto or cpu, or check the driver with nvidia-smi."
+        )
+
+
+@contextlib.contextmanager
+def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
+    """Yield the device to compute on, held for this process alone when it is a GPU; CPU work uses `n_threads` threads.
+
+    Raises InputError when `cuda` is wanted and PyTorch sees no GPU.
+    """
+    torch.set_num_threads(n_threads)
+    if wanted == "cuda":
+        require_cuda()
+    if wanted == "cpu" or not torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow; nothing reads what it has not written
+        yield torch.device("cpu")
+        return
+    with _free_gpu() as index:
+        log.info("computing on GPU %d, %s", index, torch.cuda.get_device_name(index))
+        yield torch.device("cuda", index)
+
+
+@contextlib.contextmanager
+def _free_gpu() -> Iterator[int]:
+    """The first GPU that no other madsep process on this machine holds; GPU 0, shared, when all are held."""
+    for index in range(torch.cuda.device_count()):
+        name = torch.cuda.get_device_properties(index).uuid
+        with (Path(tempfile.gettempdir()) / f"madsep-gpu-{name}.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield index
+            return
+    yield 0

@@ -1,0 +1,30 @@
+"""The style that the figures share, and how they are written."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from madsep.core.files import atomic
+
+STYLE: dict[Any, Any] = {
+    **{"font.family": "DejaVu Sans", "font.size": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5},
+    **{"axes.unicode_minus": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.5, "hatch.color": "0.15"},
+    **{"figure.dpi": 200, "text.parse_math": False},  # laid out as it is saved; names may hold dollars
+    # for savefig, too: shapes for letters in SVG, whole letters in PDF; ids that do not change
+    **{"svg.fonttype": "path", "pdf.fonttype": 42, "svg.hashsalt": "madsep"},
+}
+UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
+
+
+def save(figure: Figure, stem_path: Path) -> list[Path]:
+    """Write the figure in each format with neither date nor random ids, so that the same data give the same bytes."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each format
+    paths = []
+    for suffix, undated in UNDATED.items():
+        path = stem_path.with_name(stem_path.name + suffix)
+        with atomic(path) as temporary:
+            figure.savefig(temporary, metadata=undated)
+        paths.append(path)
+    return paths

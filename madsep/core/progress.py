@@ -1,0 +1,56 @@
+"""A progress bar with time left where a person watches, plain log lines otherwise."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from madsep.core.logs import log
+
+LINE_EVERY_S = 60.0
+
+
+class Progress:
+    """Counts `total` steps of one task, `done` of them finished before."""
+
+    def __init__(self, task: str, total: int, done: int = 0) -> None:
+        self.task, self.total, self.done, self.first = task, total, done, done
+        self.console = Console(stderr=True)
+        self.watched = self.console.is_terminal
+        self.started = self.said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        self.bar = Bar(*columns, console=self.console, disable=not self.watched)
+        self.bar.start()
+        self.row = self.bar.add_task(self.task, total=self.total, completed=self.done, detail="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def advance(self, n_steps: int, detail: str = "") -> None:
+        """Count `n_steps` more; without a watcher, log a line at most once a minute."""
+        self.done += n_steps
+        self.bar.update(self.row, advance=n_steps, detail=detail)
+        now = time.monotonic()
+        if not self.watched and now - self.said > LINE_EVERY_S:
+            self.said = now
+            left_s = (now - self.started) / (self.done - self.first) * (self.total - self.done)
+            log.info("%s: %d of %d, %.0f min left; %s", self.task, self.done, self.total, left_s / 60, detail)
+
+    def note(self, line: str) -> None:
+        """Say something that should stay: a log line, or a line above the bar."""
+        if self.watched:
+            self.bar.console.print(line)
+        else:
+            log.info("%s: %s", self.task, line)

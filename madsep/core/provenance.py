@@ -1,0 +1,64 @@
+"""Where a result comes from: code, versions, hardware."""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import madsep
+from madsep.core.ffmpeg import ffmpeg_version
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "soundfile", "musdb", "museval", "stempeg", "snakemake", "safetensors")
+
+
+def git_commit(folder: Path) -> str | None:
+    """Commit that `folder` has checked out, with `-dirty` where files differ from it; None outside a repository."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of madsep, Python, ffmpeg and the packages that decide numbers; None for one that is not installed."""
+    found: dict[str, str | None] = {"madsep": madsep.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    found["ffmpeg"] = ffmpeg_version() if shutil.which("ffmpeg") and shutil.which("ffprobe") else None
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, memory (GiB) and system of this machine."""
+    import psutil
+
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": list_gpus(),
+        "system": platform.platform(),
+    }
+
+
+def list_gpus() -> list[str]:
+    """NVIDIA GPUs as the driver lists them, a line each; none where there is no driver. Does not start CUDA."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

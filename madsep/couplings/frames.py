@@ -1,0 +1,186 @@
+"""The frames that couplings are fitted to: sequences of mixtures as the separator reads them, and a network's dense layers on them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from madsep.core.errors import InputError
+from madsep.core.logs import log
+from madsep.core.precision import products
+from madsep.core.settings import nearest
+from madsep.data.mixtures import Mixture
+from madsep.front_end.segments import full_plan, read_padded
+from madsep.front_end.stft import Stft
+from madsep.models import FAMILIES
+from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.models.stack import Stack
+from madsep.systems.recipe import System
+
+TakeStack = Callable[[nn.Module, Tensor], Stack]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tracks whose frames together determine one map: sequences of mixture magnitudes (B, T, N), and which estimated frames are theirs.
+
+    `inside` (B (T - 2L),) is false for the frames behind a track's end, which only fill its last sequence.
+    """
+
+    tracks: tuple[str, ...]
+    sequences: Tensor
+    inside: Tensor
+
+    @property
+    def name(self) -> str:
+        """The track's name, or the first and the last of several."""
+        return self.tracks[0] if len(self.tracks) == 1 else f"{self.tracks[0]} .. {self.tracks[-1]}"
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the tracks themselves."""
+        return int(self.inside.sum())
+
+
+def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torch.device) -> Iterator[Group]:
+    """Yield groups of at least `least` frames: a track, or short ones with those that follow; what is left at the end joins the last group.
+
+    Two groups are held in memory at a time. Raises InputError where all tracks together have fewer frames.
+    """
+    stft, held, waiting = Stft(recipe.front_end, device), list[Group](), list[Group]()
+    for mixture in mixtures:
+        waiting.append(_read(mixture, recipe, stft))
+        if sum(group.n_frames for group in waiting) >= least:
+            if held:
+                yield _joined(held)
+            held, waiting = waiting, []
+    if not held:
+        n_frames, n_bins = sum(group.n_frames for group in waiting), recipe.front_end.n_bins
+        tracks = "1 track" if len(waiting) == 1 else f"{len(waiting)} tracks"
+        raise InputError(
+            f"{tracks} of {n_frames} frames together; a map of {n_bins} x {n_bins} bins is to be fitted to {least} at least. "
+            "Give more or longer tracks, or ask for fewer frames."
+        )
+    yield _joined(held + waiting)
+
+
+def stack_of(group: Group, network: nn.Module, recipe: System, take: TakeStack) -> Stack:
+    """Return the layers with what they read and give, in float32, for the frames of the group's tracks, each frame once."""
+    with torch.no_grad(), products("fp32", group.sequences.device):
+        parts = [take(network, batch) for batch in group.sequences.split(recipe.separation.batch_size)]
+    inputs, outputs = (torch.cat([getattr(part, name) for part in parts])[group.inside] for name in ("inputs", "outputs"))
+    return Stack(parts[0].layers, inputs, outputs)
+
+
+def own_stack(recipe: System, where: str) -> TakeStack:
+    """Return the stack of dense layers that the recipe's family names. Raises InputError where it has none."""
+    take = recipe.trained_family.stack
+    if take is None:
+        having = ", ".join(name for name, family in FAMILIES.items() if family.stack is not None)
+        raise InputError(
+            f"{where}: its family {recipe.family} has no dense layers on single frames; expected one of {having}, or layers by their names."
+        )
+    return take
+
+
+def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where: str) -> TakeStack:
+    """Return the stack of the nn.Linear modules `names`: inputs are those of the first, outputs the ReLU of what the last gives.
+
+    Raises InputError for a name that is none of the network's dense layers, and where widths do not fit each other.
+    """
+    layers = [_dense(network, name, where) for name in names]
+    widths = [(layer.in_features, layer.out_features) for layer in layers]
+    for (before, (_, given)), (after, (read, _)) in zip(
+        zip(names, widths, strict=True), zip(names[1:], widths[1:], strict=True), strict=False
+    ):
+        if given != read:
+            raise InputError(f"{where}: layer '{after}' reads {read} values, '{before}' gives {given}; name layers that follow each other.")
+    if widths[0][0] != widths[-1][1]:
+        raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected as many.")
+
+    def take(network: nn.Module, mixture: Tensor) -> Stack:
+        seen: dict[str, Tensor] = {}
+        dense = [_dense(network, name, where) for name in names]
+        handles: list[RemovableHandle] = [
+            dense[0].register_forward_hook(lambda _, inputs, __: seen.update(inputs=inputs[0])),
+            dense[-1].register_forward_hook(lambda _, __, output: seen.update(outputs=torch.relu(output))),
+        ]
+        try:
+            recipe.trained_family.estimate(network, mixture, recipe.separation)
+        finally:
+            for handle in handles:
+                handle.remove()
+        weights = [(layer.weight.detach(), layer.bias.detach()) for layer in dense]
+        inputs, outputs = (_estimated(seen[key], mixture, recipe, where) for key in ("inputs", "outputs"))
+        return Stack(weights, inputs, outputs)
+
+    return take
+
+
+def untrained(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
+    """Return the recipe's network with the weights that its training began with, standardised as the trained one."""
+    network: nn.Module = build_network(checkpoint.recipe)
+    network.initialise(torch.Generator().manual_seed(checkpoint.recipe.training.seed))  # type: ignore[operator]
+    trained = dict(checkpoint.network.named_buffers())
+    for name, buffer in network.named_buffers():
+        buffer.copy_(trained[name])
+    return network.to(device).eval()
+
+
+def sequences_inside(group: Group, position: int, n_sequences: int) -> Tensor:
+    """Return up to `n_sequences` (B, T, N), spread evenly over the group, of those whose estimated frame `position` is a track's own.
+
+    Frames of digital silence, at which ReLUs have no slope, do not count. Raises InputError where no sequence is left.
+    """
+    inside = group.inside.reshape(len(group.sequences), -1)[:, position]
+    n_context = (group.sequences.shape[1] - len(group.inside) // len(group.sequences)) // 2
+    found = (inside & group.sequences[:, n_context + position].any(-1)).nonzero()[:, 0]
+    if not len(found):
+        raise InputError(f"no track sounds in frame {position + 1} of a sequence, in which the Jacobian is taken; give longer tracks.")
+    if len(found) > n_sequences:
+        found = found[[(2 * number + 1) * len(found) // (2 * n_sequences) for number in range(n_sequences)]]
+    return group.sequences[found]
+
+
+def _read(mixture: Mixture, recipe: System, stft: Stft) -> Group:
+    """One track's sequences, cut as the separator cuts them, but without overlap, so that each frame is estimated once."""
+    audio = mixture.mono(recipe.front_end.sample_rate_hz)
+    segments = recipe.segments.model_copy(update={"overlap": 0})
+    n_frames = stft.n_frames(len(audio))
+    plan = full_plan(segments, n_frames)
+    span = read_padded(audio, stft.first_sample(plan.first_read), stft.n_span((plan.n_segments - 1) * plan.step + plan.n_read))
+    magnitudes = stft.analyse(torch.from_numpy(span).to(stft.window.device)).abs()
+    sequences = magnitudes.unfold(0, plan.n_read, plan.step).transpose(1, 2)
+    frames = torch.arange(plan.first_estimated, plan.end_estimated, device=sequences.device)
+    return Group((mixture.name,), sequences, (frames >= 0) & (frames < n_frames))
+
+
+def _joined(parts: list[Group]) -> Group:
+    names = tuple(name for part in parts for name in part.tracks)
+    group = Group(names, torch.cat([part.sequences for part in parts]), torch.cat([part.inside for part in parts]))
+    if len(names) > 1:
+        log.info("%s: %d tracks joined, %d frames together", group.name, len(names), group.n_frames)
+    return group
+
+
+def _dense(network: nn.Module, name: str, where: str) -> nn.Linear:
+    modules = dict(network.named_modules())
+    known = [key for key, module in modules.items() if isinstance(module, nn.Linear) and module.bias is not None]
+    found = modules.get(name)
+    if name not in known or not isinstance(found, nn.Linear):
+        raise InputError(f"{where}: has no dense layer '{name}'{nearest(name, known)} (its dense layers: {', '.join(known) or 'none'})")
+    return found
+
+
+def _estimated(values: Tensor, mixture: Tensor, recipe: System, where: str) -> Tensor:
+    """The estimated frames (B (T - 2L), width) of what a layer saw of sequences (B, T, N). Raises InputError where it sees no frames."""
+    segments, frames = recipe.segments, values.reshape(len(mixture), -1, values.shape[-1])
+    if frames.shape[1] == segments.n_frames:
+        frames = frames[:, segments.n_context : segments.n_frames - segments.n_context]
+    if frames.shape[1] != segments.n_estimated:
+        raise InputError(
+            f"{where}: a layer is applied {frames.shape[1]} times to sequences of {segments.n_frames} frames; expected once a frame."
+        )
+    return frames.flatten(0, 1)

@@ -1,0 +1,1 @@
+"""Data sets on disk: finding, reading, checking and preparing their tracks."""

@@ -1,0 +1,139 @@
+"""MIR-1K as it is handed out, clips with accompaniment and voice in their two channels, into the tree that the pipeline reads.
+
+Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset", IEEE TASLP 18(2), 2010.
+Division and mixing are those of Huang, Kim, Hasegawa-Johnson and Smaragdis, "Singing-voice separation from monaural recordings using deep
+recurrent neural networks", ISMIR 2014, and "Joint optimization of masks and deep recurrent neural networks for monaural source separation",
+IEEE/ACM TASLP 23(12), 2015: the clips of two singers train, all others test; voice and accompaniment add up as they come (0 dB).
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from scipy.io import wavfile
+
+from madsep.core.errors import InputError
+from madsep.core.files import write_error
+from madsep.core.logs import log
+from madsep.core.progress import Progress
+from madsep.data.audio import INT16_SCALE, Pcm16Writer, check_wav_size
+from madsep.data.datasets import MIR1K
+from madsep.data.tracks import SUBSETS, visible
+
+TRAINING_SINGERS = ("abjones", "amy")
+SUFFIXES = (".wav", ".flac")
+CHANNELS = ("accompaniment", "vocals")  # left, right
+N_LISTED = 10
+
+
+def import_mir1k(source: Path, destination: Path) -> None:
+    """Write `destination`/{train,test}/<clip>/{mixture,accompaniment,vocals}.wav, mono, 16 kHz, from MIR-1K's folder or its Wavfile folder.
+
+    Accompaniment and vocals are a clip's left and right channel, sample for sample (16 bit). The mixture is their sum as 32-bit floats,
+    which hold it exactly even beyond full scale. `destination` must not exist or be empty; it appears whole or not at all.
+    Raises InputError for a destination in use or not writable, a full disk, a source without clips, and with one line for each faulty
+    clip: unreadable, of another format than 16 bit, 16 kHz and two channels, or with a silent channel.
+    """
+    source, destination = source.expanduser(), destination.expanduser()
+    clips = find_clips(source)
+    _check_free(destination)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        try:
+            _write_clips(clips, staging)
+            staging.chmod(0o755)
+            staging.rename(destination)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise (write_error(destination, error) or InputError(f"{destination}: cannot be written ({error.strerror}).")) from None
+    n_clips = {subset: sum(subset_of(clip) == subset for clip in clips) for subset in SUBSETS}
+    log.info(
+        "%s: %d training and %d test clips; all of MIR-1K has %d and %d",
+        *(destination, n_clips["train"], n_clips["test"], MIR1K.n_train, MIR1K.n_test),
+    )
+
+
+def find_clips(source: Path) -> list[Path]:
+    """Return the clips (.wav or .flac) in `source`/Wavfile where that is a folder, in `source` otherwise, sorted by name.
+
+    Raises InputError when there are none, or one clip is there in both formats.
+    """
+    folder = source / "Wavfile" if (source / "Wavfile").is_dir() else source
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give MIR-1K's folder or its Wavfile folder (see {MIR1K.page}).")
+    clips = [path for path in visible(folder) if path.suffix.lower() in SUFFIXES]
+    if not clips:
+        raise InputError(f"{folder}: no .wav or .flac clips in it; give MIR-1K's folder or its Wavfile folder (see {MIR1K.page}).")
+    double = [stem for stem, count in Counter(clip.stem for clip in clips).items() if count > 1]
+    if double:
+        raise InputError(f"{folder}: the clip {double[0]} is there twice, as .wav and as .flac; remove one of them.")
+    return clips
+
+
+def subset_of(clip: Path) -> str:
+    """Return "train" for a clip of the two training singers, "test" for others; the singer stands before the first `_` of its name."""
+    return "train" if clip.stem.split("_")[0].lower() in TRAINING_SINGERS else "test"
+
+
+def _check_free(destination: Path) -> None:
+    if destination.exists() and not destination.is_dir():
+        raise InputError(f"{destination}: is a file; give a new folder.")
+    if destination.is_dir() and any(destination.iterdir()):
+        raise InputError(f"{destination}: the folder is not empty; give a new one, or empty it first.")
+
+
+def _write_clips(clips: list[Path], folder: Path) -> None:
+    for subset in SUBSETS:
+        (folder / subset).mkdir()
+    faults = []
+    with Progress("importing MIR-1K", len(clips)) as progress:
+        for clip in clips:
+            try:
+                samples = _read_clip(clip)
+            except InputError as fault:
+                faults.append(str(fault))
+            else:
+                _write_track(samples, folder / subset_of(clip) / clip.stem)
+            progress.advance(1, clip.name)
+    if faults:
+        more = [f"... and {len(faults) - N_LISTED} more faulty clips."] if len(faults) > N_LISTED else []
+        raise InputError("\n".join([*faults[:N_LISTED], *more]))
+
+
+def _read_clip(clip: Path) -> np.ndarray:
+    """Return the two channels of a clip, int16 of shape (2, n_samples). Raises InputError as `import_mir1k` says."""
+    try:
+        check_wav_size(clip)
+        with sf.SoundFile(clip) as stream:
+            found = f"{stream.samplerate} Hz, {stream.channels} channels, {stream.subtype}"
+            expected = f"{MIR1K.sample_rate_hz} Hz, {len(CHANNELS)} channels, PCM_16"
+            if found != expected:
+                raise InputError(f"{clip}: expected {expected}, found {found}.")
+            n_samples = stream.frames
+            samples = stream.read(dtype="int16", always_2d=True).T
+    except (OSError, sf.LibsndfileError) as error:
+        raise InputError(f"{clip}: cannot be read as audio ({error}); copy or download it again.") from None
+    if samples.shape[1] != n_samples:
+        raise InputError(f"{clip}: is truncated, with {samples.shape[1]} of {n_samples} samples; copy or download it again.")
+    for name, channel in zip(CHANNELS, samples, strict=True):
+        if not channel.any():
+            raise InputError(
+                f"{clip}: the channel of the {name} is silent; expected accompaniment in the left channel and the voice in the right."
+            )
+    return samples
+
+
+def _write_track(samples: np.ndarray, folder: Path) -> None:
+    """Write the channels (2, n_samples) as 16-bit wavs and their sum as a wav of 32-bit floats."""
+    folder.mkdir()
+    scaled = samples.astype(np.float32) / INT16_SCALE
+    for name, channel in zip(CHANNELS, scaled, strict=True):
+        with Pcm16Writer(folder / f"{name}.wav", MIR1K.sample_rate_hz, MIR1K.n_channels) as wav:
+            wav.write(channel[np.newaxis])
+    # libsndfile would put the time of writing into a wav of floats
+    wavfile.write(folder / "mixture.wav", MIR1K.sample_rate_hz, scaled.sum(axis=0))

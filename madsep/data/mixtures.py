@@ -1,0 +1,84 @@
+"""Mixtures on disk, one at a time: wavs, stem files, folders of tracks, and tracks that the workflow has prepared."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from madsep.core.errors import InputError
+from madsep.data.audio import read_wav
+from madsep.data.datasets import MUSDB18
+from madsep.data.prepared import read_prepared, signal
+from madsep.data.stems import read_stems
+from madsep.data.tracks import STEM_SUFFIX, Track
+
+MIXTURE = "mixture.wav"  # in a folder of stems
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A named mixture that is read when it is asked for; `load` gives (n_channels, n_samples) and the sample rate in hertz."""
+
+    name: str
+    load: Callable[[], tuple[NDArray[np.float32], int]]
+
+    def mono(self, sample_rate_hz: int) -> NDArray[np.float32]:
+        """Return the mean of the channels, (n_samples,). Raises InputError for another rate than `sample_rate_hz`, and for silence."""
+        audio, found_hz = self.load()
+        if found_hz != sample_rate_hz:
+            raise InputError(
+                f"{self.name}: has a sample rate of {found_hz} Hz, the checkpoint's is {sample_rate_hz} Hz; resample it first."
+            )
+        mixture: NDArray[np.float32] = np.mean(audio, axis=0, dtype=np.float32)
+        if not mixture.any():
+            raise InputError(f"{self.name}: is silent throughout, so that nothing can be learnt from it; leave it out.")
+        return mixture
+
+
+def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
+    """Return the mixtures that `paths` name, in their order, and by name where a path is a folder of several.
+
+    A path is a wav, a stem file of MUSDB18, a track's folder with its mixture.wav, a folder of any of these, or the manifest (.json) of
+    prepared test tracks. Raises InputError for anything else and where the same mixture would be taken twice.
+    """
+    found = [mixture for path in paths for mixture in _at(Path(path))]
+    names = [mixture.name for mixture in found]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise InputError(f"{double[0]}: is given {names.count(double[0])} times; expected each track once.")
+    return found
+
+
+def _at(path: Path) -> Iterator[Mixture]:
+    if path.suffix == ".json":
+        yield from map(_prepared, read_prepared([path], "test"))
+    elif (mixture := _track(path)) is not None:
+        yield mixture
+    elif path.is_dir():
+        tracks = [track for entry in sorted(path.iterdir()) if (track := _track(entry)) is not None]
+        if not tracks:
+            raise InputError(f"{path}: holds no tracks; expected folders with a {MIXTURE}, wavs, or *{STEM_SUFFIX} files.")
+        yield from tracks
+    else:
+        raise InputError(f"{path}: {'no such file or folder' if not path.exists() else 'is not a wav or a stem file'}.")
+
+
+def _track(path: Path) -> Mixture | None:
+    """The one track at `path`, or None."""
+    if path.is_dir():
+        return Mixture(path.name, lambda: read_wav(path / MIXTURE)) if (path / MIXTURE).is_file() else None
+    if path.name.endswith(STEM_SUFFIX) and path.is_file():
+        name = path.name.removesuffix(STEM_SUFFIX)
+        track = Track("", name, "test", "stems", str(path), 0.0, MUSDB18.name)
+        return Mixture(name, lambda: (read_stems(track)["mixture"], MUSDB18.sample_rate_hz))
+    if path.suffix.lower() == ".wav" and path.is_file():
+        return Mixture(path.stem, lambda: read_wav(path))
+    return None
+
+
+def _prepared(entry: dict[str, object]) -> Mixture:
+    rate_hz = entry["sample_rate_hz"]
+    assert isinstance(rate_hz, int)
+    return Mixture(str(entry["name"]), lambda: (signal(entry, "mixture"), rate_hz))

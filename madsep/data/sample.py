@@ -1,0 +1,76 @@
+"""MUSDB18's public sample: excerpts of 7 s as stem files, downloaded once."""
+
+import contextlib
+import fcntl
+import shutil
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+
+from madsep.core.errors import InputError
+from madsep.core.ffmpeg import require_ffmpeg
+from madsep.core.files import write_error
+from madsep.data.datasets import MUSDB18
+from madsep.data.tracks import find_tracks
+
+
+def sample_is_there(folder: Path | str) -> bool:
+    """Return whether `folder` is there and holds anything, which `fetch_sample` leaves as it is."""
+    folder = Path(folder).expanduser()
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def fetch_sample(folder: Path | str) -> Path:
+    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless it is there; return `folder`.
+
+    Raises InputError when the download fails or another one is under way, or `folder` holds something else; `folder` is complete or absent.
+    """
+    folder = Path(folder).expanduser()
+    if not sample_is_there(folder):
+        require_ffmpeg()
+        try:
+            with _alone(folder):
+                _download_sample(folder)
+        except (OSError, HTTPException, zipfile.BadZipFile, zlib.error) as error:
+            by_hand = f"Download it by hand (see {MUSDB18.page}), unpack it and set musdb_root to its folder."
+            failed = InputError(f"{folder}: the sample of MUSDB18 could not be downloaded ({error}). {by_hand}")
+            raise (write_error(folder, error) or failed) from None
+    find_tracks(folder, MUSDB18, allow_partial=True)
+    return folder
+
+
+def _download_sample(folder: Path) -> None:
+    """Download to a folder beside `folder`, where a killed download may have left its part, and rename it."""
+    import musdb
+
+    if sample_is_there(folder):
+        return
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir()
+        with contextlib.redirect_stdout(sys.stderr):
+            musdb.DB(root=str(part), download=True)
+        find_tracks(part, MUSDB18, allow_partial=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock beside `folder`. Raises InputError while another process holds it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f".{folder.name}.lock")
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another run is downloading the sample of MUSDB18; run again when it is there.") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

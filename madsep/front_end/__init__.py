@@ -1,0 +1,1 @@
+"""From samples to magnitudes and back: windows, transforms, segments."""

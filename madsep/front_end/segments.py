@@ -1,0 +1,89 @@
+"""Which frames each sequence reads and estimates, so that together they cover a track."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from madsep.core.settings import Segments
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Segments of one signal: segment q reads n_read frames from first_read + q * step and estimates those between its contexts.
+
+    Where segments overlap, the first and the last estimated frames of the plan are not reached by all of theirs. Frames outside the
+    signal are those of the silence around it.
+    """
+
+    first_read: int  # frame
+    step: int
+    n_read: int
+    n_context: int
+    n_segments: int
+
+    @property
+    def n_shared(self) -> int:
+        """Segments before a segment that estimate some of the same frames."""
+        return math.ceil((self.n_read - 2 * self.n_context) / self.step) - 1
+
+    @property
+    def first_estimated(self) -> int:
+        """First estimated frame."""
+        return self.first_read + self.n_context
+
+    @property
+    def end_estimated(self) -> int:
+        """Frame after the last one that is estimated by all segments that reach it (may lie beyond the signal's last)."""
+        return self.first_estimated + self.n_segments * self.step
+
+
+def full_plan(segments: Segments, n_frames: int) -> Plan:
+    """Cover every frame of the signal by all segments that can reach it: silence is padded in front and behind, none is dropped."""
+    step, n_context = segments.step, segments.n_context
+    n_shared = math.ceil(segments.n_estimated / step) - 1
+    return Plan(-n_context - n_shared * step, step, segments.n_frames, n_context, math.ceil(n_frames / step) + n_shared)
+
+
+def legacy_plan(segments: Segments, n_samples: int, hop_length: int, batch_size: int) -> Plan:
+    """Frame as the published code: context is never padded, and segments beyond the last whole batch are dropped.
+
+    The code's transform has floor((n_samples + 6 hops) / hop) rows, of which floor(rows / step) sequences begin inside; the first
+    n_context frames and up to batch_size * step frames at the end are never estimated.
+    """
+    rows = (n_samples + 6 * hop_length) // hop_length
+    n_segments = rows // segments.step // batch_size * batch_size
+    return Plan(0, segments.step, segments.n_frames, segments.n_context, n_segments)
+
+
+def training_plan(segments: Segments, n_frames: int, edge_frames_dropped: int) -> Plan:
+    """Cover a training track without its edges; context comes from the track itself, the last segment is padded behind."""
+    inner = n_frames - 2 * edge_frames_dropped - 2 * segments.n_context - segments.overlap
+    n_segments = max(math.ceil(inner / segments.step), 1)
+    return Plan(edge_frames_dropped, segments.step, segments.n_frames, segments.n_context, n_segments)
+
+
+def cross_fade(segments: Segments) -> NDArray[np.float64]:
+    """Weights (n_estimated,) of a segment's estimates in the sum of all segments that share a frame; those of a frame add up to 1.
+
+    Each segment is faded in linearly over the frames that it shares with what the segments before it have given, as DeepConvSep does
+    (github.com/MTG/DeepConvSep, util.py).
+    """
+    fade_in = np.ones(segments.n_estimated)
+    fade_in[: segments.overlap] = np.linspace(0, 1, segments.overlap)
+    weights = fade_in.copy()
+    for later in range(segments.step, segments.n_estimated, segments.step):
+        weights[later:] *= 1 - fade_in[:-later]
+    return weights
+
+
+def read_padded(signals: NDArray[np.float32], first: int, n_samples: int) -> NDArray[Any]:
+    """Read samples [first, first + n_samples) of (..., n) as a new array, with zeros wherever that lies outside the signal."""
+    n_total = signals.shape[-1]
+    block = np.zeros((*signals.shape[:-1], n_samples), signals.dtype)
+    low, high = max(first, 0), min(first + n_samples, n_total)
+    if low < high:
+        block[..., low - first : high - first] = signals[..., low:high]
+    return block

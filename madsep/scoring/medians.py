@@ -1,0 +1,95 @@
+"""The campaign's number: the median over tracks of the median over frames."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from madsep.core.logs import log
+from madsep.scoring.scores import NO_ARTEFACTS_DB, TARGETS, ordered
+
+
+def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the median over non-NaN frames of each track: track, target, metric, median, n_frames, nan_share.
+
+    `n_frames` counts all frames, `nan_share` is the part of them that is NaN (0..1). A track without any number has
+    the median NaN.
+    """
+    groups = scores.groupby(["track", "target", "metric"], sort=True)["score"]
+    medians = groups.agg(median="median", n_frames="size", nan_share=nan_share_of).reset_index()
+    return ordered(medians)
+
+
+def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return SiSEC's number: the median over tracks of the median over frames, in dB, NaN frames skipped.
+
+    Columns: target, metric, median, n_tracks, nan_share. A track whose frames are all NaN is not counted; a warning
+    names it. Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation Campaign", section 3.
+    """
+    by_track = track_medians(scores)
+    _warn_of_empty_tracks(by_track)
+    medians = by_track.groupby(["target", "metric"])["median"].agg(median="median", n_tracks="count")
+    shares = scores.groupby(["target", "metric"])["score"].agg(nan_share=nan_share_of)
+    return ordered(medians.join(shares).reset_index())
+
+
+def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
+    """Return `sisec_medians` of a system as text; beside those of MIX and their difference where `baseline` has them.
+
+    A target or metric that MIX lacks shows a dash.
+    """
+    compared = [] if baseline is None else ["MIX, dB", "gain, dB"]
+    if baseline is not None:
+        medians = medians.merge(baseline[["target", "metric", "median"]], how="left", on=["target", "metric"], suffixes=("", "_mix"))
+    table = Table(title="Median over tracks of the median over frames (BSSEval v4)")
+    table.add_column("target")
+    table.add_column("metric")
+    for heading in ("system, dB", *compared, "tracks", "NaN frames"):
+        table.add_column(heading, justify="right")
+    for row in ordered(medians).to_dict("records"):
+        numbers = [_decibels(row["median"])]
+        if compared:
+            system, mix = row["median"], row["median_mix"]
+            gain = np.nan if max(system, mix) > NO_ARTEFACTS_DB else system - mix
+            numbers += [_decibels(mix), _decibels(gain, "+")]
+        table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
+    text = io.StringIO()
+    Console(file=text, width=100).print(table)
+    return text.getvalue()
+
+
+def format_overview(medians: Mapping[str, pd.DataFrame]) -> str:
+    """Return the SDR of several systems, `sisec_medians` by name, as text: a row for each, a column for each target."""
+    found = {str(target) for table in medians.values() for target in table["target"]}
+    targets = [target for target in TARGETS if target in found]
+    table = Table(title="SDR, dB: median over tracks of the median over frames (BSSEval v4)")
+    table.add_column("system")
+    for target in targets:
+        table.add_column(target, justify="right")
+    for system, scores in medians.items():
+        sdr = scores[scores["metric"] == "SDR"].set_index("target")["median"]
+        table.add_row(system, *(_decibels(sdr.get(target, np.nan)) for target in targets))
+    text = io.StringIO()
+    Console(file=text, width=100).print(table)
+    return text.getvalue()
+
+
+def nan_share_of(values: pd.Series) -> float:
+    """Part of the values that is NaN, 0 to 1."""
+    return float(values.isna().mean())
+
+
+def _warn_of_empty_tracks(by_track: pd.DataFrame) -> None:
+    empty = by_track[by_track["median"].isna()]
+    for (track, target), rows in empty.groupby(["track", "target"]):
+        metrics = ", ".join(rows["metric"])
+        log.warning("%s: every frame of %s is NaN (%s); the track is not counted in its median", track, target, metrics)
+
+
+def _decibels(value: float, sign: str = "") -> str:
+    if value > NO_ARTEFACTS_DB:
+        return f"> {NO_ARTEFACTS_DB:.0f}"
+    return "-" if np.isnan(value) else f"{value:{sign}.2f}"

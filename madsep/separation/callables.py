@@ -1,0 +1,140 @@
+"""Somebody's callable: importing it, telling whether its code has changed, calling it, and checking what it returns."""
+
+import contextlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from madsep.core.errors import InputError
+from madsep.core.files import digest, sha256
+from madsep.core.logs import log_traceback
+from madsep.core.settings import nearest
+
+STEMS = ("vocals", "drums", "bass", "other")
+ALL_TARGETS = (*STEMS, "accompaniment")
+MAX_MESSAGE = 300  # characters of somebody's exception that a plain line shows
+
+Audio = NDArray[np.float32]
+Callee = Callable[[Audio, int], Mapping[str, Audio]]
+
+
+def load_separator(text: str) -> Callee:
+    """Import the callable that `text` names, package.module:callable; the current folder is importable, as for `python -m`.
+
+    Raises InputError where the text is no such name, the module is not there or fails, or has no such callable.
+    """
+    name = r"\w+(?:\.\w+)*"
+    match = re.fullmatch(f"({name}):({name})", text)
+    if match is None:
+        raise InputError(f"separator '{text}': expected package.module:callable, such as my_package.separation:separate.")
+    module = _import(match[1], f"separator {text}")
+    try:
+        found = attrgetter(match[2])(module)
+    except AttributeError:
+        raise InputError(f"separator {text}: module {match[1]} has no '{match[2]}'{nearest(match[2], vars(module))}") from None
+    if not callable(found):
+        raise InputError(f"separator {text}: is of type {type(found).__name__}; expected a callable (audio, rate) -> {{target: audio}}.")
+    return found
+
+
+def fingerprint(separator: str) -> str | None:
+    """A digest of the .py files of the top-level module or package that `separator` names; None where there is none.
+
+    It is searched as `load_separator` does, and not imported. Raises InputError for a file that may not be read.
+    """
+    _make_current_folder_importable()
+    try:
+        spec = importlib.util.find_spec(separator.partition(":")[0].partition(".")[0])
+    except ValueError:  # no name of a module; `load_separator` says so
+        spec = None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations is None:
+        file = Path(spec.origin or "")
+        files = [(file.parent, file)]
+    else:
+        files = [(Path(root), file) for root in spec.submodule_search_locations for file in sorted(Path(root).rglob("*.py"))]
+    try:
+        return digest([(file.relative_to(root).as_posix(), sha256(file)) for root, file in files if file.is_file()])
+    except OSError as error:
+        raise InputError(f"separator {separator}: {error.filename} cannot be read ({error.strerror}).") from None
+
+
+def _make_current_folder_importable() -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _import(module: str, where: str) -> ModuleType:
+    _make_current_folder_importable()
+    try:
+        with contextlib.chdir(Path.cwd()):  # which somebody's code may change
+            return importlib.import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody's module may raise anything
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"{where}: there is no module '{error.name}'; install it for {sys.executable}, or put it in {Path.cwd()}."
+            ) from None
+        raise foreign_failure(f"{where}: importing {module} failed", error) from None
+
+
+def foreign_failure(what: str, error: BaseException) -> InputError:
+    """The plain lines for an exception, being handled, of somebody's code; its traceback goes to the job's own log."""
+    message = " ".join(str(error).split())
+    line = f"{what}: {type(error).__name__}: {message[:MAX_MESSAGE]}"
+    path = log_traceback(what)
+    return InputError(f"{line}\nThe traceback is in {path}." if path else line)
+
+
+def call_separator(separate: Callee, mixture: Audio, sample_rate_hz: int, where: str) -> dict[str, Audio]:
+    """Call `separate` with a copy of `mixture` (n_channels, n_samples) as (n_samples, n_channels); return `checked_estimates`.
+
+    Raises InputError, also for any exception of the callable.
+    """
+    audio = np.array(mixture.T, dtype=np.float32, order="C")
+    try:
+        with contextlib.chdir(Path.cwd()):  # which somebody's code may change
+            result = separate(audio, sample_rate_hz)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody's code may raise anything
+        raise foreign_failure(f"{where}: failed", error) from None
+    return checked_estimates(result, mixture, where)
+
+
+def checked_estimates(result: object, mixture: Audio, where: str) -> dict[str, Audio]:
+    """Check what a callable returned for `mixture` (n_channels, n_samples); return it as float32 arrays (n_channels, n_samples) by target.
+
+    Raises InputError, beginning with `where`, unless it maps known targets to finite floating-point arrays (n_samples, n_channels).
+    """
+    if not isinstance(result, Mapping):
+        raise InputError(f"{where}: returned an object of type {type(result).__name__}; expected a mapping, {{target: audio}}.")
+    unknown = [str(name) for name in result if name not in ALL_TARGETS]
+    if unknown:
+        hint = nearest(unknown[0], ALL_TARGETS)
+        raise InputError(f"{where}: returned the unknown target '{unknown[0]}'{hint} (known: {', '.join(ALL_TARGETS)})")
+    return {target: _checked(audio, mixture.T.shape, f"{where}, {target}") for target, audio in result.items()}
+
+
+def _checked(audio: object, shape: tuple[int, ...], where: str) -> Audio:
+    if not isinstance(audio, np.ndarray) or audio.dtype.kind != "f":
+        found = f"an array of {audio.dtype}" if isinstance(audio, np.ndarray) else f"of type {type(audio).__name__}"
+        raise InputError(f"{where}: is {found}; expected a NumPy array of floating-point numbers, full scale 1.")
+    if audio.shape != shape:
+        raise InputError(f"{where}: has shape {audio.shape}; expected {shape} (samples, channels) as the mixture.")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        samples = np.ascontiguousarray(audio.T, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise InputError(f"{where}: holds NaN or infinite samples.")
+    return samples

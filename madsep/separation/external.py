@@ -1,0 +1,155 @@
+"""Systems that are no recipes: anyone's callable, a folder of estimates, an oracle; what their names mean and what they estimate."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from madsep.core.errors import InputError
+from madsep.core.settings import Settings, nearest
+from madsep.data.audio import quantise
+from madsep.data.prepared import TARGETS
+from madsep.data.tracks import visible
+from madsep.separation.callables import ALL_TARGETS, STEMS, Audio, load_separator
+from madsep.separation.oracles import ORACLES
+
+GROUP = "madsep.separators"  # entry points: name of a system = package.module:callable
+KINDS = ("oracle", "separator", "estimates")
+
+
+class ExternalSettings(Settings):
+    """One entry of the config's `external`."""
+
+    oracle: str | None = Field(default=None, description="name of an oracle")
+    separator: str | None = Field(default=None, description="package.module:callable, (audio (samples, channels), rate) -> {target: audio}")
+    estimates: str | None = Field(default=None, description="folder that holds test/<track>/<target>.wav")
+    targets: tuple[str, ...] | None = Field(default=None, description="what it estimates; null: see external_targets")
+
+
+class External(ExternalSettings):
+    """A system whose estimates no recipe makes: exactly one of oracle, separator and estimates is given."""
+
+    origin: str = Field(description="what made the name a system: the config, an oracle's name, or an installed package")
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise InputError(f"expected exactly one of {', '.join(KINDS)}; found {' and '.join(given) or 'none'}.")
+        if self.oracle is not None and self.oracle not in ORACLES:
+            raise InputError(f"there is no oracle '{self.oracle}'{nearest(self.oracle, ORACLES)} (known: {', '.join(ORACLES)})")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Its kind and what it is, for messages."""
+        return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
+
+
+def find_external(name: str, external: Mapping[str, Any]) -> External | None:
+    """The system `name` of the config's `external`, or else the oracle or the installed entry point of that name; None for none of these.
+
+    Raises InputError where its entry is faulty, or several packages register the name.
+    """
+    if name in external:
+        where = f"external: {name}"
+        entry = ExternalSettings.parse(external[name], where)
+        try:
+            return External(**entry.model_dump(), origin="config")
+        except ValidationError as error:  # the types are checked above: what is left comes from `_one_of_three`
+            raise InputError(f"{where}: {error.errors()[0]['ctx']['error']}") from None
+    if name in ORACLES:
+        return External(oracle=name, origin="oracle")
+    points = {point.value: point for point in entry_points(group=GROUP, name=name)}
+    if len(points) > 1:
+        found = sorted(f"{value} of {_package(point)}" for value, point in points.items())
+        raise InputError(
+            f"systems: {name}: several packages register it in {GROUP} ({', '.join(found)}); uninstall all but one, "
+            f"or name one in the config, external: {{{name}: {{separator: package.module:callable}}}}."
+        )
+    for point in points.values():
+        separator = "".join(point.value.partition("[")[0].split())  # an entry point may name extras: a:b [extra]
+        return External(separator=separator, origin=_package(point))
+    return None
+
+
+def _package(point: EntryPoint) -> str:
+    assert point.dist is not None  # `entry_points` gives none without its package
+    return f"package {point.dist.name} {point.dist.version}"
+
+
+def installed_systems() -> dict[str, str]:
+    """The systems that installed packages register, by name: the package."""
+    return {point.name: _package(point) for point in sorted(entry_points(group=GROUP))}
+
+
+def external_names(external: Mapping[str, Any]) -> list[str]:
+    """All names that `find_external` knows, in its order."""
+    return list(dict.fromkeys([*external, *ORACLES, *installed_systems()]))
+
+
+def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ...]:
+    """What a system estimates of `tracks`: vocals and accompaniment, or the four stems and the accompaniment.
+
+    In the order of preference: its entry's `targets`; the attribute `madsep_targets` of a callable, vocals and accompaniment without one;
+    the wavs in the tracks' folders of estimates; all of them for an oracle. Only with `targets` is a callable's module not imported.
+    Raises InputError as `load_separator` does, for a folder without estimates of the tracks, and for targets that are neither set.
+    """
+    where = f"{external.label}: its targets"
+    found = {path.stem for path in estimate_files(external.estimates, tracks)} if external.estimates is not None else set()
+    if external.targets is not None:
+        names: Any = external.targets
+    elif external.separator is not None:
+        names = getattr(load_separator(external.separator), "madsep_targets", TARGETS)
+    elif external.estimates is not None:
+        where += f", the wavs of the run's tracks in {_test_folder(external.estimates)},"
+        names = [target for target in ALL_TARGETS if target in found]
+    else:
+        return ALL_TARGETS
+    if not isinstance(names, (tuple, list)) or not set(map(str, names)) <= set(ALL_TARGETS):
+        raise InputError(f"{where} are {names!r}; expected some of {', '.join(ALL_TARGETS)}.")
+    if "vocals" not in names or not (set(names) <= set(TARGETS) or set(STEMS) <= set(names)):
+        shown = ", ".join(names) or "none"
+        raise InputError(f"{where} are {shown}; expected vocals and accompaniment, or vocals, drums, bass and other.")
+    return ALL_TARGETS if "drums" in names else TARGETS
+
+
+def estimated_tracks(folder: Path | str) -> list[Path]:
+    """The tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError where there are none."""
+    test = _test_folder(folder)
+    tracks = [path for path in visible(test) if path.is_dir()] if test.is_dir() else []
+    if not tracks:
+        fault = "no estimates in it" if test.parent.is_dir() else "no such folder"
+        raise InputError(f"{folder}: {fault}; expected test/<track>/<target>.wav, as museval reads them.")
+    return tracks
+
+
+def estimate_files(folder: Path | str, tracks: Sequence[str]) -> list[Path]:
+    """The wavs of targets that there are of `tracks` in museval's layout. Raises InputError as `estimated_tracks` does."""
+    folders = [path for path in estimated_tracks(folder) if path.name in tracks]
+    return [file for path in folders for target in ALL_TARGETS if (file := path / f"{target}.wav").is_file()]
+
+
+def _test_folder(folder: Path | str) -> Path:
+    return Path(folder).expanduser() / "test"
+
+
+def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[str], where: str) -> dict[str, Audio]:
+    """Return the estimates of `targets`, each (n_channels, n_samples), in their order.
+
+    An accompaniment that is not given is the sum of drums, bass and other or, where these are not all given, mixture - vocals; of the
+    estimates as 16-bit files hold them, so that the files add up. Raises InputError, beginning with `where`, where a target is missing.
+    """
+    estimates, background = dict(estimates), STEMS[1:]
+    if "accompaniment" not in estimates:
+        if set(background) <= estimates.keys():
+            estimates["accompaniment"] = np.sum([quantise(estimates[stem]) for stem in background], axis=0)
+        elif "vocals" in estimates:
+            estimates["accompaniment"] = mixture - quantise(estimates["vocals"])
+    missing = [target for target in targets if target not in estimates]
+    if missing:
+        raise InputError(f"{where}: there is no estimate of {', '.join(missing)}; expected {', '.join(targets)}.")
+    return {target: estimates[target] for target in targets}

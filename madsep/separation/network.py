@@ -1,0 +1,161 @@
+"""From a mixture's samples to those of its sources, block by block: memory does not grow with the length."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from madsep.core.precision import products
+from madsep.front_end.segments import Plan, cross_fade, full_plan, legacy_plan, read_padded
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint
+
+Audio = NDArray[np.float32]
+SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A checkpoint on a device; front end, network and separation all come from the checkpoint."""
+
+    checkpoint: Checkpoint
+    device: torch.device
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What `estimates` gives: the vocals, or all four stems."""
+        return self.checkpoint.recipe.estimated
+
+    def estimates(self, mixture: Audio) -> Iterator[Audio]:
+        """Yield the estimates of `targets` from `mixture` (n_channels, n_samples) as consecutive blocks (n_targets, n_channels, n).
+
+        The blocks' lengths add up to n_samples. `mixture` may be memory-mapped; it is read once, block by block.
+        """
+        blocks = _Blocks(self.checkpoint, self.device, mixture)
+        for first in range(0, blocks.plan.n_segments, blocks.settings.batch_size):
+            yield from blocks.advance(first, min(first + blocks.settings.batch_size, blocks.plan.n_segments))
+        yield from blocks.finish()
+
+
+class _Blocks:
+    """One mixture on its way: what is estimated so far, and the overlapping samples that wait for the next block."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, mixture: Audio) -> None:
+        recipe = checkpoint.recipe
+        self.checkpoint, self.mixture, self.settings = checkpoint, mixture, recipe.separation
+        self.stft = Stft(recipe.front_end, device)
+        self.n_samples = mixture.shape[-1]
+        self.n_frames = self.stft.n_frames(self.n_samples)
+        self.plan, self.audible = self._plan()
+        self.refreshes = max(self.settings.griffin_lim_iterations - 1, 0)
+        reach = (self.stft.length - 1) // self.stft.hop  # frames that one inverse and forward transform let a frame see
+        self.margin = math.ceil(self.refreshes * reach / self.plan.step)
+        self.weights = torch.from_numpy(cross_fade(recipe.segments)).to(device, self.stft.window.dtype)
+        self.given = 0  # samples yielded
+        self.waiting = torch.zeros(len(recipe.estimated), len(mixture), 0, device=device)  # sums from sample `self.given` on
+
+    def _plan(self) -> tuple[Plan, range]:
+        """The segments, and the samples at which the estimates are not silent by construction."""
+        recipe, hop = self.checkpoint.recipe, self.stft.hop
+        if self.settings.framing == "full":
+            return full_plan(recipe.segments, self.n_frames), range(self.n_samples)
+        plan = legacy_plan(recipe.segments, self.n_samples, hop, recipe.training.batch_size)
+        end = self.stft.first_sample(plan.end_estimated - 1) + self.stft.length - self.stft.padding
+        return plan, range(plan.first_estimated * hop, max(end, 0) if plan.n_segments else 0)
+
+    def advance(self, first: int, end: int) -> Iterator[Audio]:
+        """Estimate segments [first, end) and yield the samples that no later segment changes."""
+        low, high = max(first - self.margin - self.plan.n_shared, 0), min(end + self.margin, self.plan.n_segments)
+        bins = self._estimate(low, high)
+        start, stop = (first - low) * self.plan.step, (end - low) * self.plan.step
+        first_frame = self.plan.first_estimated + first * self.plan.step
+        self._add(self.stft.first_sample(first_frame), self.stft.overlap_add(bins[:, :, start:stop]))
+        next_frame = first_frame + (end - first) * self.plan.step
+        yield from self._give(min(self.stft.first_sample(next_frame), self.n_samples))
+
+    def finish(self) -> Iterator[Audio]:
+        """Yield all samples that are left."""
+        yield from self._give(self.n_samples)
+
+    def _estimate(self, first: int, end: int) -> Tensor:
+        """Complex bins (n_targets, n_channels, (end - first) * step, n_bins) of segments [first, end); zero outside the signal's frames.
+
+        The frames that segments before `first` share are not complete.
+        """
+        plan = self.plan
+        first_read = plan.first_read + first * plan.step
+        n_read = (end - first - 1) * plan.step + plan.n_read
+        span = read_padded(self.mixture, self.stft.first_sample(first_read), self.stft.n_span(n_read))
+        bins = self.stft.analyse(torch.from_numpy(span).to(self.stft.window.device))
+        mixture = bins.abs() if self.settings.channels == "each" else bins.mean(0, keepdim=True).abs()
+        magnitudes = self._network(mixture)
+        inner = slice(plan.n_context, plan.n_context + magnitudes.shape[2])
+        first_estimated = first_read + plan.n_context
+        frames = torch.arange(first_estimated, first_estimated + magnitudes.shape[2], device=bins.device)
+        magnitudes[:, :, (frames < 0) | (frames >= self.n_frames)] = 0
+        estimates = with_magnitudes(bins[:, inner], mixture[:, inner], magnitudes)
+        return self._refine(estimates, first_estimated)
+
+    def _network(self, magnitudes: Tensor) -> Tensor:
+        """The mixture's magnitudes (n_channels, n_read, N) -> the targets' (n_targets, n_channels, n_segments * step, N), in batches.
+
+        Channels share batches, which are faster the larger they are, where no sequence's result depends on the others of its batch.
+        """
+        network, estimate = self.checkpoint.network, self.checkpoint.recipe.trained_family.estimate
+        n_channels = len(magnitudes)
+        sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
+        at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
+        with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
+            estimates = [estimate(network, batch, self.settings) for batch in sequences.split(at_once)]
+        return self._joined(torch.cat(estimates).unflatten(0, (n_channels, -1)))
+
+    def _joined(self, estimates: Tensor) -> Tensor:
+        """Sum of the weighted segments: (n_channels, n_segments, n_targets, n_estimated, N) -> (n_targets, n_channels, frames, N)."""
+        estimates = estimates.permute(2, 0, 1, 3, 4)
+        if self.plan.n_shared == 0:
+            return estimates.flatten(2, 3)
+        weighted, step, n_segments = estimates * self.weights[:, None], self.plan.step, estimates.shape[2]
+        joined = estimates.new_zeros(*estimates.shape[:2], (n_segments + self.plan.n_shared) * step, estimates.shape[-1])
+        for segment in range(n_segments):
+            joined[:, :, segment * step : segment * step + len(self.weights)] += weighted[:, :, segment]
+        return joined[:, :, : n_segments * step]
+
+    def _refine(self, estimates: Tensor, first_frame: int) -> Tensor:
+        """Refresh the phase by Griffin and Lim's iteration; frames within the margin of a block's ends are not exact."""
+        magnitudes = estimates.abs() if self.refreshes else estimates
+        for _ in range(self.refreshes):
+            span = self.stft.overlap_add(estimates)
+            energy = self.stft.window_energy(self.stft.first_sample(first_frame), span.shape[-1], self.n_frames)
+            consistent = self.stft.analyse(span / energy.clamp_min(torch.finfo(energy.dtype).tiny))
+            estimates = with_magnitudes(consistent, consistent.abs(), magnitudes)
+        return estimates
+
+    def _add(self, first_sample: int, span: Tensor) -> None:
+        """Add overlap-added samples that begin at `first_sample` of the signal to those that wait."""
+        skipped = max(self.given - first_sample, 0)
+        start, span = max(first_sample - self.given, 0), span[..., skipped:]
+        missing = start + span.shape[-1] - self.waiting.shape[-1]
+        if missing > 0:
+            self.waiting = torch.nn.functional.pad(self.waiting, (0, missing))
+        self.waiting[..., start : start + span.shape[-1]] += span
+
+    def _give(self, end: int) -> Iterator[Audio]:
+        """Yield the samples up to `end`, divided by the windows' energy; silent outside the audible range."""
+        n_samples = end - self.given
+        if n_samples <= 0:
+            return
+        block = torch.nn.functional.pad(self.waiting, (0, max(n_samples - self.waiting.shape[-1], 0)))[..., :n_samples]
+        block = block / self.stft.window_energy(self.given, n_samples, self.n_frames)
+        samples = torch.arange(self.given, end, device=block.device)
+        block = torch.where((samples >= self.audible.start) & (samples < self.audible.stop), block, 0.0)
+        self.given, self.waiting = end, self.waiting[..., n_samples:]
+        yield block.cpu().numpy()
+
+
+def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:
+    """Complex bins of the magnitudes `wanted` with the phase of `bins`, whose magnitudes are `present`; 0 where they have no phase."""
+    return bins * (wanted / present.clamp_min(SILENT_BIN))

@@ -1,1 +1,0 @@
-"""The stages of a benchmark run; they never import each other and meet in files that the workflow names."""

@@ -1,0 +1,1 @@
+"""A submission to SiSEC: its description, its files, its check."""

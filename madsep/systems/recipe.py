@@ -1,0 +1,184 @@
+"""Systems are data: one YAML recipe each, in recipes/; a recipe may build on another and the config may override single keys."""
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, TypeVar
+
+import torch
+import yaml
+from pydantic import Field
+
+from madsep.core.errors import InputError
+from madsep.core.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
+from madsep.front_end.stft import covers_all
+from madsep.models import FAMILIES, Family
+from madsep.systems.sizes import Sizes
+
+RECIPES = resources.files("madsep.systems") / "recipes"
+TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target", "loss", "training")
+
+
+class System(Settings):
+    """Everything that decides a system's weights and estimates; a checkpoint holds it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*\+?$")]
+    family: str = Field(description="model family of the registry")
+    sources: tuple[str, ...] = Field(description="what the network is trained with; background: the mixture without the vocals")
+    front_end: FrontEnd
+    segments: Segments
+    network: Settings
+    target: Target
+    loss: Settings
+    training: Training
+    separation: Separation
+
+    @property
+    def trained_family(self) -> Family:
+        """The registry's entry for this system."""
+        return FAMILIES[self.family]
+
+    @property
+    def sizes(self) -> Sizes:
+        """The network's sizes beside its own settings."""
+        return Sizes(self.front_end.n_bins, self.segments.n_frames, self.segments.n_context, len(self.sources))
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """What the network estimates: the vocals, or all four stems. The accompaniment follows from these."""
+        return self.sources if self.sources[1:] and "background" not in self.sources else ("vocals",)
+
+    def training_half(self) -> dict[str, Any]:
+        """Plain values of all that decides the weights."""
+        return self.model_dump(mode="json", include=set(TRAINED_BY), serialize_as_any=True)
+
+    def system_values(self) -> dict[str, Any]:
+        """Plain values of all that decides weights and estimates."""
+        return self.model_dump(mode="json", include=set(System.model_fields), serialize_as_any=True)
+
+
+class Recipe(System):
+    """A system with what its submission says of it."""
+
+    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
+    weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
+    description: Description
+
+    def values(self) -> dict[str, Any]:
+        """Plain values of the whole recipe."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+
+AnySystem = TypeVar("AnySystem", bound=System)
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes, sorted."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
+    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over those it builds on.
+
+    Raises InputError for an unknown recipe, family or key, or a value out of its range.
+    """
+    for other in overrides:
+        _check_name(other, "overrides")
+    values = _merged(name, overrides, ())
+    if (source := values.get("weights_from")) is not None:
+        changed = set(overrides.get(name) or {}) & set(TRAINED_BY)
+        if changed:
+            raise InputError(
+                f"overrides.{name}: '{sorted(changed)[0]}' decides the weights, which {name} takes from {source}; override {source}."
+            )
+        trained = _merged(source, overrides, ())
+        if trained.get("weights_from") is not None:
+            raise InputError(f"recipe {name}: weights_from is {source}, which does not train itself but takes {trained['weights_from']}'s.")
+        values |= {section: trained[section] for section in TRAINED_BY}
+    return parse_recipe(values, f"recipe {name}")
+
+
+def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """Check a recipe's plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    return _parse(Recipe, values, where)
+
+
+def parse_system(values: Mapping[str, Any], where: str) -> System:
+    """As `parse_recipe`, for what a checkpoint holds."""
+    return _parse(System, values, where)
+
+
+def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnySystem:
+    values = dict(values)
+    family = FAMILIES.get(values.get("family", ""))
+    if family is None:
+        raise InputError(
+            f"{where}: unknown model family {values.get('family')!r}{nearest(str(values.get('family')), FAMILIES)} ({', '.join(FAMILIES)})"
+        )
+    sections = (("network", family.network_settings), ("loss", family.loss_settings))
+    parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
+    recipe = kind.parse(values | parsed, where)
+    _check_front_end(recipe.front_end, where)
+    _check_sections(recipe, family, where)
+    try:
+        with torch.device("meta"):  # no memory, no time: only the sizes are checked
+            family.network(recipe.network, recipe.sizes)
+    except InputError as error:
+        raise InputError(f"{where}: network: {error}") from None
+    return recipe
+
+
+def _check_front_end(front_end: FrontEnd, where: str) -> None:
+    sizes = {key: getattr(front_end, key) for key in ("hop_length", "window_length", "fft_length")}
+    if list(sizes.values()) != sorted(sizes.values()):
+        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
+    if not covers_all(front_end):
+        raise InputError(
+            f"{where}: front_end: hops of {front_end.hop_length} leave samples to which the {front_end.window} window gives "
+            "no weight; expected a shorter hop_length."
+        )
+
+
+def _check_sections(recipe: System, family: Family, where: str) -> None:
+    """Raise InputError where sections do not fit each other or the family."""
+    segments = recipe.segments
+    if segments.step < 1:
+        least = 2 * segments.n_context + segments.overlap
+        raise InputError(f"{where}: segments.n_frames is {segments.n_frames}; expected more than 2 * n_context + overlap = {least}.")
+    if recipe.sources not in family.sources:
+        allowed = " or ".join(f"[{', '.join(sources)}]" for sources in family.sources)
+        raise InputError(f"{where}: sources are [{', '.join(recipe.sources)}]; family {recipe.family} expects {allowed}.")
+    if recipe.separation.channels == "mean" and not family.masks:
+        raise InputError(f"{where}: separation.channels is 'mean', but family {recipe.family} finds no masks; expected 'each'.")
+    if segments.overlap and recipe.separation.framing == "legacy":
+        raise InputError(f"{where}: separation.framing 'legacy' knows no segments.overlap; expected 'full', or overlap 0.")
+    if recipe.training.augmentation and set(recipe.sources) - {"vocals", "background"}:
+        raise InputError(f"{where}: training.augmentation mixes vocals and accompaniment; expected null, or sources [vocals].")
+    if recipe.training.selection == "best" and not recipe.training.validation:
+        raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
+    if recipe.training.plateau and recipe.training.final_learning_rate:
+        raise InputError(f"{where}: training has both a plateau and a final_learning_rate; expected null for one of them.")
+
+
+def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe's plain values on top of those of its base; overrides apply to the recipe that they name and to what builds on it."""
+    _check_name(name, above[-1] if above else "systems")
+    if name in above:
+        raise InputError(f"recipe {name}: builds on itself ({' -> '.join((*above, name))}).")
+    values = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    base = values.pop("base", None)
+    below = _merged(base, overrides, (*above, name)) if base else {}
+    return _laid_over(_laid_over(below, values), overrides.get(name) or {})
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
+        both[key] = _laid_over(both[key], value) if nested else value
+    return both
+
+
+def _check_name(name: str, where: str) -> None:
+    known = recipe_names()
+    if name not in known:
+        raise InputError(f"{where}: there is no recipe '{name}'{nearest(name, known)} (known: {', '.join(known)})")

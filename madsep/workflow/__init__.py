@@ -1,0 +1,1 @@
+"""What the Snakemake workflow asks: the plan of a run, its config, its cluster."""
