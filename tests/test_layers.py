@@ -146,4 +146,4 @@ def test_the_measures_measure() -> None:
     (function,) = functions(tree)
     assert (n_lines(function), n_parameters(function)) == (3, 5)
     assert imports_in_functions(tree) == {"musdb.x"} == set(imports(tree))
-    assert list(imports(ast.parse("from madsep import files\nimport madsep.core.logs"))) == ["madsep.core.files", "madsep.core.logs"]
+    assert list(imports(ast.parse("from madsep.core import files\nimport madsep.core.logs"))) == ["madsep.core.files", "madsep.core.logs"]

@@ -6,30 +6,39 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from madsep.core.errors import DiskFull, InputError
 
+TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
+DAY_S = 86_400
+
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends well and is removed when it does not.
+    """Yield a temporary path in the folder of `path` that replaces it if the block succeeds and is removed if it fails.
 
+    The file is on the disk, not only in the system's cache, before it gets its name. Its temporary name has no suffix, so no pattern of a
+    reader matches it; `sweep` removes those that killed processes left.
     Raises DiskFull when the disk is full, InputError when the folder cannot be written.
     """
     path = Path(path)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}.", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp and safetensors make files that only their owner may read
+        _sync(temporary)
         temporary.replace(path)
+        _sync(path.parent)
     except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -47,6 +56,18 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     if number in (errno.ENOTDIR, errno.EEXIST):
         return InputError(f"{path}: lies below a file, or is one where a folder is needed; choose another folder.")
     return None
+
+
+def sweep(folder: Path | str) -> None:
+    """Remove the temporary files in and below `folder` whose process has ended; of other machines, those older than a day."""
+    for path in list(Path(folder).rglob(f"{TEMPORARY}*")):
+        host, _, rest = path.name.removeprefix(TEMPORARY).rpartition(".")[0].rpartition(".")
+        with contextlib.suppress(OSError):  # another job may sweep the same folder
+            is_stale = not _is_running(rest) if host == socket.gethostname() else time.time() - path.stat().st_mtime > DAY_S
+            if is_stale and path.is_dir():
+                shutil.rmtree(path)
+            elif is_stale:
+                path.unlink()
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -81,6 +102,28 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file's content, or a folder's entries; some file systems cannot do it for folders."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -101,7 +144,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}.", dir=folder.parent) as scratch:
             new = Path(scratch) / folder.name
             new.mkdir()
             yield new

@@ -1,48 +1,107 @@
-"""Prepared tracks: reading what the prepare stage wrote."""
+"""Prepared tracks: what the prepare stage makes of a track, and how other stages read it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import read_json
+from madsep.core.files import digest
+from madsep.data.tracks import Track
 
-TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
+
+@dataclass(frozen=True)
+class Form:
+    """How tracks are prepared: which signals, as the mean of the channels or each channel, at which rate."""
+
+    signals: tuple[str, ...]
+    mono: bool
+    sample_rate_hz: int
+
+    def ingredients(self, track: Track) -> dict[str, str]:
+        """Return what a track's prepared audio is made from: the SHA-256 of each source file, and the digest of this form."""
+        return {**track.sources, "form": digest(asdict(self))}
+
+    def identity(self, track: Track) -> str:
+        """Return the identity that the record of the track's prepared audio will have."""
+        return digest(self.ingredients(track))
 
 
-def read_prepared(manifests: Sequence[Path], subset: str, slugs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Entries of prepared tracks (of those in `slugs`, or of all) in the order of the manifests, with `file` as a path beside its manifest.
+@dataclass(frozen=True)
+class PreparedTrack:
+    """One prepared track: `file` holds float32 of shape (len(signals), n_channels, n_samples) at full scale 1."""
 
-    Raises InputError when a track is not of `subset`, its file is missing, or a slug is in no manifest.
+    file: Path
+    identity: str  # digest of the sources and the form
+    sha256: str  # of `file`
+    slug: str
+    name: str
+    subset: str
+    layout: str
+    signals: tuple[str, ...]
+    n_channels: int
+    n_samples: int
+    sample_rate_hz: int
+    mixture_residual_db: float | None
+    notes: tuple[str, ...]
+    sources: Mapping[str, str]  # SHA-256 of each source file
+    ffmpeg: str | None  # version that decoded a stem file
+
+    def signal(self, name: str) -> NDArray[np.float32]:
+        """Return one signal as a memory map, (n_channels, n_samples)."""
+        return self.array()[self.signals.index(name)]
+
+    def array(self) -> NDArray[np.float32]:
+        """Return all signals as a memory map, (len(signals), n_channels, n_samples).
+
+        Raises InputError if the file holds an array of another shape or type.
+        """
+        try:
+            array: NDArray[Any] = np.load(self.file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{self.file}: cannot be read as an array ({error}); run the same command again to prepare it.") from None
+        expected = (len(self.signals), self.n_channels, self.n_samples)
+        if array.shape != expected or array.dtype != np.float32:
+            raise InputError(f"{self.file}: holds {array.dtype} of shape {array.shape}; expected float32 of shape {expected}.")
+        return array
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate_hz
+
+
+def read_prepared(folder: Path | str, slugs: Sequence[str], subsets: Sequence[str]) -> list[PreparedTrack]:
+    """Return prepared tracks of a stage's folder in the order of `slugs`, each checked against its digest.
+
+    Raises InputError if a track is missing, was changed, or is not of one of `subsets`: test tracks never train.
     """
-    entries = [entry | {"file": Path(manifest).parent / entry["file"]} for manifest in manifests for entry in read_json(manifest)["tracks"]]
-    if slugs is not None:
-        wanted = set(slugs)
-        entries = [entry for entry in entries if entry["slug"] in wanted]
-    missing = set(slugs or ()) - {entry["slug"] for entry in entries}
-    if missing:
-        raise InputError(f"{', '.join(sorted(missing))}: not among the prepared tracks of {', '.join(map(str, manifests))}.")
-    for entry in entries:
-        if entry["subset"] != subset:
-            raise InputError(f"{entry['name']}: is a {entry['subset']} track; expected {subset} tracks only. Test tracks never train.")
-        if not entry["file"].is_file():
-            raise InputError(f"{entry['file']}: is missing; remove the manifests beside it and run again to prepare the data anew.")
-    return entries
+    stage = Stage(folder)
+    tracks = [_prepared(stage, slug) for slug in slugs]
+    for track in tracks:
+        if track.subset not in subsets:
+            raise InputError(f"{track.name}: is a {track.subset} track; expected {' or '.join(subsets)} tracks only.")
+    return tracks
 
 
-def signal(entry: dict[str, Any], name: str) -> np.ndarray:
-    """Memory-mapped signal `name` of a prepared track, float32 (n_channels, n_samples)."""
-    array: np.ndarray = np.load(entry["file"], mmap_mode="r")
-    return array[entry["signals"].index(name)]
-
-
-def check_rate(entries: Sequence[dict[str, Any]], sample_rate_hz: int, recipe: str) -> None:
-    """Raise InputError where prepared tracks have another rate than the `sample_rate_hz` of the front end of `recipe`."""
-    for entry in entries:
-        if entry["sample_rate_hz"] != sample_rate_hz:
+def check_rate(tracks: Sequence[PreparedTrack], sample_rate_hz: int, recipe: str) -> None:
+    """Raise InputError if prepared tracks have another rate than the `sample_rate_hz` of the front end of `recipe`."""
+    for track in tracks:
+        if track.sample_rate_hz != sample_rate_hz:
             raise InputError(
-                f"{entry['name']}: has a sample rate of {entry['sample_rate_hz']} Hz, the front end of recipe {recipe} expects "
+                f"{track.name}: has a sample rate of {track.sample_rate_hz} Hz, the front end of recipe {recipe} expects "
                 f"{sample_rate_hz} Hz; choose a recipe made for this data set, or override its front_end."
             )
+
+
+def _prepared(stage: Stage, slug: str) -> PreparedTrack:
+    record = stage.checked(slug)
+    ((name, sha256),) = record.files.items()
+    facts = dict(record.facts)
+    sources = {source: found for source, found in record.made_from.items() if source != "form"}
+    tuples = {key: tuple(facts.pop(key)) for key in ("signals", "notes")}
+    return PreparedTrack(stage.folder / name, record.identity, sha256, slug, sources=sources, **tuples, **facts)

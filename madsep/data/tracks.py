@@ -1,17 +1,22 @@
 """A data set on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import soundfile as sf
 
 from madsep.core.errors import InputError
-from madsep.data.datasets import Dataset
+from madsep.data.datasets import DATASETS, Dataset
 
 SUBSETS = ("train", "test")
+MAX_SLUG_WORDS = 48  # characters
 STEM_SUFFIX = ".stem.mp4"
 
 # Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music comes to
@@ -23,13 +28,34 @@ STEM_BYTES_PER_S = 122_000
 class Track:
     """One track on disk. `duration_s` is exact for wavs and an estimate from the size for stem files."""
 
-    slug: str
     name: str
-    subset: str
-    layout: str
+    subset: str  # train, test, or extra for further training tracks
+    layout: str  # wav or stems
     path: str
     duration_s: float
     dataset: str
+    sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file that it is read from; see data.inventory
+
+    @property
+    def slug(self) -> str:
+        """What files and jobs of the workflow are named by."""
+        return slug_of(self.name)
+
+    def source_files(self) -> dict[str, Path]:
+        """Return the files that the track is read from, by what they hold: each stem, or "stems" for a stem file."""
+        if self.layout == "stems":
+            return {"stems": Path(self.path)}
+        return {stem: Path(self.path) / f"{stem}.wav" for stem in DATASETS[self.dataset].stems}
+
+
+def slug_of(name: str) -> str:
+    """Return a name for files and jobs: the track's name in lower-case ASCII, and eight digits of the SHA-256 of its exact bytes.
+
+    It depends on no other track, and no two names share one, not even those that differ only in case or in Unicode's composition.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_SLUG_WORDS].strip("-")
+    return f"{words}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}".lstrip("-")
 
 
 def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list[Track]:
@@ -50,9 +76,9 @@ def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list
     _check_names(folder, dataset, names, allow_partial)
     _check_stems((path for paths in found.values() for path in paths), dataset)
     return [
-        Track(f"{subset}{number:03d}", _name(path), subset, _layout(path), str(path), _duration_s(path), dataset.name)
+        Track(_name(path), subset, _layout(path), str(path), _duration_s(path), dataset.name)
         for subset, paths in found.items()
-        for number, path in enumerate(sorted(paths, key=_name), start=1)
+        for path in sorted(paths, key=_name)
     ]
 
 
@@ -71,8 +97,8 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
         raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; take them away.")
     _check_stems(paths, dataset)
     return [
-        Track(f"extra{number:03d}", _name(path), "train", _layout(path), str(path), _duration_s(path), dataset.name)
-        for number, path in enumerate(paths, start=1)
+        Track(_name(path), "extra", _layout(path), str(path), _duration_s(path), dataset.name)
+        for path in paths
     ]
 
 
@@ -101,9 +127,9 @@ def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]
 
 
 def batch_name(batch: Sequence[Track]) -> str:
-    """Return "test001" for a batch of one track and "test001-test007" for more."""
+    """Return the name of the job that works on a batch: its track's slug, or those of its first and last track."""
     first, last = batch[0].slug, batch[-1].slug
-    return first if len(batch) == 1 else f"{first}-{last}"
+    return first if len(batch) == 1 else f"{first}--{last}"
 
 
 def visible(folder: Path) -> list[Path]:

@@ -1,0 +1,113 @@
+"""What a stage of the workflow makes of each track, each known by what it was made from.
+
+A stage keeps its files in a folder of its own. `records/<slug>.json` says of one track which ingredients its files were made from and
+which digests they have; `jobs/<name>.json`, the only file that Snakemake knows of, says that a job has made the artefacts of its tracks.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from madsep.core.errors import InputError
+from madsep.core.files import digest, read_json, sha256, sweep, write_json
+
+Ingredients = Mapping[str, str]  # what an artefact is made from, by name: a SHA-256 of content, or the digest of settings
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one artefact was made from, its files with their SHA-256, and what else the stage says of it."""
+
+    made_from: Ingredients
+    files: Mapping[str, str]  # relative to the stage's folder
+    facts: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """Digest of the ingredients."""
+        return digest(dict(self.made_from))
+
+    @property
+    def content(self) -> str:
+        """Digest of the files' digests: what the next stage takes as its ingredient."""
+        return digest(dict(self.files))
+
+
+class Stage:
+    """A stage's folder."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def record(self, slug: str) -> Record:
+        """Return the record of a track. Raises InputError if it is missing or is not a record."""
+        path = self._record_path(slug)
+        try:
+            return read_record(path)
+        except InputError:
+            self._forget(slug)
+            raise
+
+    def checked(self, slug: str) -> Record:
+        """Return the record of a track whose files are as they were written.
+
+        Raises InputError if the record or a file is missing or was changed; the same command then makes them again.
+        """
+        record = self.record(slug)
+        for name, expected in record.files.items():
+            path = self.folder / name
+            if not path.is_file() or sha256(path) != expected:
+                self._forget(slug)
+                fault = "was changed after it was written" if path.exists() else "is missing"
+                raise InputError(f"{path}: {fault}; run the same command again to make it again.")
+        return record
+
+    def is_current(self, slug: str, made_from: Ingredients) -> bool:
+        """Whether the track's artefact was made from these ingredients and its files are as they were written."""
+        try:
+            return dict(self.checked(slug).made_from) == dict(made_from)
+        except InputError:
+            return False
+
+    @contextlib.contextmanager
+    def making(self, slug: str, made_from: Ingredients) -> Iterator[dict[str, Any]]:
+        """Make an artefact: the block writes its files and puts them into the dictionary that it gets, {"files": [paths], ...facts}.
+
+        Before, the old record and the jobs that promise it are removed, so that no reader takes the artefact for finished while it changes.
+        """
+        self._forget(slug)
+        made: dict[str, Any] = {}
+        yield made
+        files = {path.relative_to(self.folder).as_posix(): sha256(path) for path in map(Path, made.pop("files"))}
+        write_json(self._record_path(slug), {"made_from": dict(made_from), "files": files, "facts": made})
+
+    def finish_job(self, name: str, slugs: Sequence[str]) -> None:
+        """Write jobs/<name>.json, which says that the artefacts of these tracks are made."""
+        sweep(self.folder)
+        write_json(self.folder / "jobs" / f"{name}.json", {"tracks": {slug: sha256(self._record_path(slug)) for slug in slugs}})
+
+    def _forget(self, slug: str) -> None:
+        for job in (self.folder / "jobs").glob("*.json"):
+            with contextlib.suppress(InputError):
+                if slug in read_json(job).get("tracks", {}):
+                    job.unlink(missing_ok=True)
+        self._record_path(slug).unlink(missing_ok=True)
+
+    def _record_path(self, slug: str) -> Path:
+        return self.folder / "records" / f"{slug}.json"
+
+
+def read_record(path: Path) -> Record:
+    """Read one record. Raises InputError if it is missing or is not one."""
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; run the same command again to make it.")
+    values = read_json(path)
+    if not isinstance(values, dict) or values.keys() != {"made_from", "files", "facts"} or not all(map(_is_mapping, values.values())):
+        raise InputError(f"{path}: is not the record of an artefact; run the same command again to make it.")
+    return Record(**values)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict)

@@ -1,0 +1,85 @@
+"""The tracks of a run with the digests of their files: the same data elsewhere are the same, other data in the same place are not."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from madsep.core.errors import InputError
+from madsep.core.files import read_json, sha256, write_json
+from madsep.data.tracks import Track
+
+N_THREADS = 4  # a disk seldom reads faster than these hash
+
+
+class Digests:
+    """SHA-256 of files, each computed once as long as the file's place, size and times stay the same; kept in the file `cache`."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+        self.known: dict[str, list[Any]] = _read_cache(cache)
+
+    def of(self, files: Sequence[Path]) -> list[str]:
+        """Return the SHA-256 of each file. Raises InputError for one that cannot be read."""
+        stamps = [_stamp(file) for file in files]
+        new = [index for index, (file, stamp) in enumerate(zip(files, stamps, strict=True)) if self._entry(file)[:-1] != stamp]
+        with ThreadPoolExecutor(N_THREADS) as pool:
+            for index, found in zip(new, pool.map(_sha256, [files[index] for index in new]), strict=True):
+                self.known[str(files[index].resolve())] = [*stamps[index], found]
+        if new:
+            write_json(self.cache, self.known)
+        return [self._entry(file)[-1] for file in files]
+
+    def _entry(self, file: Path) -> list[Any]:
+        return self.known.get(str(file.resolve()), [None])
+
+
+def with_digests(tracks: Iterable[Track], digests: Digests) -> list[Track]:
+    """Return the tracks with the SHA-256 of the files that each is read from."""
+    listed = list(tracks)
+    files = [file for track in listed for file in track.source_files().values()]
+    found = dict(zip(files, digests.of(files), strict=True))
+    return [
+        dataclasses.replace(track, sources={name: found[file] for name, file in track.source_files().items()}) for track in listed
+    ]
+
+
+def write_inventory(tracks: Sequence[Track], path: Path) -> None:
+    """Write the tracks as JSON, unless the file says the same already."""
+    values = {"tracks": [asdict(track) for track in tracks]}
+    if not path.is_file() or read_json(path) != values:
+        write_json(path, values)
+
+
+def read_inventory(path: Path) -> dict[str, Track]:
+    """Return the tracks that `write_inventory` wrote, by slug. Raises InputError if the file is missing or damaged."""
+    try:
+        tracks = [Track(**values) for values in read_json(path)["tracks"]]
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: is not an inventory of tracks; run the same command again to write it.") from None
+    return {track.slug: track for track in tracks}
+
+
+def _read_cache(path: Path) -> dict[str, list[Any]]:
+    try:
+        known = read_json(path)
+    except InputError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from None
