@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
+STEMS = ("vocals", "drums", "bass", "other")
+TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
+ALL_TARGETS = (*STEMS, "accompaniment")
+
 
 @dataclass(frozen=True)
 class Dataset:
