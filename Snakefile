@@ -1,4 +1,14 @@
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+
 from snakemake.utils import min_version
+
+from madsep.workflow.asked import Asked
+from madsep.workflow.make import make_plan, sample_root
+from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
+from madsep.workflow.needs import Needs
 
 min_version("9.0")
 
@@ -13,53 +23,61 @@ report: "workflow/report/workflow.rst"
 container: "workflow/envs/madsep.sif"
 
 
-include: "workflow/rules/systems.smk"
-include: "workflow/rules/common.smk"
-include: "workflow/rules/messages.smk"
+started_s = time.time()
+with plain_errors():
+    plan = make_plan(
+        config,
+        Path(workflow.basedir, "workflow/schemas/config.schema.yaml"),
+        workflow.is_main_process,
+    )
 
 
-if TRACKS:  # none while the sample is not fetched
+if plan is None:  # the sample has yet to be fetched; the next run uses it
 
-    include: "workflow/rules/data.smk"
+    include: "workflow/rules/fetch.smk"
+
+else:
+    ask = Asked(plan)
+    needs = Needs(plan, on_cluster=workflow.non_local_exec)
+    if needs.n_gpus and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", needs.n_gpus)
+
+    def any_of(names):
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    wildcard_constraints:
+        kind=r"(train|test)(-four)?(-\d+)?",
+        job=r"[a-z0-9-]+",
+        training=any_of(plan.trainings),
+        system=any_of(plan.scored),
+        name=any_of(plan.selection.submissions),
+
+    include: "workflow/rules/prepare.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/separate.smk"
-    include: f"workflow/rules/{PROTOCOL}.smk"
+    include: "workflow/rules/score.smk"
+    include: "workflow/rules/sisec.smk"
     include: "workflow/rules/couplings.smk"
 
-    localrules:
-        all,
-        table,
-
     rule all:
+        default_target: True
         input:
-            "results/table.txt",
-            expand("results/{system}/report/losses.svg", system=TRAINED),
-            PROTOCOL_FILES,
-            ["results/couplings.html"] if config["couplings"] else [],
-
-
-# the only rule that needs a network; runs where snakemake was started
-if config["dataset"] == "sample":
-
-    rule fetch:
-        log:
-            "results/logs/fetch.log",
+            plan.results,
         localrule: True
-        conda:
-            "workflow/envs/madsep.yaml"
-        params:
-            folder=SAMPLE,
-        script:
-            "workflow/scripts/fetch.py"
 
 
 onstart:
-    refuse_second_run()
+    if plan and workflow.non_local_exec:
+        refuse_second_run()
 
 
 onsuccess:
-    print_result()
+    print(
+        result(plan)
+        if plan
+        else f"{sample_root(config)}: the sample of MUSDB18 is there now; run snakemake again."
+    )
 
 
 onerror:
-    print_faults(log)
+    print("\n".join(faults(started_s)), file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 from madsep.core.errors import InputError, Stopped
 
 log = logging.getLogger("madsep")
+FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
 
 
 @contextlib.contextmanager
@@ -36,6 +37,8 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
         log.info("Slurm job %s on %s", os.environ["SLURM_JOB_ID"], os.environ.get("SLURMD_NODENAME", "an unknown node"))
     try:
         yield
+        if path:
+            log.info(FINISHED.removeprefix("INFO: "))
     except InputError as error:
         log.error("%s", error)
         sys.exit(1)

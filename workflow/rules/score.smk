@@ -1,100 +1,62 @@
 rule score:
     input:
-        prepared=lambda wildcards: prepared_for(
-            wildcards.system, slugs_of(wildcards.batch)
-        ),
-        estimates=lambda wildcards: estimates_for(
-            wildcards.system, slugs_of(wildcards.batch)
-        ),
+        prepared=ask.score_prepared,
+        estimates=ask.score_estimated,
     output:
-        table="results/{system}/scores/{batch}.csv",
+        "results/{system}/scores/jobs/{job}.json",
     log:
-        "results/logs/score/{system}/{batch}.log",
+        "results/logs/score/{system}/{job}.log",
     benchmark:
-        "results/benchmarks/score/{system}/{batch}.tsv"
+        "results/benchmarks/score/{system}/{job}.tsv"
     conda:
         "../envs/madsep.yaml"
     threads: config["threads"]["score"]
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * scoring_mb(wildcards.system, slugs_of(wildcards.batch), SCORING["engine"]),
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(tracks_of(wildcards.batch), 2),
+        mem_mb=needs.score_mb,
+        runtime=needs.score_minutes,
     params:
-        slugs=lambda wildcards: slugs_of(wildcards.batch),
-        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
-        engine=SCORING["engine"],
+        tracks=ask.score_tracks,
+        engine=plan.engine,
     script:
         "../scripts/score.py"
 
 
-# where the fast engine scores, museval scores a few tracks again
-rule audit:
-    input:
-        prepared=lambda wildcards: prepared_for(wildcards.system, AUDITED),
-        estimates=lambda wildcards: estimates_for(wildcards.system, AUDITED),
-        scores=lambda wildcards: expand(
-            "results/{{system}}/scores/{batch}.csv", batch=jobs_with("score", AUDITED)
-        ),
-    output:
-        report="results/{system}/audit.json",
-    log:
-        "results/logs/audit/{system}.log",
-    conda:
-        "../envs/madsep.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * scoring_mb(wildcards.system, AUDITED, "museval"),
-        runtime=lambda wildcards, attempt: attempt
-        * minutes([TRACKS[slug] for slug in AUDITED], 2),
-    params:
-        slugs=AUDITED,
-        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
-    script:
-        "../scripts/audit.py"
-
-
-# where museval scores, the fast engine shows the medians first
-rule preview:
-    input:
-        prepared=lambda wildcards: prepared_for(wildcards.system, TEST),
-        estimates=lambda wildcards: estimates_for(wildcards.system, TEST),
-    output:
-        table="results/{system}/preview.txt",
-    log:
-        "results/logs/preview/{system}.log",
-    priority: 10
-    conda:
-        "../envs/madsep.yaml"
-    threads: config["threads"]["separate"]
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * scoring_mb(wildcards.system, TEST, "fast"),
-        runtime=lambda wildcards, attempt: attempt
-        * minutes([TRACKS[slug] for slug in TEST], 0.25),
-    params:
-        slugs=TEST,
-        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
-    script:
-        "../scripts/preview.py"
-
-
 rule aggregate:
     input:
-        tables=lambda wildcards: expand(
-            "results/{{system}}/scores/{batch}.csv", batch=batch_names("score", "test")
-        ),
+        ask.test_scored,
     output:
-        medians="results/{system}/medians.csv",
-        summary="results/{system}/summary.csv",
-        track_medians="results/{system}/track_medians.csv",
-        whole_tracks="results/{system}/global.csv",
+        "results/{system}/tables.json",
     log:
         "results/logs/aggregate/{system}.log",
     conda:
         "../envs/madsep.yaml"
     params:
-        names={slug: TRACKS[slug].name for slug in TEST},
+        tracks=ask.test_tracks,
+        engine=plan.engine,
         bootstrap=config["bootstrap"],
     script:
         "../scripts/aggregate.py"
+
+
+# what ends a run; table.json says which scores it is of
+rule table:
+    input:
+        expand("results/{system}/tables.json", system=plan.scored),
+    output:
+        text=report(
+            "results/table.txt",
+            caption="../report/table.rst",
+            category="scores",
+            labels={"table": "all systems"},
+        ),
+        identity="results/table.json",
+    log:
+        "results/logs/table.log",
+    localrule: True
+    conda:
+        "../envs/madsep.yaml"
+    params:
+        systems=plan.scored,
+        identity=plan.identity(plan.scored),
+    script:
+        "../scripts/table.py"

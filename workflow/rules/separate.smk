@@ -1,60 +1,47 @@
 rule separate:
     input:
         checkpoint="results/{system}/checkpoint.safetensors",
-        prepared=lambda wildcards: prepared_for(
-            wildcards.system, slugs_of(wildcards.batch)
-        ),
+        prepared=ask.separate_prepared,
     output:
-        manifest="results/{system}/estimates/{batch}.json",
+        "results/{system}/estimates/jobs/{job}.json",
     log:
-        "results/logs/separate/{system}/{batch}.log",
+        "results/logs/separate/{system}/{job}.log",
     benchmark:
-        "results/benchmarks/separate/{system}/{batch}.tsv"
+        "results/benchmarks/separate/{system}/{job}.tsv"
     wildcard_constraints:
-        system=any_of(RECIPES),
+        system=any_of(plan.selection.recipes),
     conda:
         "../envs/network.yaml"
     threads: config["threads"]["separate"]
     resources:
-        gpu=gpu_job,
-        mem_mb=lambda wildcards, attempt: attempt * 3000,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(tracks_of(wildcards.batch), 1),
+        gpu=needs.gpu,
+        mem_mb=needs.separate_mb,
+        runtime=needs.separate_minutes,
     params:
-        slugs=lambda wildcards: [track.slug for track in tracks_of(wildcards.batch)],
+        tracks=ask.separate_tracks,
     script:
         "../scripts/separate.py"
 
 
 rule separate_external:
     input:
-        prepared=lambda wildcards: prepared_for(
-            wildcards.system, slugs_of(wildcards.batch)
-        ),
-        estimates=given_estimates,
+        ask.separate_prepared,
     output:
-        manifest="results/{system}/estimates/{batch}.json",
+        "results/{system}/estimates/jobs/{job}.json",
     log:
-        "results/logs/separate/{system}/{batch}.log",
+        "results/logs/separate/{system}/{job}.log",
     benchmark:
-        "results/benchmarks/separate/{system}/{batch}.tsv"
+        "results/benchmarks/separate/{system}/{job}.tsv"
     wildcard_constraints:
-        system=any_of(EXTERNAL),
+        system=any_of(plan.selection.externals),
     conda:
         "../envs/madsep.yaml"
     threads: config["threads"]["separate"]
     resources:
-        gpu=lambda wildcards: (
-            gpu_job(wildcards) if EXTERNAL[wildcards.system].separator else 0
-        ),
-        mem_mb=lambda wildcards, attempt: attempt
-        * (1000 + int(10 * max(t.duration_s for t in tracks_of(wildcards.batch)))),
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(tracks_of(wildcards.batch), 5),
+        gpu=needs.external_gpu,
+        mem_mb=needs.external_mb,
+        runtime=needs.external_minutes,
     params:
-        slugs=lambda wildcards: slugs_of(wildcards.batch),
-        targets=lambda wildcards: SYSTEM_TARGETS[wildcards.system],
-        external=lambda wildcards: EXTERNAL[wildcards.system].model_dump(),
-        fingerprint=lambda wildcards: FINGERPRINTS.get(wildcards.system),
+        tracks=ask.separate_tracks,
     script:
         "../scripts/separate_external.py"

@@ -1,22 +1,82 @@
-"""SiSEC 2018 on MUSDB18: BSSEval v4, medians, submissions, figures."""
+"""SiSEC 2018 on MUSDB18: previews and audits by the two engines, the comparison, submissions."""
 
 
-include: "score.smk"
-include: "submission.smk"
-include: "report.smk"
-include: "compare.smk"
+# museval scores a few tracks again that the fast engine has scored
+rule audit:
+    input:
+        prepared=ask.test_prepared,
+        estimates=ask.test_estimated,
+        scores=ask.audited_scored,
+    output:
+        "results/{system}/audit.json",
+    log:
+        "results/logs/audit/{system}.log",
+    conda:
+        "../envs/madsep.yaml"
+    resources:
+        mem_mb=needs.audit_mb,
+        runtime=needs.audit_minutes,
+    params:
+        tracks=ask.audited_tracks,
+    script:
+        "../scripts/audit.py"
 
 
-PROTOCOL_FILES = [
-    "results/compare/index.html",
-    *expand("submission/{name}/provenance.yaml", name=SUBMISSIONS),
-    *expand(
-        "results/{system}/report/{figure}",
-        system=SYSTEMS,
-        figure=["medians.html", "boxplots.svg"],
-    ),
-    *expand(
+# the fast engine shows the medians while museval is at work
+rule preview:
+    input:
+        prepared=ask.test_prepared,
+        estimates=ask.test_estimated,
+    output:
         "results/{system}/preview.txt",
-        system=SYSTEMS if SCORING["engine"] == "museval" else [],
-    ),
-]
+    log:
+        "results/logs/preview/{system}.log",
+    priority: 10
+    conda:
+        "../envs/madsep.yaml"
+    threads: config["threads"]["separate"]
+    resources:
+        mem_mb=needs.preview_mb,
+        runtime=needs.preview_minutes,
+    params:
+        tracks=ask.test_tracks,
+    script:
+        "../scripts/preview.py"
+
+
+rule compare:
+    input:
+        expand("results/{system}/tables.json", system=plan.scored),
+    output:
+        report(
+            "results/compare/index.html",
+            caption="../report/compare.rst",
+            category="comparison",
+            labels={"figure": "all systems"},
+        ),
+    log:
+        "results/logs/compare.log",
+    conda:
+        "../envs/madsep.yaml"
+    params:
+        systems=plan.compared,
+        layouts=plan.layouts,
+        bootstrap=config["bootstrap"],
+        identity=plan.identity(plan.scored),
+    script:
+        "../scripts/compare.py"
+
+
+rule submission:
+    input:
+        ask.submitted_files,
+    output:
+        "submission/{name}/provenance.yaml",
+    log:
+        "results/logs/submission/{name}.log",
+    conda:
+        "../envs/madsep.yaml"
+    params:
+        made_from=ask.submission,
+    script:
+        "../scripts/submission.py"

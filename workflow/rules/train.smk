@@ -1,51 +1,65 @@
+# what a training learns from; its name and content change with the data, so that finished weights stay
+rule training_data:
+    input:
+        ask.training_prepared,
+    output:
+        "results/trainings/{training}/data.json",
+    log:
+        "results/logs/training_data/{training}.log",
+    localrule: True
+    conda:
+        "../envs/madsep.yaml"
+    params:
+        data=ask.training_data,
+    script:
+        "../scripts/training_data.py"
+
+
 rule train:
     input:
-        prepared=lambda wildcards: prepared_training(wildcards.system),
+        data=ancient("results/trainings/{training}/data.json"),
     output:
-        weights="results/{system}/training/weights.safetensors",
-        history="results/{system}/training/history.csv",
+        "results/trainings/{training}/jobs/train.json",
     log:
-        "results/logs/train/{system}.log",
+        "results/logs/train/{training}.log",
     benchmark:
-        "results/benchmarks/train/{system}.tsv"
+        "results/benchmarks/train/{training}.tsv"
     conda:
         "../envs/network.yaml"
     threads: config["threads"]["train"]
     resources:
-        gpu=gpu_job,
-        mem_mb=lambda wildcards, attempt: min(attempt, 2) * 6000,  # not with each cut by the time limit
-        runtime=1440,  # minutes; the next job goes on from where this one was cut
-        slurm_extra="--signal=TERM@120",  # seconds before that the state is saved
+        gpu=needs.gpu,
+        mem_mb=needs.train_mb,
+        runtime=1440,  # minutes; the next job resumes from the state that this one has saved
+        slurm_extra="--signal=TERM@120",  # seconds before the limit
     params:
-        recipe=lambda wildcards: recipe_of(wildcards.system).training_half(),
-        validation_names=lambda wildcards: (
-            VALIDATION if recipe_of(wildcards.system).training.validation else []
-        ),
+        system=ask.trained_system,
+        kind=ask.training_kind,
     script:
         "../scripts/train.py"
 
 
 rule checkpoint:
     input:
-        weights=lambda wildcards: f"results/{trained_by(wildcards.system)}/training/weights.safetensors",
+        ask.finished_training,
     output:
-        checkpoint="results/{system}/checkpoint.safetensors",
+        "results/{system}/checkpoint.safetensors",
     log:
         "results/logs/checkpoint/{system}.log",
     conda:
         "../envs/network.yaml"
     params:
-        recipe=lambda wildcards: RECIPES[wildcards.system].system_values(),
+        recipe=ask.system_values,
     script:
         "../scripts/checkpoint.py"
 
 
 rule losses:
     input:
-        history="results/{system}/training/history.csv",
+        ask.finished_training,
     output:
         report(
-            "results/{system}/report/losses.svg",
+            "results/{system}/losses.svg",
             caption="../report/losses.rst",
             category="{system}",
             labels={"figure": "training loss"},
@@ -54,5 +68,7 @@ rule losses:
         "results/logs/losses/{system}.log",
     conda:
         "../envs/madsep.yaml"
+    params:
+        training=lambda wildcards: plan.training_identities[wildcards.system],
     script:
         "../scripts/losses.py"

@@ -1,13 +1,19 @@
-"""Adapter: aggregate the scores of one system."""
+"""Adapter: the tables of one system's scores."""
 
 from pathlib import Path
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.scoring.aggregate import aggregate
+    from madsep.core.intervals import Bootstrap
+    from madsep.data.prepared import read_prepared
 
-    tables = list(map(Path, snakemake.input.tables))
-    bootstrap = snakemake.params.bootstrap
-    folder = Path(snakemake.output.medians).parent
-    aggregate(folder / "scores/test", tables, snakemake.params.names, folder, bootstrap["seed"], bootstrap["n_resamples"])
+    if snakemake.params.engine == "nsdr":
+        from madsep.scoring.nsdr import aggregate_nsdr as aggregate
+    else:
+        from madsep.scoring.aggregate import aggregate
+
+    asked, folder = snakemake.params.tracks, Path(snakemake.output[0]).parent
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    estimates = folder / "estimates" if asked["estimates"] else None
+    aggregate(tracks, estimates, folder / "scores", folder, Bootstrap(**snakemake.params.bootstrap))

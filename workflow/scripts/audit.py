@@ -5,11 +5,9 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.scoring.estimates import Estimates
+    from madsep.data.prepared import read_prepared
     from madsep.scoring.score import audit
 
-    report = Path(snakemake.output.report)
-    estimates = Estimates(
-        list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, report.parent / "estimates"
-    )
-    audit(estimates, report.parent / "scores/test", report, snakemake.threads)
+    asked, report = snakemake.params.tracks, Path(snakemake.output[0])
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    audit(tracks, asked["targets"], report.parent / "estimates", report.parent / "scores", report, snakemake.threads)

@@ -9,4 +9,4 @@ with job_log(snakemake.log[0]):
     from madsep.systems.recipe import parse_system
 
     recipe = parse_system(snakemake.params.recipe, f"recipe {snakemake.wildcards.system}")
-    write_checkpoint(Path(snakemake.input.weights), recipe, Path(snakemake.output.checkpoint))
+    write_checkpoint(Path(snakemake.input[0]).parent.parent, recipe, Path(snakemake.output[0]))

@@ -1,10 +1,10 @@
-"""Adapter: plot a training's losses."""
+"""Adapter: plot the losses of a training."""
 
 from pathlib import Path
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.comparison.report import plot_losses
+    from madsep.training.figures import plot_losses
 
-    plot_losses(Path(snakemake.input.history), Path(snakemake.output[0]))
+    plot_losses(Path(snakemake.input[0]).parent.parent / "history.csv", Path(snakemake.output[0]))

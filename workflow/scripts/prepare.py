@@ -5,9 +5,10 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
+    from madsep.data.inventory import read_inventory
     from madsep.data.prepare import prepare
-    from madsep.data.tracks import Track
+    from madsep.data.prepared import Form
 
-    tracks = [Track(**values) for values in snakemake.params.tracks]
-    manifest, params = Path(snakemake.output.manifest), snakemake.params
-    prepare(tracks, params.signals, params.mono, manifest.parent, manifest, params.sample_rate_hz)
+    inventory = read_inventory(Path("results/inventory.json"))
+    job = Path(snakemake.output[0])
+    prepare([inventory[slug] for slug in snakemake.params.tracks], Form(**snakemake.params.form), job.parent.parent, job.stem)

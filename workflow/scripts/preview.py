@@ -5,11 +5,9 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.scoring.estimates import Estimates
+    from madsep.data.prepared import read_prepared
     from madsep.scoring.score import preview
 
-    table = Path(snakemake.output.table)
-    estimates = Estimates(
-        list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, table.parent / "estimates"
-    )
-    preview(estimates, table, snakemake.threads)
+    asked, table = snakemake.params.tracks, Path(snakemake.output[0])
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    preview(tracks, asked["targets"], table.parent / "estimates", table, snakemake.threads)

@@ -5,11 +5,17 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.scoring.engines import Engine
-    from madsep.scoring.estimates import Estimates
-    from madsep.scoring.score import score
+    from madsep.data.prepared import read_prepared
 
-    table = Path(snakemake.output.table)
-    folder = table.parent.parent / "estimates" if snakemake.input.estimates else None
-    estimates = Estimates(list(map(Path, snakemake.input.prepared)), snakemake.params.slugs, snakemake.params.targets, folder)
-    score(estimates, table, Engine(snakemake.params.engine, snakemake.threads))
+    asked, job = snakemake.params.tracks, Path(snakemake.output[0])
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    estimates = job.parents[2] / "estimates" if asked["estimates"] else None
+    if snakemake.params.engine == "nsdr":
+        from madsep.scoring.nsdr import score_nsdr
+
+        score_nsdr(tracks, asked["targets"], estimates, job.parent.parent, job.stem)
+    else:
+        from madsep.scoring.engines import Engine
+        from madsep.scoring.score import score
+
+        score(tracks, asked["targets"], estimates, job.parent.parent, job.stem, Engine(snakemake.params.engine, snakemake.threads))

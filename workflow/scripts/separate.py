@@ -1,12 +1,13 @@
-"""Adapter: separate the test tracks of one job."""
+"""Adapter: separate the test tracks of one job by a trained network."""
 
 from pathlib import Path
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.separation.songs import Job, separate
+    from madsep.data.prepared import read_prepared
+    from madsep.separation.tracks import separate
 
-    prepared = list(map(Path, snakemake.input.prepared))
-    job = Job(prepared, snakemake.params.slugs, Path(snakemake.output.manifest))
-    separate(Path(snakemake.input.checkpoint), job, snakemake.config["device"], snakemake.threads)
+    asked, job = snakemake.params.tracks, Path(snakemake.output[0])
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    separate(Path(snakemake.input.checkpoint), tracks, job.parent.parent, job.stem, snakemake.config["device"], snakemake.threads)

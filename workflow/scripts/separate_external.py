@@ -1,13 +1,15 @@
-"""Adapter: estimates of the test tracks of one job by anyone's callable, of a folder, or by an oracle."""
+"""Adapter: estimates of the test tracks of one job by a callable, from a folder, or by an oracle."""
 
 from pathlib import Path
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.separation.external import External
-    from madsep.separation.estimates import separate_external
+    from madsep.data.prepared import read_prepared
+    from madsep.separation.external import find_external
+    from madsep.separation.tracks import separate_external
 
-    external = External(**snakemake.params.external)
-    prepared = list(map(Path, snakemake.input.prepared))
-    separate_external(external, snakemake.params.targets, prepared, snakemake.params.slugs, Path(snakemake.output.manifest))
+    asked, job = snakemake.params.tracks, Path(snakemake.output[0])
+    external = find_external(snakemake.wildcards.system, snakemake.config["external"])
+    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    separate_external(external, asked["targets"], tracks, job.parent.parent, job.stem)

@@ -5,11 +5,11 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.training.train import Options, train
     from madsep.systems.recipe import load_recipe
+    from madsep.training.data import read_training_data
+    from madsep.training.train import Options, train
 
-    config = snakemake.config
-    limits = (config["save_every_s"], snakemake.params.validation_names, config["max_minutes"])
-    options = Options(config["device"], snakemake.threads, *limits)
-    recipe = load_recipe(snakemake.wildcards.system, config["overrides"])
-    train(recipe, list(map(Path, snakemake.input.prepared)), Path(snakemake.output.weights).parent, options)
+    config, params = snakemake.config, snakemake.params
+    tracks, validation = read_training_data(Path(snakemake.input.data), Path("results/prepared", params.kind))
+    options = Options(config["device"], snakemake.threads, config["save_every_s"], config["max_minutes"])
+    train(load_recipe(params.system, config["overrides"]), tracks, validation, Path(snakemake.input.data).parent, options)

@@ -1,0 +1,97 @@
+"""From the config to the plan: the config is checked, the tracks are found and known by their digests, the systems are selected."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from madsep.core.errors import InputError
+from madsep.core.settings import nearest
+from madsep.data.datasets import DATASETS, MUSDB18, Dataset
+from madsep.data.inventory import Digests, read_inventory, with_digests, write_inventory
+from madsep.data.sample import sample_is_there
+from madsep.data.tracks import Track, find_extra_tracks, find_tracks, validation_names
+from madsep.workflow.config import check_config, typed
+from madsep.workflow.plan import Plan
+from madsep.workflow.selection import BASELINE, Selection, select_systems, targets_of
+
+INVENTORY = Path("results/inventory.json")
+DIGESTS = Path("results/digests.json")
+SAMPLE = "results/musdb-sample"
+
+
+def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | None:
+    """Return the plan of the run in the current folder; None while its sample of MUSDB18 has yet to be fetched.
+
+    The main process of a run looks at the data and writes results/inventory.json; the processes of its jobs read that. Texts in `config`
+    that are numbers are turned into such. Raises InputError for a faulty config, data set or choice of systems.
+    """
+    config.update(typed(config, schema))
+    check_config(config, schema)
+    dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
+    selection = select_systems(config, dataset)
+    if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):
+        return None
+    tracks = _find(config, dataset, selection) if is_main else read_inventory(INVENTORY)
+    names = [track.name for track in tracks.values() if track.subset == "test"]
+    systems = [*selection.names, BASELINE]
+    targets = {name: targets_of(name, selection, dataset, names) for name in systems}
+    digests = Digests(DIGESTS)
+    externals = {
+        name: external.identities({slug: track.name for slug, track in tracks.items() if track.subset == "test"}, digests.of)
+        for name, external in selection.externals.items()
+    }
+    return Plan(config, dataset, selection, tracks, targets, _validation(config, selection, tracks), externals)
+
+
+def sample_root(config: Mapping[str, Any]) -> str:
+    """Return the folder of the sample of MUSDB18."""
+    root: str = config["musdb_root"] or SAMPLE
+    return root
+
+
+def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> dict[str, Track]:
+    """Find the tracks of the run, compute what is not known yet of their digests, and write the inventory."""
+    is_sample = config["dataset"] == "sample"
+    root = sample_root(config) if is_sample else config["musdb_root"]
+    if root is None:
+        raise InputError(
+            f"musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/{dataset.name}, "
+            f"or set it in config.yaml; {dataset.how_to_get}."
+        )
+    found = find_tracks(root, dataset, config["allow_partial"] or is_sample)
+    found += _find_extra(config, dataset, selection, [track.name for track in found])
+    tracks = with_digests(found, Digests(DIGESTS))
+    write_inventory(tracks, INVENTORY)
+    return {track.slug: track for track in tracks}
+
+
+def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selection, known: Sequence[str]) -> list[Track]:
+    """Find the further training tracks, if a recipe asks for them."""
+    asking = [name for name, recipe in selection.trained.items() if recipe.training.extra_tracks]
+    if not asking:
+        return []
+    if config["extra_root"] is None:
+        raise InputError(
+            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav."
+        )
+    return find_extra_tracks(config["extra_root"], dataset, known)
+
+
+def _validation(config: Mapping[str, Any], selection: Selection, tracks: Mapping[str, Track]) -> tuple[str, ...]:
+    """Slugs of the training tracks held out by recipes that validate: those of the config, or else chosen for it.
+
+    Raises InputError if the config names others, and if a recipe that validates would have nothing left to train on.
+    """
+    slugs = {track.name: slug for slug, track in tracks.items() if track.subset == "train"}
+    for name in config["validation_tracks"]:
+        if name not in slugs:
+            raise InputError(f"validation_tracks: '{name}' is not among the training tracks{nearest(name, slugs)}.")
+    names = config["validation_tracks"] or validation_names(list(slugs))
+    asking = [name for name, recipe in selection.trained.items() if recipe.training.validation]
+    has_extra = any(track.subset == "extra" for track in tracks.values())
+    if asking and not has_extra and set(names) == set(slugs):
+        raise InputError(
+            f"systems: {asking[0]} holds training tracks out for validation, which leaves none of {len(slugs)} to train on; "
+            "give it more tracks, or choose others in validation_tracks."
+        )
+    return tuple(slugs[name] for name in names)

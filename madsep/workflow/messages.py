@@ -1,0 +1,79 @@
+"""What a run says at its start and at its end, as plain lines."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from madsep.core.errors import InputError
+from madsep.core.files import read_json
+from madsep.core.logs import FINISHED
+from madsep.workflow.plan import Plan
+from madsep.workflow.slurm import jobs_in_queue
+
+LOGS = Path("results/logs")
+SLURM_LOGS = Path(".snakemake/slurm_logs")
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the process with the plain lines of an InputError."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(f"ERROR: {error}")
+
+
+def refuse_second_run() -> None:
+    """End a run on Slurm while jobs of an earlier one, whose Snakemake was killed, are there: both would write the same files."""
+    with plain_errors():
+        jobs = jobs_in_queue(Path.cwd())
+    if jobs:
+        sys.exit(
+            f"ERROR: jobs of an earlier run in this folder are still in Slurm: {', '.join(jobs)}. Wait for them, what they finish is kept, "
+            f"or end them: scancel {' '.join(jobs)}\nWhen squeue no longer lists them, run the same command again."
+        )
+
+
+def result(plan: Plan) -> str:
+    """Return what ends a run: the table, if it is of this plan, and the paths of the comparison and the submissions."""
+    table = Path("results/table.txt")
+    lines = []
+    with contextlib.suppress(InputError):
+        if table.is_file() and read_json("results/table.json")["identity"] == plan.identity(plan.scored):
+            lines.append(table.read_text(encoding="utf-8"))
+    if lines and plan.protocol == "sisec":
+        submissions = [Path("submission", name) for name in plan.selection.submissions]
+        lines += [f"comparison: {Path('results/compare/index.html').resolve()}", *(f"submission: {path.resolve()}" for path in submissions)]
+    return "\n".join(lines)
+
+
+def faults(since: float) -> list[str]:
+    """Return the plain lines of the jobs that have failed since a time (seconds since the epoch), from their own logs.
+
+    For a job that ended without a message there is Slurm's, or the last line of its log.
+    """
+    logs = sorted(path for path in LOGS.rglob("*.log") if path.stat().st_mtime >= since)
+    return [line for log in logs for line in _fault(log)]
+
+
+def _fault(log: Path) -> Iterator[str]:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if text.rstrip().endswith(FINISHED):
+        return
+    if found := re.search(r"^ERROR.*", text, re.MULTILINE | re.DOTALL):
+        yield found[0].rstrip()
+    elif killed := _slurm_message(text):
+        yield f"ERROR: {log}: Slurm ended the job: {killed}"
+    else:
+        last = text.splitlines()[-1] if text.strip() else "none"
+        yield f"ERROR: {log}: the job ended without a message (killed, or out of memory?); last line: {last}"
+
+
+def _slurm_message(text: str) -> str | None:
+    """The reason that Slurm gives in its own log of the job that a log's first line names."""
+    job = re.match(r"INFO: Slurm job (\d+) on ", text)
+    logs = SLURM_LOGS.rglob(f"{job[1]}.log") if job else ()
+    found = [re.search(r"^slurmstepd.*? error: (.*)", log.read_text(errors="replace"), re.MULTILINE) for log in logs]
+    return next((match[1] for match in found if match), None)

@@ -1,0 +1,118 @@
+"""What jobs need: memory in MB, time in minutes, GPUs. Snakemake calls these with a job's wildcards and the number of the attempt."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from madsep.core.provenance import list_gpus
+from madsep.workflow.plan import Plan
+from madsep.workflow.slurm import offers_gpus
+
+# each includes the two Snakemake processes that a cluster job starts
+NETWORK_MB = 3000
+TRAINING_MB = 6000
+NSDR_MB = 2000
+BASE_MB = 1500
+PREPARE_MB_PER_S = {False: 3, True: 6}  # of the longest track; True: all stems
+EXTERNAL_MB_PER_S = 10
+# museval takes about 18 MB per second of two stereo targets, 30 of five
+SCORE_MB_PER_S = {"museval": {2: 18, 5: 30}, "fast": {2: 4, 5: 4}}
+MINUTES = {"prepare": 0.25, "separate": 1, "external": 5, "score": 2, "preview": 0.25, "couplings": 5}  # per minute of audio, at most
+
+
+class Needs:
+    """Resources of the jobs of a plan; memory and time grow with the attempt."""
+
+    def __init__(self, plan: Plan, on_cluster: bool) -> None:
+        self.plan, self.on_cluster = plan, on_cluster
+
+    @cached_property
+    def n_gpus(self) -> int:
+        """GPUs of this machine."""
+        return len(list_gpus())
+
+    def gpu(self, wildcards: Any) -> int:
+        """GPUs of a job that can use one: with `device: auto` one if there is any here, or on the nodes of the cluster."""
+        device = self.plan.config["device"]
+        return int(device == "cuda" or (device == "auto" and bool(self.n_gpus or self._cluster_gpus)))
+
+    def external_gpu(self, wildcards: Any) -> int:
+        """GPUs of a job of a system that is no recipe."""
+        return self.gpu(wildcards) if self.plan.selection.externals[wildcards.system].separator else 0
+
+    @cached_property
+    def _cluster_gpus(self) -> bool:
+        return self.on_cluster and offers_gpus()
+
+    def prepare_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a prepare job."""
+        slugs = self.plan.slugs("prepare", wildcards.job)
+        return attempt * (BASE_MB + int(PREPARE_MB_PER_S["four" in wildcards.kind] * self._longest_s(slugs)))
+
+    def prepare_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of a prepare job."""
+        return self._minutes("prepare", self.plan.slugs("prepare", wildcards.job), attempt)
+
+    def train_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a training; it does not grow with each part that a time limit ends."""
+        return min(attempt, 2) * TRAINING_MB
+
+    def separate_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a separation by a network."""
+        return attempt * NETWORK_MB
+
+    def separate_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of a separation by a network."""
+        return self._minutes("separate", self.plan.slugs("separate", wildcards.job), attempt)
+
+    def external_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a separation by a callable or an oracle."""
+        return attempt * (1000 + int(EXTERNAL_MB_PER_S * self._longest_s(self.plan.slugs("separate", wildcards.job))))
+
+    def external_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of a separation by a callable or an oracle."""
+        return self._minutes("external", self.plan.slugs("separate", wildcards.job), attempt)
+
+    def score_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a scoring job."""
+        return attempt * self._scoring_mb(wildcards.system, self.plan.slugs("score", wildcards.job), self.plan.engine)
+
+    def score_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of a scoring job."""
+        return self._minutes("score", self.plan.slugs("score", wildcards.job), attempt)
+
+    def audit_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory to score the audited tracks by museval."""
+        return attempt * self._scoring_mb(wildcards.system, self.plan.audited, "museval")
+
+    def audit_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time to score the audited tracks by museval."""
+        return self._minutes("score", self.plan.audited, attempt)
+
+    def preview_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory to score all test tracks by the fast engine."""
+        return attempt * self._scoring_mb(wildcards.system, self.plan.test, "fast")
+
+    def preview_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time to score all test tracks by the fast engine."""
+        return self._minutes("preview", self.plan.test, attempt)
+
+    def couplings_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of the fits of couplings."""
+        return attempt * TRAINING_MB
+
+    def couplings_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of the fits of couplings."""
+        return self._minutes("couplings", self.plan.test, attempt)
+
+    def _scoring_mb(self, system: str, slugs: Sequence[str], engine: str) -> int:
+        if engine == "nsdr":
+            return NSDR_MB
+        return BASE_MB + int(SCORE_MB_PER_S[engine][len(self.plan.targets[system])] * self._longest_s(slugs))
+
+    def _longest_s(self, slugs: Sequence[str]) -> float:
+        return max(self.plan.tracks[slug].duration_s for slug in slugs)
+
+    def _minutes(self, work: str, slugs: Sequence[str], attempt: int) -> int:
+        audio_s = sum(self.plan.tracks[slug].duration_s for slug in slugs)
+        return attempt * (10 + int(MINUTES[work] * audio_s / 60))

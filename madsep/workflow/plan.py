@@ -1,0 +1,229 @@
+"""The plan of a run: one object, made from the config and the data set, that answers every question the workflow asks.
+
+What a job's result depends on is known before anything runs, as identities: digests of sources and settings.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from madsep.core.files import digest
+from madsep.data.datasets import STEMS, Dataset
+from madsep.data.prepared import Form
+from madsep.data.tracks import Track, batch_name, batches
+from madsep.systems.identity import system_identity, training_identity
+from madsep.systems.recipe import Recipe
+from madsep.workflow.selection import BASELINE, Selection
+
+STAGES = ("prepare", "separate", "score")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run. All paths are relative to its folder."""
+
+    config: Mapping[str, Any]
+    dataset: Dataset
+    selection: Selection
+    tracks: Mapping[str, Track]  # by slug: training, test and extra tracks
+    targets: Mapping[str, tuple[str, ...]]  # of each system and of the baseline
+    validation: tuple[str, ...]  # slugs of the training tracks held out by recipes that validate
+    external_ingredients: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of each system that is no recipe, by slug
+
+    # systems
+
+    @property
+    def systems(self) -> list[str]:
+        """All systems but the baseline."""
+        return self.selection.names
+
+    @property
+    def scored(self) -> list[str]:
+        """The baseline and all systems."""
+        return [BASELINE, *self.systems]
+
+    @property
+    def trained(self) -> list[str]:
+        """Recipes that are trained, not given the weights of another."""
+        return [name for name, recipe in self.selection.recipes.items() if recipe.weights_from is None]
+
+    @property
+    def protocol(self) -> str:
+        """How the data set is scored: sisec or mir1k."""
+        return "mir1k" if self.dataset.name == "mir1k" else "sisec"
+
+    @property
+    def engine(self) -> str:
+        """The scorer: museval, fast or nsdr."""
+        engine: str = self.config["scoring"]["engine"]
+        return "nsdr" if self.protocol == "mir1k" else engine
+
+    # tracks and the jobs that work on them
+
+    @cached_property
+    def test(self) -> list[str]:
+        """Slugs of the test tracks."""
+        return self._slugs("test")
+
+    @cached_property
+    def audited(self) -> list[str]:
+        """Slugs of the test tracks that museval scores again."""
+        scoring = self.config["scoring"]
+        n_tracks = min(scoring["audit_tracks"], len(self.test))
+        return sorted(random.Random(scoring["audit_seed"]).sample(self.test, n_tracks))
+
+    def jobs(self, stage: str, subset: str) -> dict[str, tuple[str, ...]]:
+        """Return the jobs of a stage on a subset: name -> slugs. A job works on one track, or on several short ones."""
+        return self._jobs[stage, subset]
+
+    def slugs(self, stage: str, job: str) -> tuple[str, ...]:
+        """Return the slugs of a job's tracks."""
+        return next(jobs[job] for (of_stage, _), jobs in self._jobs.items() if of_stage == stage and job in jobs)
+
+    def jobs_with(self, stage: str, slugs: Sequence[str]) -> list[str]:
+        """Return the names of the jobs of a stage that hold any of some test tracks."""
+        return [name for name, members in self.jobs(stage, "test").items() if not set(members).isdisjoint(slugs)]
+
+    @cached_property
+    def _jobs(self) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
+        return {(stage, subset): self._grouped(stage, subset) for stage in STAGES for subset in ("train", "extra", "test")}
+
+    def _grouped(self, stage: str, subset: str) -> dict[str, tuple[str, ...]]:
+        grouped = batches([self.tracks[slug] for slug in self._slugs(subset)], self.config["job_s"][stage])
+        return {batch_name(batch): tuple(track.slug for track in batch) for batch in grouped}
+
+    def _slugs(self, subset: str) -> list[str]:
+        return [slug for slug, track in self.tracks.items() if track.subset == subset]
+
+    # prepared audio
+
+    def form(self, kind: str) -> Form:
+        """Return how tracks of a kind are prepared: train or test, `-four` with all stems, `-16000` at another rate than the data set's."""
+        subset, _, rest = kind.partition("-")
+        four, rate = rest.startswith("four"), rest.removeprefix("four").removeprefix("-")
+        stems = STEMS if four else ("vocals",)
+        signals = ("mixture", *stems, *(("accompaniment",) if subset == "test" else ()))
+        return Form(signals, subset == "train", int(rate) if rate else self.dataset.sample_rate_hz)
+
+    def test_kind(self, system: str) -> str:
+        """Return the kind of prepared audio that a system separates and is scored on."""
+        return "test-four" if "drums" in self.targets[system] else "test"
+
+    def training_kind(self, system: str) -> str:
+        """Return the kind of prepared audio that a recipe trains on."""
+        recipe = self.selection.trained[system]
+        rate_hz = recipe.front_end.sample_rate_hz
+        four = "-four" if set(recipe.sources) - {"vocals", "background"} else ""
+        return f"train{four}" + (f"-{rate_hz}" if rate_hz != self.dataset.sample_rate_hz else "")
+
+    def prepared(self, kind: str, slugs: Sequence[str]) -> dict[str, str]:
+        """Return the identities of prepared tracks, by slug."""
+        form = self.form(kind)
+        return {slug: form.identity(self.tracks[slug]) for slug in slugs}
+
+    def prepared_for_test(self, system: str, slugs: Sequence[str]) -> list[str]:
+        """Return the files that say that some test tracks are prepared for a system."""
+        return [f"results/prepared/{self.test_kind(system)}/jobs/{job}.json" for job in self.jobs_with("prepare", slugs)]
+
+    def prepared_for_training(self, system: str) -> list[str]:
+        """Return the files that say that the tracks are prepared that a recipe trains on."""
+        subsets = self._training_subsets(system)
+        jobs = [job for subset in subsets for job in self.jobs("prepare", subset)]
+        return [f"results/prepared/{self.training_kind(system)}/jobs/{job}.json" for job in jobs]
+
+    # trainings
+
+    def training_data(self, system: str) -> dict[str, Any]:
+        """Return what a recipe trains on: the identities of prepared tracks by slug, and the slugs held out for validation."""
+        slugs = [slug for subset in self._training_subsets(system) for slug in self._slugs(subset)]
+        held_out = self.validation if self.selection.trained[system].training.validation else ()
+        return {"tracks": self.prepared(self.training_kind(system), slugs), "validation": list(held_out)}
+
+    @cached_property
+    def training_identities(self) -> dict[str, str]:
+        """The identity of the training that gives each recipe's weights."""
+        data = {name: self.training_data(name) for name in self.selection.recipes}
+        trained = self.selection.trained
+        return {name: training_identity(trained[name], found["tracks"], found["validation"]) for name, found in data.items()}
+
+    @cached_property
+    def trainings(self) -> dict[str, str]:
+        """Names of the trainings' folders in results/trainings, each with a system whose weights it gives."""
+        return {self._training_name(name): name for name in self.selection.recipes}
+
+    def training(self, system: str) -> str:
+        """Return the folder of the training that gives a system's weights."""
+        return f"results/trainings/{self._training_name(system)}"
+
+    def trained_recipe(self, training: str) -> Recipe:
+        """Return the recipe that a training, given by its folder's name, is made by."""
+        return self.selection.trained[self.trainings[training]]
+
+    def _training_name(self, system: str) -> str:
+        return f"{self.selection.trained[system].name}-{self.training_identities[system][:8]}"
+
+    def _training_subsets(self, system: str) -> list[str]:
+        return ["train", "extra"] if self.selection.trained[system].training.extra_tracks else ["train"]
+
+    # estimates, scores and what is made of them
+
+    def estimates(self, system: str, slugs: Sequence[str]) -> dict[str, str]:
+        """Return the identities of a system's estimates, by slug; MIX has none."""
+        if system == BASELINE:
+            return {}
+        known = self.prepared(self.test_kind(system), slugs)
+        if recipe := self.selection.recipes.get(system):
+            own: Any = dict.fromkeys(slugs, system_identity(recipe, self.training_identities[system]))
+        else:
+            own = self.external_ingredients[system]
+        return {slug: digest([known[slug], own[slug], self.targets[system]]) for slug in slugs}
+
+    def scores(self, system: str, slugs: Sequence[str]) -> dict[str, Any]:
+        """Return what a system's scores are made from: references, estimates, engine and targets."""
+        references = self.prepared(self.test_kind(system), slugs)
+        made_from = {"references": references, "estimates": self.estimates(system, slugs)}
+        return made_from | {"engine": self.engine, "targets": list(self.targets[system])}
+
+    def estimated(self, system: str, slugs: Sequence[str]) -> list[str]:
+        """Return the files that say that a system has separated some test tracks; none for MIX."""
+        if system == BASELINE:
+            return []
+        return [f"results/{system}/estimates/jobs/{job}.json" for job in self.jobs_with("separate", slugs)]
+
+    def identity(self, systems: Sequence[str]) -> str:
+        """Return the digest of all that the tables of some systems are made from."""
+        return digest({"scores": {name: self.scores(name, self.test) for name in systems}, "bootstrap": self.config["bootstrap"]})
+
+    # what a run ends with
+
+    @property
+    def results(self) -> list[str]:
+        """The files that a run makes."""
+        files = ["results/table.txt", *(f"results/{name}/losses.svg" for name in self.trained)]
+        if self.config["couplings"]:
+            files.append("results/couplings.html")
+        if self.protocol == "sisec":
+            files += ["results/compare/index.html", *(f"submission/{name}/provenance.yaml" for name in self.selection.submissions)]
+        if self.engine == "museval":
+            files += [f"results/{name}/preview.txt" for name in self.systems]
+        return files
+
+    @property
+    def layouts(self) -> list[str]:
+        """Whether the test tracks are stem files or wavs."""
+        return sorted({self.tracks[slug].layout for slug in self.test})
+
+    @property
+    def compared(self) -> dict[str, dict[str, Any]]:
+        """The recipe fields shown in the comparison, by system. Only these trigger a redraw."""
+        return {name: self._shown(name) for name in self.scored}
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        recipe = self.selection.recipes.get(name)
+        if recipe is None:
+            return {}
+        kinds = {"is_blind", "additional_training_data"}
+        description = recipe.description.model_dump(include=kinds)
+        return {"name": name, "separation": {"framing": recipe.separation.framing}, "description": description}

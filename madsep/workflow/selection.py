@@ -1,0 +1,129 @@
+"""Which systems a run is asked for, what they estimate, and whether they fit the data."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from madsep.core.errors import InputError
+from madsep.core.settings import nearest
+from madsep.data.datasets import TARGETS, Dataset
+from madsep.separation.external import External, external_names, external_targets, find_external
+from madsep.systems.recipe import Recipe, load_recipe, recipe_names
+
+BASELINE = "MIX"  # a fourth of the mixture as the estimate of each source; scored in every run
+# names in results/ that no system can have
+RESERVED = r"benchmarks|compare|logs|musdb-sample|prepared|trainings"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The systems of a run by name: recipes, and systems that are none."""
+
+    recipes: Mapping[str, Recipe]
+    externals: Mapping[str, External]
+    trained: Mapping[str, Recipe]  # for each recipe the one whose training gives its weights
+
+    @property
+    def names(self) -> list[str]:
+        """All systems but the baseline."""
+        return [*self.recipes, *self.externals]
+
+    @property
+    def submissions(self) -> dict[str, str]:
+        """Names of the submissions' folders, each with the recipe's."""
+        return {recipe.short_name: name for name, recipe in self.recipes.items()}
+
+
+def select_systems(config: Mapping[str, Any], dataset: Dataset) -> Selection:
+    """Return the systems that the config names.
+
+    Raises InputError for a name that is unknown, reserved or used twice, and for a recipe or a coupling that does not fit the data set.
+    """
+    recipes, externals = {}, {}
+    for name in config["external"]:
+        _check_name(name, f"external: '{name}'")
+    for name in config["systems"]:
+        if name in recipe_names():
+            recipes[name] = load_recipe(name, config["overrides"])
+        elif (found := find_external(name, config["external"])) is not None:
+            _check_name(name, f"systems: '{name}' ({found.origin})")
+            externals[name] = found
+        elif name != BASELINE:
+            known = [*recipe_names(), *external_names(config["external"])]
+            raise InputError(f"systems: there is no system '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    trained = {name: load_recipe(recipe.weights_from or name, config["overrides"]) for name, recipe in recipes.items()}
+    selection = Selection(recipes, externals, trained)
+    _check_short_names(selection)
+    for name, recipe in recipes.items():
+        _check_data(name, recipe, dataset)
+    for name in config["couplings"]:
+        _check_coupled(name, selection, dataset)
+    return selection
+
+
+def targets_of(name: str, selection: Selection, dataset: Dataset, test_tracks: Sequence[str]) -> tuple[str, ...]:
+    """Return what a system estimates: vocals and accompaniment, or all stems and accompaniment; for MIX, all that any system does.
+
+    `test_tracks` are true names. Raises InputError if a system's targets cannot be found out.
+    """
+    if name == BASELINE:
+        return max((targets_of(other, selection, dataset, test_tracks) for other in selection.names), key=len, default=TARGETS)
+    if name in selection.recipes:
+        return (*selection.recipes[name].estimated, "accompaniment")
+    external = selection.externals[name]
+    try:
+        targets = external_targets(external, test_tracks)
+    except InputError as error:
+        raise InputError(f"{name} ({external.origin}): {error}") from None
+    return targets if set(targets) <= {*dataset.stems, *TARGETS} else TARGETS
+
+
+def _check_name(name: str, where: str) -> None:
+    """Refuse a name that only a recipe, the baseline or the run itself can have; a system's name is that of a folder in results/."""
+    if name == "":
+        fault = "it is empty"
+    elif not re.fullmatch(r"[\w+-]+", name):
+        fault = "it holds other characters than letters, digits, +, - and _"
+    elif name in recipe_names():
+        fault = "a recipe has this name"
+    elif name == BASELINE:
+        fault = f"this name is reserved for the {BASELINE} baseline"
+    elif re.fullmatch(RESERVED, name, re.IGNORECASE):
+        fault = f"the run keeps its own files in results/{name.lower()}"
+    else:
+        return
+    raise InputError(f"{where} cannot be the name of a system: {fault}; choose another name in external.")
+
+
+def _check_short_names(selection: Selection) -> None:
+    if len(selection.submissions) < len(selection.recipes):
+        raise InputError("systems: two of the recipes have the same short_name; each submission needs its own.")
+
+
+def _check_data(name: str, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a recipe whose front end works at a higher rate than the data have, or that needs stems they do not have."""
+    rate_hz = recipe.front_end.sample_rate_hz
+    if rate_hz > dataset.sample_rate_hz:
+        raise InputError(
+            f"systems: {name} works at {rate_hz} Hz, {dataset.title} has {dataset.sample_rate_hz} Hz; choose a recipe made for it "
+            "('madsep systems' lists them), or override its front_end."
+        )
+    missing = {*recipe.sources} - {*dataset.stems, "background"}
+    if missing:
+        raise InputError(
+            f"systems: {name} needs the stems {', '.join(recipe.sources)}; {dataset.title} has no {', '.join(sorted(missing))}."
+        )
+
+
+def _check_coupled(name: str, selection: Selection, dataset: Dataset) -> None:
+    """Refuse couplings of a system that is not a recipe of the run, has no dense layers on single frames, or has another rate."""
+    if name not in selection.recipes:
+        raise InputError(f"couplings: {name} is not among the recipes of `systems`{nearest(name, selection.recipes)}; name it there, too.")
+    recipe = selection.recipes[name]
+    recipe.trained_family.check_stack(f"couplings: {name}")
+    rate_hz = recipe.front_end.sample_rate_hz
+    if rate_hz != dataset.sample_rate_hz:
+        raise InputError(
+            f"couplings: {name} works at {rate_hz} Hz, {dataset.title} has {dataset.sample_rate_hz} Hz; choose a recipe made for it."
+        )

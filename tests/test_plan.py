@@ -1,0 +1,214 @@
+"""The plan of a run: what depends on what, by identity, and the questions that the rules ask."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from flow import ROOT, TINY
+from wavs import noise_stems, write_track
+
+from madsep.core.errors import InputError
+from madsep.workflow.asked import Asked
+from madsep.workflow.make import make_plan
+from madsep.workflow.needs import Needs
+from madsep.workflow.plan import Plan
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+Make = Callable[..., Plan]
+
+
+@pytest.fixture(scope="module")
+def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three training and three test tracks of a tenth of a second; not to be changed."""
+    root = tmp_path_factory.mktemp("plan") / "musdb"
+    for subset, first in (("train", 0), ("test", 3)):
+        for number in range(3):
+            write_track(root / subset / f"{subset} {'abc'[number]}", noise_stems(first + number, 0.1))
+    return root
+
+
+@pytest.fixture
+def make(musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A function that plans a run in an empty folder: make(root, **settings)."""
+    monkeypatch.chdir(tmp_path)
+
+    def planned(root: Path | None = None, is_main: bool = True, **settings: Any) -> Plan:
+        config = DEFAULTS | {"musdb_root": str(root or musdb), "allow_partial": True, "overrides": {"MDL1": TINY}} | settings
+        plan = make_plan(json.loads(json.dumps(config)), SCHEMA, is_main)
+        assert plan is not None
+        return plan
+
+    return planned
+
+
+def copied(musdb: Path, folder: Path) -> Path:
+    return shutil.copytree(musdb, folder)
+
+
+def identities(plan: Plan, system: str = "MDL1") -> tuple[dict[str, str], str, dict[str, str], str]:
+    """What the run's parts are known by: prepared test tracks, the training, the estimates, the whole."""
+    return (
+        plan.prepared("test", plan.test),
+        plan.training_identities[system],
+        plan.estimates(system, plan.test),
+        plan.identity(plan.scored),
+    )
+
+
+def test_the_same_data_elsewhere_are_the_same(make: Make, musdb: Path, tmp_path: Path) -> None:
+    before = identities(make())
+    elsewhere = copied(musdb, tmp_path / "moved")
+    link = tmp_path / "link"
+    link.symlink_to(elsewhere)
+    for root in (elsewhere, link, Path("moved")):
+        assert identities(make(root)) == before
+
+
+def test_a_changed_stem_changes_what_depends_on_it_alone(make: Make, musdb: Path, tmp_path: Path) -> None:
+    prepared, training, estimates, run = identities(make())
+    root = copied(musdb, tmp_path / "changed")
+    write_track(root / "test/test b", noise_stems(99, 0.1))
+    changed_prepared, changed_training, changed_estimates, changed_run = identities(make(root))
+    (slug,) = (slug for slug in prepared if prepared[slug] != changed_prepared[slug])
+    assert slug.startswith("test-b-")
+    assert [key for key in estimates if estimates[key] != changed_estimates[key]] == [slug]
+    assert changed_training == training and changed_run != run
+
+
+def test_a_track_that_comes_and_goes_leaves_the_others_as_they_were(make: Make, musdb: Path, tmp_path: Path) -> None:
+    before = make()
+    root = copied(musdb, tmp_path / "more")
+    write_track(root / "test/AAA new", noise_stems(50, 0.1))
+    more = make(root)
+    assert len(more.test) == 4
+    assert {slug: more.estimates("MDL1", more.test)[slug] for slug in before.test} == before.estimates("MDL1", before.test)
+    assert more.identity(more.scored) != before.identity(before.scored)
+    shutil.rmtree(root / "test/AAA new")
+    assert identities(make(root)) == identities(before)
+
+
+def test_a_changed_training_track_changes_the_training_and_its_folder(make: Make, musdb: Path, tmp_path: Path) -> None:
+    before = make()
+    root = copied(musdb, tmp_path / "changed")
+    write_track(root / "train/train a", noise_stems(77, 0.1))
+    after = make(root)
+    assert after.training("MDL1") != before.training("MDL1")
+    assert after.prepared("test", after.test) == before.prepared("test", before.test)
+    assert set(after.estimates("MDL1", after.test).values()).isdisjoint(before.estimates("MDL1", before.test).values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "training", "estimates"),
+    [
+        ({"threads": {"train": 2, "separate": 2, "score": 2}, "save_every_s": 5}, False, False),
+        ({"overrides": {"MDL1": TINY | {"separation": {"latent_threshold": 0.1}}}}, False, True),
+        ({"overrides": {"MDL1": TINY | {"description": {"title": "Another title"}}}}, False, False),
+        ({"overrides": {"MDL1": TINY | {"training": {"learning_rate": 2.0e-3}}}}, True, True),
+        ({"job_s": {"prepare": 0.1, "separate": 0.1, "score": 0.1}}, False, False),
+    ],
+)
+def test_settings_change_what_they_decide(make: Make, changes: dict[str, Any], training: bool, estimates: bool) -> None:
+    before, after = make(overrides={"MDL1": TINY}), make(**changes)
+    assert (after.training_identities != before.training_identities) == training
+    assert (after.estimates("MDL1", after.test) != before.estimates("MDL1", before.test)) == estimates
+    assert (after.identity(after.scored) != before.identity(before.scored)) == estimates
+
+
+def test_the_digests_of_files_are_kept(make: Make, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make()
+    monkeypatch.setattr("madsep.data.inventory.sha256", lambda path: pytest.fail(f"{path} was hashed again"))
+    make()
+
+
+def test_the_inventory_is_written_only_if_it_changes(make: Make) -> None:
+    make()
+    path = Path("results/inventory.json")
+    before = path.stat().st_mtime_ns
+    make()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_job_plans_from_the_inventory(make: Make, musdb: Path, tmp_path: Path) -> None:
+    root = copied(musdb, tmp_path / "gone")
+    main = make(root)
+    shutil.rmtree(root)
+    assert identities(make(root, is_main=False)) == identities(main)
+
+
+def test_short_tracks_share_jobs_named_by_their_tracks(make: Make) -> None:
+    plan = make()
+    (job,) = plan.jobs("score", "test")
+    assert job == f"{plan.test[0]}--{plan.test[-1]}" and plan.slugs("score", job) == tuple(plan.test)
+    alone = make(job_s={"prepare": 0.1, "separate": 0.1, "score": 0.1})
+    assert list(alone.jobs("score", "test")) == alone.test
+
+
+def test_recipes_of_one_training_share_its_folder(make: Make) -> None:
+    plan = make(systems=["MDL1", "MDLT"])
+    assert plan.training("MDL1") == plan.training("MDLT") and list(plan.trainings.values()) == ["MDLT"] and plan.trained == ["MDL1"]
+    assert plan.trained_recipe(next(iter(plan.trainings))).name == "MDL1"
+
+
+def test_what_the_rules_ask(make: Make) -> None:
+    plan = make(scoring={"engine": "fast", "audit_tracks": 2, "audit_seed": 1})
+    ask, needs = Asked(plan), Needs(plan, on_cluster=False)
+    (prepare,), (separate,), (score,) = (plan.jobs(stage, "test") for stage in ("prepare", "separate", "score"))
+    job = SimpleNamespace(kind="test", job=prepare, system="MDL1", training=next(iter(plan.trainings)), name="MDL1")
+    assert ask.prepare_tracks(job) == plan.prepared("test", plan.test)
+    assert ask.separate_prepared(SimpleNamespace(system="MDL1", job=separate)) == [f"results/prepared/test/jobs/{prepare}.json"]
+    assert ask.score_estimated(SimpleNamespace(system="MDL1", job=score)) == [f"results/MDL1/estimates/jobs/{separate}.json"]
+    assert ask.score_estimated(SimpleNamespace(system="MIX", job=score)) == []
+    assert ask.finished_training(job) == f"{plan.training('MDL1')}/jobs/train.json"
+    assert len(plan.audited) == 2 and "results/MDL1/audit.json" in ask.submitted_files(job)
+    assert needs.prepare_mb(job, 2) == 2 * needs.prepare_mb(job, 1) and needs.score_minutes(job, 1) == 10
+    assert plan.results == ["results/table.txt", "results/MDL1/losses.svg", "results/compare/index.html", "submission/MDL1/provenance.yaml"]
+
+
+def test_four_stems_are_prepared_apart(make: Make) -> None:
+    plan = make(systems=["MDL1", "HEL1-base", "IRM1"])
+    assert plan.test_kind("MDL1") == "test" and plan.test_kind("HEL1-base") == plan.test_kind("IRM1") == "test-four"
+    assert plan.training_kind("HEL1-base") == "train-four-16000"
+    assert plan.form("train-four-16000").sample_rate_hz == 16_000 and plan.form("train-four-16000").mono
+    assert plan.form("test-four").signals == ("mixture", "vocals", "drums", "bass", "other", "accompaniment")
+    assert plan.targets["MIX"] == plan.targets["IRM1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"systems": ["MDL2"]}, "systems: there is no system 'MDL2'.*did you mean 'MDL1'"),
+        ({"systems": ["MDL1"], "external": {"MIX": {"estimates": "x"}}}, "reserved for the MIX baseline"),
+        ({"systems": ["MDL1"], "external": {"prepared": {"estimates": "x"}}}, "the run keeps its own files in results/prepared"),
+        ({"systems": ["MDL1"], "external": {"my sep": {"estimates": "x"}}}, "holds other characters"),
+        ({"systems": ["MDL1"], "external": {"HEL1": {"estimates": "x"}}}, "a recipe has this name"),
+        ({"systems": ["MIM-DWF+"]}, "MIM-DWF\\+ trains on further tracks, but extra_root is not set"),
+        ({"couplings": ["MSS-DAE"]}, "couplings: MSS-DAE is not among the recipes"),
+        ({"systems": ["MIM-HW"], "couplings": ["MIM-HW"]}, "no dense layers on single frames"),
+        ({"musdb_root": None}, "musdb_root is not set"),
+        ({"validation_tracks": ["train z"]}, "'train z' is not among the training tracks"),
+        ({"divice": "cpu"}, "unknown key 'divice'.*did you mean 'device'"),
+        ({"systems": ["OLD"], "external": {"OLD": {"estimates": "nowhere", "targets": ["vocals", "accompaniment"]}}}, "no such folder"),
+    ],
+)
+def test_faults_are_plain_lines(make: Make, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(**settings)
+
+
+def test_planning_is_light() -> None:
+    """No job pays for what only some jobs need."""
+    code = (
+        "import sys; import madsep.workflow.asked, madsep.workflow.make, madsep.workflow.messages, madsep.workflow.needs\n"
+        "heavy = {'torch', 'scipy.signal', 'matplotlib', 'pandas', 'statsmodels', 'musdb', 'museval', 'snakemake'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)))"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
