@@ -1,7 +1,7 @@
 """What a stage of the workflow makes of each track, each known by what it was made from.
 
 A stage keeps its files in a folder of its own. `records/<slug>.json` says of one track which ingredients its files were made from and
-which digests they have; `jobs/<name>.json`, the only file that Snakemake knows of, says that a job has made the artefacts of its tracks.
+which digests they have. `jobs/<name>.json`, the only file that Snakemake knows of, says that a job has made the artefacts of its tracks.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from madsep.core.errors import InputError
-from madsep.core.files import digest, read_json, sha256, sweep, write_json
+from madsep.core.files import digest, read_json, sha256, sweep, write_error, write_json
 
-Ingredients = Mapping[str, str]  # what an artefact is made from, by name: a SHA-256 of content, or the digest of settings
+Ingredients = Mapping[str, str]  # what an artefact is made from, by name: the SHA-256 of a file, a digest, or a setting
 
 
 @dataclass(frozen=True)
@@ -43,57 +43,68 @@ class Stage:
 
     def record(self, slug: str) -> Record:
         """Return the record of a track. Raises InputError if it is missing or is not a record."""
-        path = self._record_path(slug)
-        try:
-            return read_record(path)
-        except InputError:
-            self._forget(slug)
-            raise
+        return read_record(self._record_path(slug))
 
     def checked(self, slug: str) -> Record:
         """Return the record of a track whose files are as they were written.
 
-        Raises InputError if the record or a file is missing or was changed; the same command then makes them again.
+        Raises InputError if the record or a file is missing or was changed. The artefact is then forgotten, so that the same command
+        makes it again.
         """
-        record = self.record(slug)
-        for name, expected in record.files.items():
-            path = self.folder / name
-            if not path.is_file() or sha256(path) != expected:
-                self._forget(slug)
-                fault = "was changed after it was written" if path.exists() else "is missing"
-                raise InputError(f"{path}: {fault}; run the same command again to make it again.")
+        try:
+            record = self.record(slug)
+            for name, expected in record.files.items():
+                _check_file(self.folder / name, expected)
+        except InputError:
+            self.forget(slug)
+            raise
         return record
 
     def is_current(self, slug: str, made_from: Ingredients) -> bool:
-        """Whether the track's artefact was made from these ingredients and its files are as they were written."""
+        """Whether the track's artefact was made from these ingredients and its files are as they were written.
+
+        If not, it is forgotten, so that no job's stamp promises it, even if making it then fails.
+        """
         try:
-            return dict(self.checked(slug).made_from) == dict(made_from)
+            current = dict(self.checked(slug).made_from) == dict(made_from)
         except InputError:
             return False
+        if not current:
+            self.forget(slug)
+        return current
 
     @contextlib.contextmanager
     def making(self, slug: str, made_from: Ingredients) -> Iterator[dict[str, Any]]:
         """Make an artefact: the block writes its files and puts them into the dictionary that it gets, {"files": [paths], ...facts}.
 
-        Before, the old record and the jobs that promise it are removed, so that no reader takes the artefact for finished while it changes.
+        The old record and the stamps of the jobs that promise it are removed first, so that no reader takes the artefact for finished
+        while it changes.
         """
-        self._forget(slug)
+        self.forget(slug)
         made: dict[str, Any] = {}
         yield made
         files = {path.relative_to(self.folder).as_posix(): sha256(path) for path in map(Path, made.pop("files"))}
         write_json(self._record_path(slug), {"made_from": dict(made_from), "files": files, "facts": made})
 
     def finish_job(self, name: str, slugs: Sequence[str]) -> None:
-        """Write jobs/<name>.json, which says that the artefacts of these tracks are made."""
+        """Write jobs/<name>.json, which says that the artefacts of these tracks are made, and remove what killed processes left.
+
+        Raises InputError if a record is missing.
+        """
         sweep(self.folder)
         write_json(self.folder / "jobs" / f"{name}.json", {"tracks": {slug: sha256(self._record_path(slug)) for slug in slugs}})
 
-    def _forget(self, slug: str) -> None:
-        for job in (self.folder / "jobs").glob("*.json"):
-            with contextlib.suppress(InputError):
-                if slug in read_json(job).get("tracks", {}):
-                    job.unlink(missing_ok=True)
-        self._record_path(slug).unlink(missing_ok=True)
+    def forget(self, slug: str) -> None:
+        """Remove the record of a track and the stamps of the jobs that promise it or cannot be read. Its files stay.
+
+        Raises InputError if they may not be removed.
+        """
+        stamps = [path for path in (self.folder / "jobs").glob("*.json") if _promises(path, slug)]
+        for path in (*stamps, self._record_path(slug)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise (write_error(path, error) or error) from None
 
     def _record_path(self, slug: str) -> Path:
         return self.folder / "records" / f"{slug}.json"
@@ -111,3 +122,18 @@ def read_record(path: Path) -> Record:
 
 def _is_mapping(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _check_file(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; run the same command again to make it.")
+    if sha256(path) != expected:
+        raise InputError(f"{path}: was changed after it was written; run the same command again to make it.")
+
+
+def _promises(stamp: Path, slug: str) -> bool:
+    """Whether a job's stamp names the track, or cannot be read."""
+    try:
+        return slug in read_json(stamp)["tracks"]
+    except (InputError, KeyError, TypeError):
+        return True

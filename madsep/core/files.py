@@ -31,7 +31,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(), dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -59,15 +59,15 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
 
 
 def sweep(folder: Path | str) -> None:
-    """Remove the temporary files in and below `folder` whose process has ended; of other machines, those older than a day."""
-    for path in list(Path(folder).rglob(f"{TEMPORARY}*")):
-        host, _, rest = path.name.removeprefix(TEMPORARY).rpartition(".")[0].rpartition(".")
-        with contextlib.suppress(OSError):  # another job may sweep the same folder
-            is_stale = not _is_running(rest) if host == socket.gethostname() else time.time() - path.stat().st_mtime > DAY_S
-            if is_stale and path.is_dir():
-                shutil.rmtree(path)
-            elif is_stale:
-                path.unlink()
+    """Remove the temporary files and folders in and below `folder` whose process has ended; of other machines, those older than a day."""
+    for parent, folders, files in os.walk(folder):  # which passes over what another process removes meanwhile
+        for name in (name for name in (*folders, *files) if name.startswith(TEMPORARY)):
+            path = Path(parent) / name
+            if _is_stale(path):
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):  # it was a folder, or another process has removed it
+                    path.unlink()
+        folders[:] = [name for name in folders if not name.startswith(TEMPORARY)]
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -88,18 +88,31 @@ def read_json(path: Path | str) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
-        raise InputError(f"{path}: is not valid JSON ({error}); it is damaged, so make it anew.") from None
+        raise InputError(f"{path}: is not valid JSON ({error}); it is damaged. Remove it and run the same command again.") from None
 
 
 def sha256(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits. Raises InputError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON-able value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _is_stale(path: Path) -> bool:
+    host, _, process = path.name.removeprefix(TEMPORARY).rpartition(".")[0].rpartition(".")
+    if host == socket.gethostname():
+        return not _is_running(process)
+    try:
+        return time.time() - path.stat().st_mtime > DAY_S
+    except OSError:
+        return False
 
 
 def _is_running(process: str) -> bool:
@@ -131,25 +144,45 @@ def _umask() -> int:
 
 
 def check_unused(folder: Path) -> None:
-    """Raise InputError where `folder` is a file, or holds anything."""
+    """Raise InputError if `folder` is a file, or holds anything."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder of the same name that replaces `folder` when the block ends well and vanishes when it does not.
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a temporary folder in `parent`, which is made if need be; it is removed with all that it holds when the block ends.
 
-    Raises InputError where the disk is full or the place cannot be written.
+    Raises InputError if the disk is full or `parent` cannot be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}.", dir=folder.parent) as scratch:
-            new = Path(scratch) / folder.name
-            new.mkdir()
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_prefix(), dir=parent) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        raise (write_error(parent, error) or error) from None
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder of the same name that replaces `folder` if the block succeeds and is removed if it fails.
+
+    Its files are on the disk before it gets its place. Raises InputError if the disk is full or the place cannot be written.
+    """
+    try:
+        with scratch_folder(folder.parent) as scratch:
+            new = scratch / "new" / folder.name
+            new.mkdir(parents=True)
             yield new
+            for path in (new, *new.rglob("*")):
+                _sync(path)
             if folder.exists():
-                shutil.rmtree(folder)
+                folder.rename(scratch / "old")
             new.rename(folder)
+            _sync(folder.parent)
     except OSError as error:
         raise (write_error(folder, error) or error) from None
+
+
+def _prefix() -> str:
+    return f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}."

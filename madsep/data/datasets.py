@@ -35,7 +35,8 @@ class Dataset:
         """Names of the test tracks, sorted; none where the data set has no list of them."""
         if self.test_list is None:
             return []
-        return json.loads((resources.files("madsep") / "data" / self.test_list).read_text(encoding="utf-8"))
+        names: list[str] = json.loads((resources.files("madsep") / "data" / self.test_list).read_text(encoding="utf-8"))
+        return names
 
     @property
     def channels(self) -> str:

@@ -115,7 +115,7 @@ def _read_clip(clip: Path) -> np.ndarray:
             if found != expected:
                 raise InputError(f"{clip}: expected {expected}, found {found}.")
             n_samples = stream.frames
-            samples = stream.read(dtype="int16", always_2d=True).T
+            samples: np.ndarray = stream.read(dtype="int16", always_2d=True).T
     except (OSError, sf.LibsndfileError) as error:
         raise InputError(f"{clip}: cannot be read as audio ({error}); copy or download it again.") from None
     if samples.shape[1] != n_samples:

@@ -26,7 +26,7 @@ class Digests:
         stamps = [_stamp(file) for file in files]
         new = [index for index, (file, stamp) in enumerate(zip(files, stamps, strict=True)) if self._entry(file)[:-1] != stamp]
         with ThreadPoolExecutor(N_THREADS) as pool:
-            for index, found in zip(new, pool.map(_sha256, [files[index] for index in new]), strict=True):
+            for index, found in zip(new, pool.map(sha256, [files[index] for index in new]), strict=True):
                 self.known[str(files[index].resolve())] = [*stamps[index], found]
         if new:
             write_json(self.cache, self.known)
@@ -41,9 +41,7 @@ def with_digests(tracks: Iterable[Track], digests: Digests) -> list[Track]:
     listed = list(tracks)
     files = [file for track in listed for file in track.source_files().values()]
     found = dict(zip(files, digests.of(files), strict=True))
-    return [
-        dataclasses.replace(track, sources={name: found[file] for name, file in track.source_files().items()}) for track in listed
-    ]
+    return [dataclasses.replace(track, sources={name: found[file] for name, file in track.source_files().items()}) for track in listed]
 
 
 def write_inventory(tracks: Sequence[Track], path: Path) -> None:
@@ -76,10 +74,3 @@ def _stamp(file: Path) -> list[int]:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}).") from None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _sha256(file: Path) -> str:
-    try:
-        return sha256(file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}).") from None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from madsep.core.errors import InputError
 from madsep.data.audio import read_wav
 from madsep.data.datasets import MUSDB18
-from madsep.data.prepared import read_prepared, signal
+from madsep.data.prepared import PreparedTrack
 from madsep.data.stems import read_stems
 from madsep.data.tracks import STEM_SUFFIX, Track
 
@@ -25,7 +25,7 @@ class Mixture:
     load: Callable[[], tuple[NDArray[np.float32], int]]
 
     def mono(self, sample_rate_hz: int) -> NDArray[np.float32]:
-        """Return the mean of the channels, (n_samples,). Raises InputError for another rate than `sample_rate_hz`, and for silence."""
+        """Return the mean of the channels, (n_samples,). Raises InputError for silence and for a rate other than `sample_rate_hz`."""
         audio, found_hz = self.load()
         if found_hz != sample_rate_hz:
             raise InputError(
@@ -38,10 +38,10 @@ class Mixture:
 
 
 def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
-    """Return the mixtures that `paths` name, in their order, and by name where a path is a folder of several.
+    """Return the mixtures that `paths` name, in their order, and by name if a path is a folder of several.
 
-    A path is a wav, a stem file of MUSDB18, a track's folder with its mixture.wav, a folder of any of these, or the manifest (.json) of
-    prepared test tracks. Raises InputError for anything else and where the same mixture would be taken twice.
+    A path is a wav, a stem file of MUSDB18, a track's folder with its mixture.wav, or a folder of any of these. Raises InputError for
+    anything else and if two mixtures have the same name.
     """
     found = [mixture for path in paths for mixture in _at(Path(path))]
     names = [mixture.name for mixture in found]
@@ -51,10 +51,13 @@ def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
     return found
 
 
+def prepared_mixtures(tracks: Sequence[PreparedTrack]) -> list[Mixture]:
+    """Return the mixtures of prepared tracks, in their order."""
+    return [_prepared(track) for track in tracks]
+
+
 def _at(path: Path) -> Iterator[Mixture]:
-    if path.suffix == ".json":
-        yield from map(_prepared, read_prepared([path], "test"))
-    elif (mixture := _track(path)) is not None:
+    if (mixture := _track(path)) is not None:
         yield mixture
     elif path.is_dir():
         tracks = [track for entry in sorted(path.iterdir()) if (track := _track(entry)) is not None]
@@ -71,14 +74,12 @@ def _track(path: Path) -> Mixture | None:
         return Mixture(path.name, lambda: read_wav(path / MIXTURE)) if (path / MIXTURE).is_file() else None
     if path.name.endswith(STEM_SUFFIX) and path.is_file():
         name = path.name.removesuffix(STEM_SUFFIX)
-        track = Track("", name, "test", "stems", str(path), 0.0, MUSDB18.name)
+        track = Track(name, "test", "stems", str(path), 0.0, MUSDB18.name)
         return Mixture(name, lambda: (read_stems(track)["mixture"], MUSDB18.sample_rate_hz))
     if path.suffix.lower() == ".wav" and path.is_file():
         return Mixture(path.stem, lambda: read_wav(path))
     return None
 
 
-def _prepared(entry: dict[str, object]) -> Mixture:
-    rate_hz = entry["sample_rate_hz"]
-    assert isinstance(rate_hz, int)
-    return Mixture(str(entry["name"]), lambda: (signal(entry, "mixture"), rate_hz))
+def _prepared(track: PreparedTrack) -> Mixture:
+    return Mixture(track.name, lambda: (track.signal("mixture"), track.sample_rate_hz))

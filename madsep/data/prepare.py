@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soxr
 
-from madsep.core.errors import InputError
+from madsep.core.artefacts import Stage
+from madsep.core.errors import Faults, InputError
 from madsep.core.ffmpeg import ffmpeg_version, require_ffmpeg
-from madsep.core.files import atomic, sha256, write_json
+from madsep.core.files import atomic, sha256
 from madsep.core.logs import log
 from madsep.data.datasets import DATASETS
-from madsep.data.stems import accompaniment, read_stems, stem_file
+from madsep.data.prepared import Form
+from madsep.data.stems import accompaniment, read_stems
 from madsep.data.tracks import Track
 
 # Energy of mixture - (drums + bass + other + vocals) over that of the mixture. In stem files the five streams are
@@ -22,45 +23,65 @@ WARN_RESIDUAL_DB = {"stems": -20.0, "wav": -40.0}
 MAX_RESIDUAL_DB = -10.0
 
 
-def prepare(
-    tracks: Sequence[Track], signals: Sequence[str], mono: bool, out_dir: Path, manifest: Path, sample_rate_hz: int | None = None
-) -> None:
-    """Decode and check `tracks`; write each as <out_dir>/<slug>.npy and, at last, the JSON `manifest`.
+def prepare(tracks: Sequence[Track], form: Form, folder: Path, job: str) -> None:
+    """Decode and check `tracks`, write each as <folder>/<slug>.npy with its record, then the stamp of `job`.
 
-    An array is float32 of shape (len(signals), n_channels, n_samples), at full scale 1 and at `sample_rate_hz` or, where that is None, at
-    the data set's rate, then lossless for 16-bit input; n_channels is the data set's, or 1 with `mono`, their mean. Signals are the
-    stems' names and "accompaniment", the sum of all but mixture and vocals. The tracks are of one data set. Memory: about 3 MB for each
-    second of MUSDB18's longest track, 6 MB with all stems.
-    Raises InputError with one line for each faulty track, without a manifest; ValueError for an unknown signal.
+    An array is float32 of shape (len(form.signals), n_channels, n_samples) at full scale 1 and at the form's rate, which is lossless for
+    16-bit input at the data set's rate. n_channels is the data set's, or 1 if the form is mono: the mean of the channels. Signals are the
+    stems' names and "accompaniment", the sum of all but mixture and vocals. Tracks that were prepared from the same files in the same form
+    are left as they are. Memory: about 3 MB per second of MUSDB18's longest track, 6 MB with all stems.
+    Raises InputError with a line for each faulty track when the others are prepared, without a stamp; ValueError for an unknown signal.
     """
     known = {signal for track in tracks for signal in (*DATASETS[track.dataset].stems, "accompaniment")}
-    if not tracks or not signals or not set(signals) <= known:
-        raise ValueError(f"expected tracks and signals out of {sorted(known)}, found {len(tracks)} tracks, {tuple(signals)}")
-    if any(track.layout == "stems" for track in tracks):
+    if not tracks or not form.signals or not set(form.signals) <= known:
+        raise ValueError(f"expected tracks and signals out of {sorted(known)}, found {len(tracks)} tracks, {form.signals}")
+    stage, faults = Stage(folder), Faults()
+    due = [track for track in tracks if not _is_current(stage, track, form)]
+    if any(track.layout == "stems" for track in due):
         require_ffmpeg()
-    entries, faults = [], []
-    for track in tracks:
-        try:
-            stems = read_stems(track)
-            residual_db, notes = _check_mixture(track, stems)
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        for note in notes:
-            log.warning("%s (%s): %s", track.name, track.slug, note)
-        path = Path(out_dir) / f"{track.slug}.npy"
-        array = np.stack([_signal(stems, signal, mono) for signal in signals])
-        rate_hz = DATASETS[track.dataset].sample_rate_hz
-        if sample_rate_hz not in (None, rate_hz):
-            array = np.stack([soxr.resample(signal.T, rate_hz, sample_rate_hz).T for signal in array])
-            rate_hz = sample_rate_hz
+    for track in due:
+        with faults.gathered():
+            _prepare(track, form, stage)
+    faults.raise_all()
+    stage.finish_job(job, [track.slug for track in tracks])
+
+
+def _is_current(stage: Stage, track: Track, form: Form) -> bool:
+    """Whether a track is prepared already, as one of its subset: it may have moved between the training and the extra tracks."""
+    current = stage.is_current(track.slug, form.ingredients(track)) and stage.record(track.slug).facts["subset"] == track.subset
+    if current:
+        log.info("%s (%s): the prepared audio is up to date", track.name, track.slug)
+    return current
+
+
+def _prepare(track: Track, form: Form, stage: Stage) -> None:
+    stems = read_stems(track)
+    residual_db, notes = _check_mixture(track, stems)
+    for note in notes:
+        log.warning("%s (%s): %s", track.name, track.slug, note)
+    array = np.stack([_signal(stems, signal, form.mono) for signal in form.signals])
+    rate_hz = DATASETS[track.dataset].sample_rate_hz
+    if form.sample_rate_hz != rate_hz:
+        array = np.stack([soxr.resample(signal.T, rate_hz, form.sample_rate_hz).T for signal in array])
+    if {name: sha256(file) for name, file in track.source_files().items()} != dict(track.sources):
+        raise InputError(f"{track.path}: changed while the run was under way; run the same command again.")
+    path = stage.folder / f"{track.slug}.npy"
+    with stage.making(track.slug, form.ingredients(track)) as made:
         _save(path, array)
-        entry = _entry(track, signals, path, array.shape) | {"sample_rate_hz": rate_hz, "mixture_residual_db": residual_db, "notes": notes}
-        entries.append(entry)
-        log.info("prepared %s (%s), %.1f s", track.name, track.slug, entry["n_samples"] / entry["sample_rate_hz"])
-    if faults:
-        raise InputError("\n".join(faults))
-    write_json(manifest, {"tracks": entries})
+        made |= {
+            "files": [path],
+            "name": track.name,
+            "subset": track.subset,
+            "layout": track.layout,
+            "signals": list(form.signals),
+            "n_channels": array.shape[1],
+            "n_samples": array.shape[2],
+            "sample_rate_hz": form.sample_rate_hz,
+            "mixture_residual_db": residual_db,
+            "notes": notes,
+            "ffmpeg": ffmpeg_version() if track.layout == "stems" else None,
+        }
+    log.info("prepared %s (%s), %.1f s", track.name, track.slug, array.shape[2] / form.sample_rate_hz)
 
 
 def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, list[str]]:
@@ -99,22 +120,3 @@ def _save(path: Path, array: np.ndarray) -> None:
     with atomic(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
         stream.write(array.data)
-
-
-def _entry(track: Track, signals: Sequence[str], path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
-    dataset = DATASETS[track.dataset]
-    sources = sorted({stem_file(track, stem) for stem in dataset.stems})
-    return {
-        "slug": track.slug,
-        "name": track.name,
-        "subset": track.subset,
-        "layout": track.layout,
-        "path": track.path,
-        "file": path.name,
-        "sha256": sha256(path),
-        "signals": list(signals),
-        "n_channels": shape[1],
-        "n_samples": shape[2],
-        "source_sha256": {source.name: sha256(source) for source in sources},
-        "ffmpeg": ffmpeg_version() if track.layout == "stems" else None,
-    }

@@ -52,8 +52,9 @@ class PreparedTrack:
     ffmpeg: str | None  # version that decoded a stem file
 
     def signal(self, name: str) -> NDArray[np.float32]:
-        """Return one signal as a memory map, (n_channels, n_samples)."""
-        return self.array()[self.signals.index(name)]
+        """Return one signal as a memory map, (n_channels, n_samples). Raises InputError as `array` does."""
+        found: NDArray[np.float32] = self.array()[self.signals.index(name)]
+        return found
 
     def array(self) -> NDArray[np.float32]:
         """Return all signals as a memory map, (len(signals), n_channels, n_samples).
@@ -66,7 +67,7 @@ class PreparedTrack:
             raise InputError(f"{self.file}: cannot be read as an array ({error}); run the same command again to prepare it.") from None
         expected = (len(self.signals), self.n_channels, self.n_samples)
         if array.shape != expected or array.dtype != np.float32:
-            raise InputError(f"{self.file}: holds {array.dtype} of shape {array.shape}; expected float32 of shape {expected}.")
+            raise InputError(f"{self.file}: holds {array.dtype} of shape {array.shape}; expected float32 of shape {expected}; remove it.")
         return array
 
     @property
@@ -100,8 +101,12 @@ def check_rate(tracks: Sequence[PreparedTrack], sample_rate_hz: int, recipe: str
 
 def _prepared(stage: Stage, slug: str) -> PreparedTrack:
     record = stage.checked(slug)
-    ((name, sha256),) = record.files.items()
-    facts = dict(record.facts)
-    sources = {source: found for source, found in record.made_from.items() if source != "form"}
-    tuples = {key: tuple(facts.pop(key)) for key in ("signals", "notes")}
-    return PreparedTrack(stage.folder / name, record.identity, sha256, slug, sources=sources, **tuples, **facts)
+    try:
+        ((name, sha256),) = record.files.items()
+        facts = dict(record.facts)
+        sources = {source: found for source, found in record.made_from.items() if source != "form"}
+        facts |= {key: tuple(facts[key]) for key in ("signals", "notes")}
+        return PreparedTrack(stage.folder / name, record.identity, sha256, slug, sources=sources, **facts)
+    except (KeyError, TypeError, ValueError):
+        stage.forget(slug)
+        raise InputError(f"{stage.folder}: the record of {slug} is not of a prepared track; run the same command again.") from None

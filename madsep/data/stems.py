@@ -17,7 +17,7 @@ STEM_TOLERANCE_SAMPLES = 2048
 def read_stems(track: Track) -> dict[str, np.ndarray]:
     """Return the stems by name, each float32 of shape (n_channels, n_samples), all of one length and at the data set's rate.
 
-    Raises InputError where a file is damaged or truncated, or of another rate, channel count or length than the rest.
+    Raises InputError if a file is damaged or truncated, or of another rate, channel count or length than the rest.
     """
     stems = _decode_stem_file(track) if track.layout == "stems" else _read_wavs(track)
     n_samples = stems["mixture"].shape[1]
@@ -30,7 +30,7 @@ def read_stems(track: Track) -> dict[str, np.ndarray]:
 
 def stem_file(track: Track, stem: str) -> Path:
     """The file that holds a stem of a track."""
-    return Path(track.path) if track.layout == "stems" else Path(track.path) / f"{stem}.wav"
+    return track.source_files()["stems" if track.layout == "stems" else stem]
 
 
 def _read_wavs(track: Track) -> dict[str, np.ndarray]:

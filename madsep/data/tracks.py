@@ -96,10 +96,7 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
     if twice:
         raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; take them away.")
     _check_stems(paths, dataset)
-    return [
-        Track(_name(path), "extra", _layout(path), str(path), _duration_s(path), dataset.name)
-        for path in paths
-    ]
+    return [Track(_name(path), "extra", _layout(path), str(path), _duration_s(path), dataset.name) for path in paths]
 
 
 def validation_names(training_names: Sequence[str]) -> list[str]:
@@ -209,7 +206,7 @@ def _duration_s(path: Path) -> float:
         return path.stat().st_size / STEM_BYTES_PER_S
     mixture = path / "mixture.wav"
     try:
-        return sf.info(mixture).duration
+        return float(sf.info(mixture).duration)
     except sf.LibsndfileError as error:
         raise InputError(f"{mixture}: cannot be read as audio ({error.error_string}); copy it again.") from None
 

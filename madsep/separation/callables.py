@@ -17,9 +17,8 @@ from madsep.core.errors import InputError
 from madsep.core.files import digest, sha256
 from madsep.core.logs import log_traceback
 from madsep.core.settings import nearest
+from madsep.data.datasets import ALL_TARGETS
 
-STEMS = ("vocals", "drums", "bass", "other")
-ALL_TARGETS = (*STEMS, "accompaniment")
 MAX_MESSAGE = 300  # characters of somebody's exception that a plain line shows
 
 Audio = NDArray[np.float32]
@@ -29,7 +28,7 @@ Callee = Callable[[Audio, int], Mapping[str, Audio]]
 def load_separator(text: str) -> Callee:
     """Import the callable that `text` names, package.module:callable; the current folder is importable, as for `python -m`.
 
-    Raises InputError where the text is no such name, the module is not there or fails, or has no such callable.
+    Raises InputError if the text is no such name, the module is missing or fails, or it has no such callable.
     """
     name = r"\w+(?:\.\w+)*"
     match = re.fullmatch(f"({name}):({name})", text)
@@ -37,7 +36,7 @@ def load_separator(text: str) -> Callee:
         raise InputError(f"separator '{text}': expected package.module:callable, such as my_package.separation:separate.")
     module = _import(match[1], f"separator {text}")
     try:
-        found = attrgetter(match[2])(module)
+        found: Callee = attrgetter(match[2])(module)
     except AttributeError:
         raise InputError(f"separator {text}: module {match[1]} has no '{match[2]}'{nearest(match[2], vars(module))}") from None
     if not callable(found):
@@ -46,7 +45,7 @@ def load_separator(text: str) -> Callee:
 
 
 def fingerprint(separator: str) -> str | None:
-    """A digest of the .py files of the top-level module or package that `separator` names; None where there is none.
+    """A digest of the .py files of the top-level module or package that `separator` names; None if there is none.
 
     It is searched as `load_separator` does, and not imported. Raises InputError for a file that may not be read.
     """
@@ -64,8 +63,8 @@ def fingerprint(separator: str) -> str | None:
         files = [(Path(root), file) for root in spec.submodule_search_locations for file in sorted(Path(root).rglob("*.py"))]
     try:
         return digest([(file.relative_to(root).as_posix(), sha256(file)) for root, file in files if file.is_file()])
-    except OSError as error:
-        raise InputError(f"separator {separator}: {error.filename} cannot be read ({error.strerror}).") from None
+    except InputError as error:
+        raise InputError(f"separator {separator}: {error}") from None
 
 
 def _make_current_folder_importable() -> None:

@@ -1,61 +1,101 @@
-"""Estimates of prepared test tracks by anyone's callable, of a folder made elsewhere, or by an oracle."""
+"""Estimates of prepared test tracks by anyone's callable, from a folder of estimates, or by an oracle: the stage of the workflow."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from madsep.core.errors import InputError
-from madsep.core.files import atomic, sha256, write_json
+from madsep.core.artefacts import Stage
+from madsep.core.errors import Faults, InputError
+from madsep.core.files import atomic, sha256
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.settings import nearest
-from madsep.data.audio import Pcm16Writer, read_wav
-from madsep.data.prepared import TARGETS, read_prepared, signal
-from madsep.separation.callables import ALL_TARGETS, STEMS, Callee, call_separator, load_separator
-from madsep.separation.external import External, completed, estimated_tracks
+from madsep.data.audio import Pcm16Writer, quantise, read_wav
+from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.prepared import PreparedTrack
+from madsep.separation.callables import Callee, call_separator, load_separator
+from madsep.separation.external import External, estimated_tracks
 from madsep.separation.oracles import ORACLES, Oracle, oracle_estimates
+from madsep.separation.output import remove_estimates
 
 Audio = NDArray[np.float32]
-Entry = dict[str, Any]  # of a prepared track
-Source = Callable[[Entry, Audio, str], dict[str, Audio]]  # entry, mixture (n_channels, n_samples), words for messages -> estimates
+Source = Callable[[PreparedTrack, Audio, str], dict[str, Audio]]  # track, mixture (n_channels, n_samples), words for messages -> estimates
 
 
-def separate_external(external: External, targets: Sequence[str], prepared: Sequence[Path], slugs: Sequence[str], manifest: Path) -> None:
-    """Write <manifest's folder>/test/<true name>/<target>.wav, 16 bit, for each of `targets` and of the tracks `slugs`, then the manifest.
+def separate_external(external: External, targets: Sequence[str], tracks: Sequence[PreparedTrack], folder: Path, job: str) -> None:
+    """Write <folder>/test/<true name>/<target>.wav, 16 bit, for each of `targets` and `tracks`, with its record; then the stamp of `job`.
 
-    The manifest names each file with its SHA-256 and the samples clipped. `targets` are those of `separators.external_targets`.
-    Raises InputError for a callable that fails or returns anything else than expected, an estimate that is missing or does not fit
-    its mixture, a prepared track without the stems that an oracle needs, or a full disk.
+    `targets` are those of `external_targets`. Tracks whose estimates were made from the same are left as they are.
+    Raises InputError for a callable that cannot be loaded, and, when the other tracks are done, with a line for each track for which it
+    fails or returns anything else than expected, whose estimate is missing or does not fit its mixture, or that was prepared without the
+    stems that an oracle needs. Raises DiskFull at once.
     """
-    entries = read_prepared(prepared, "test", slugs)
-    source = _source(external, targets)
-    log.info("estimates by %s (%s)", external.label, external.origin)
-    tracks = []
-    with Progress(f"separating {manifest.stem}", len(entries)) as progress:
-        for entry in entries:
-            where = f"{external.label}, {entry['name']}"
-            mixture = signal(entry, "mixture")
-            found = source(entry, mixture, where)
-            estimates = completed(found, mixture, targets, where)
-            unused = [target for target in found if target not in targets]
-            if unused:
-                log.warning("%s: %s not among the system's targets, left out", where, ", ".join(unused))
-            folder = manifest.parent / "test" / entry["name"]
-            originals = _track_folder(external.estimates, entry) if external.estimates is not None else None
-            files = {}
-            for target, audio in estimates.items():
-                path = folder / f"{target}.wav"
-                n_clipped = _write(audio, path, entry["sample_rate_hz"], originals and originals / path.name)
-                files[target] = {"file": str(path.relative_to(manifest.parent)), "sha256": sha256(path), "n_clipped": n_clipped}
-            tracks.append({"slug": entry["slug"], "name": entry["name"], "files": files})
-            progress.advance(1, entry["name"])
-    write_json(manifest, {"tracks": tracks})
+    stage, faults = Stage(folder), Faults()
+    made_from = {track.slug: {"prepared": track.sha256, **external.ingredients(track.name, targets, _hashed)} for track in tracks}
+    due = [track for track in tracks if not stage.is_current(track.slug, made_from[track.slug])]
+    for track in tracks:
+        if track not in due:
+            log.info("%s: the estimates are up to date", track.name)
+    if due:
+        source = _source(external, targets)
+        log.info("estimates by %s (%s)", external.label, external.origin)
+        with Progress(f"separating {job}", len(due)) as progress:
+            for track in due:
+                with faults.gathered(), stage.making(track.slug, made_from[track.slug]) as made:
+                    n_clipped = _make(external, source, targets, track, folder / "test" / track.name)
+                    files = [folder / "test" / track.name / f"{target}.wav" for target in n_clipped]
+                    made |= {"files": files, "name": track.name, "n_clipped": n_clipped}
+                progress.advance(1, track.name)
+    faults.raise_all()
+    stage.finish_job(job, [track.slug for track in tracks])
+
+
+def _hashed(files: Sequence[Path]) -> list[str]:
+    return [sha256(file) for file in files]
+
+
+def _make(external: External, source: Source, targets: Sequence[str], track: PreparedTrack, folder: Path) -> dict[str, int]:
+    """Write the estimates of one track into `folder`; return the clipped samples of each target."""
+    where = f"{external.label}, {track.name}"
+    mixture = track.signal("mixture")
+    found = source(track, mixture, where)
+    estimates = completed(found, mixture, targets, where)
+    unused = [target for target in found if target not in targets]
+    if unused:
+        log.warning("%s: %s not among the system's targets, left out", where, ", ".join(unused))
+    originals = _track_folder(external.estimates, track.name) if external.estimates is not None else None
+    if originals is not None and folder.exists() and originals.samefile(folder):
+        raise InputError(f"{originals}: is where these estimates would be written to; give another folder of estimates.")
+    remove_estimates(folder)
+    n_clipped = {}
+    for target, audio in estimates.items():
+        path = folder / f"{target}.wav"
+        n_clipped[target] = _write(audio, path, track.sample_rate_hz, originals and originals / path.name)
+    return n_clipped
+
+
+def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[str], where: str) -> dict[str, Audio]:
+    """Return the estimates of `targets`, each (n_channels, n_samples), in their order.
+
+    An accompaniment that is not given is the sum of drums, bass and other or, if these are not all given, mixture - vocals. It is computed
+    from the estimates as 16-bit files hold them, so that the files add up.
+    Raises InputError, beginning with `where`, if a target is missing.
+    """
+    estimates, background = dict(estimates), STEMS[1:]
+    if "accompaniment" not in estimates:
+        if set(background) <= estimates.keys():
+            estimates["accompaniment"] = np.sum([quantise(estimates[stem]) for stem in background], axis=0)
+        elif "vocals" in estimates:
+            estimates["accompaniment"] = mixture - quantise(estimates["vocals"])
+    missing = [target for target in targets if target not in estimates]
+    if missing:
+        raise InputError(f"{where}: there is no estimate of {', '.join(missing)}; expected {', '.join(targets)}.")
+    return {target: estimates[target] for target in targets}
 
 
 def _source(external: External, targets: Sequence[str]) -> Source:
@@ -68,9 +108,9 @@ def _source(external: External, targets: Sequence[str]) -> Source:
     return partial(_by_oracle, ORACLES[external.oracle], STEMS if "drums" in targets else TARGETS)
 
 
-def _by_callable(separate: Callee, has_targets: bool, entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
-    """Raises InputError where all stems are returned, but nobody has said that they are the targets."""
-    found = call_separator(separate, mixture, entry["sample_rate_hz"], where)
+def _by_callable(separate: Callee, has_targets: bool, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
+    """Raises InputError if all stems are returned, but nobody has said that they are the targets."""
+    found = call_separator(separate, mixture, track.sample_rate_hz, where)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
             f"{where}: returned {', '.join(found)}, but its targets, which nobody has set, are vocals and accompaniment; set its attribute "
@@ -79,40 +119,40 @@ def _by_callable(separate: Callee, has_targets: bool, entry: Entry, mixture: Aud
     return found
 
 
-def _by_oracle(oracle: Oracle, sources: Sequence[str], entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
-    missing = [source for source in sources if source not in entry["signals"]]
+def _by_oracle(oracle: Oracle, sources: Sequence[str], track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
+    missing = [source for source in sources if source not in track.signals]
     if missing:
         raise InputError(f"{where}: an oracle needs the references of {', '.join(sources)}; {', '.join(missing)} are not prepared.")
-    return oracle_estimates(oracle, mixture, {source: signal(entry, source) for source in sources})
+    return oracle_estimates(oracle, mixture, {source: track.signal(source) for source in sources})
 
 
-def _from_folder(root: str, entry: Entry, mixture: Audio, where: str) -> dict[str, Audio]:
-    folder = _track_folder(root, entry)
+def _from_folder(root: str, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
+    folder = _track_folder(root, track.name)
     paths = {target: folder / f"{target}.wav" for target in ALL_TARGETS}
-    return {target: _read(path, entry, mixture) for target, path in paths.items() if path.is_file()}
+    return {target: _read(path, track, mixture) for target, path in paths.items() if path.is_file()}
 
 
-def _track_folder(root: str, entry: Entry) -> Path:
+def _track_folder(root: str, name: str) -> Path:
     folders = {path.name: path for path in estimated_tracks(root)}
-    if entry["name"] not in folders:
-        raise InputError(f"{root}: has no folder test/{entry['name']}{nearest(entry['name'], folders)}")
-    return folders[entry["name"]]
+    if name not in folders:
+        raise InputError(f"{root}: has no folder test/{name}{nearest(name, folders)}")
+    return folders[name]
 
 
-def _read(path: Path, entry: Entry, mixture: Audio) -> Audio:
-    """An estimate made elsewhere, (n_channels, n_samples). Raises InputError unless it has the rate and shape of its mixture."""
+def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
+    """A given estimate, (n_channels, n_samples). Raises InputError unless it has the rate and shape of its mixture."""
     audio, sample_rate_hz = read_wav(path)
-    if sample_rate_hz != entry["sample_rate_hz"]:
-        raise InputError(f"{path}: has a sample rate of {sample_rate_hz} Hz; expected {entry['sample_rate_hz']} Hz as the mixture.")
+    if sample_rate_hz != track.sample_rate_hz:
+        raise InputError(f"{path}: has a sample rate of {sample_rate_hz} Hz; expected {track.sample_rate_hz} Hz as the mixture.")
     if audio.shape != mixture.shape:
         n_channels, n_samples = mixture.shape
         found = f"has {audio.shape[1]} samples of {len(audio)} channels"
-        raise InputError(f"{path}: {found}; expected {n_samples} of {n_channels} as the mixture of {entry['name']}.")
+        raise InputError(f"{path}: {found}; expected {n_samples} of {n_channels} as the mixture of {track.name}.")
     return audio
 
 
 def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None) -> int:
-    """Write an estimate, or copy `original` where that is a 16-bit wav already; return the number of samples clipped."""
+    """Write an estimate, or copy `original` if that is a 16-bit wav already; return the number of samples clipped."""
     if original is not None and original.is_file() and _is_pcm16(original):
         with atomic(path) as temporary:
             shutil.copyfile(original, temporary)

@@ -1,19 +1,18 @@
 """Systems that are no recipes: anyone's callable, a folder of estimates, an oracle; what their names mean and what they estimate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from madsep.core.errors import InputError
+from madsep.core.files import digest
 from madsep.core.settings import Settings, nearest
-from madsep.data.audio import quantise
-from madsep.data.prepared import TARGETS
+from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.tracks import visible
-from madsep.separation.callables import ALL_TARGETS, STEMS, Audio, load_separator
+from madsep.separation.callables import fingerprint, load_separator
 from madsep.separation.oracles import ORACLES
 
 GROUP = "madsep.separators"  # entry points: name of a system = package.module:callable
@@ -47,6 +46,21 @@ class External(ExternalSettings):
     def label(self) -> str:
         """Its kind and what it is, for messages."""
         return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
+
+    def ingredients(self, track: str, targets: Sequence[str], hashed: Callable[[Sequence[Path]], Sequence[str]]) -> dict[str, str]:
+        """Return what the estimates of the track of that name are made from, besides its prepared audio.
+
+        `hashed` gives the SHA-256 of files: of all, or of those alone that it does not know yet.
+        Raises InputError for a folder without estimates, or for files that cannot be read.
+        """
+        made_from = {"targets": ",".join(targets)}
+        if self.oracle is not None:
+            return made_from | {"oracle": self.oracle}
+        if self.separator is not None:
+            return made_from | {"separator": digest([self.model_dump(mode="json"), fingerprint(self.separator)])}
+        assert self.estimates is not None  # one of the three is given
+        files = estimate_files(self.estimates, [track])
+        return made_from | {"estimates": digest({file.stem: found for file, found in zip(files, hashed(files), strict=True)})}
 
 
 def find_external(name: str, external: Mapping[str, Any]) -> External | None:
@@ -135,21 +149,3 @@ def estimate_files(folder: Path | str, tracks: Sequence[str]) -> list[Path]:
 
 def _test_folder(folder: Path | str) -> Path:
     return Path(folder).expanduser() / "test"
-
-
-def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[str], where: str) -> dict[str, Audio]:
-    """Return the estimates of `targets`, each (n_channels, n_samples), in their order.
-
-    An accompaniment that is not given is the sum of drums, bass and other or, where these are not all given, mixture - vocals; of the
-    estimates as 16-bit files hold them, so that the files add up. Raises InputError, beginning with `where`, where a target is missing.
-    """
-    estimates, background = dict(estimates), STEMS[1:]
-    if "accompaniment" not in estimates:
-        if set(background) <= estimates.keys():
-            estimates["accompaniment"] = np.sum([quantise(estimates[stem]) for stem in background], axis=0)
-        elif "vocals" in estimates:
-            estimates["accompaniment"] = mixture - quantise(estimates["vocals"])
-    missing = [target for target in targets if target not in estimates]
-    if missing:
-        raise InputError(f"{where}: there is no estimate of {', '.join(missing)}; expected {', '.join(targets)}.")
-    return {target: estimates[target] for target in targets}

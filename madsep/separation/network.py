@@ -3,16 +3,19 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.front_end.segments import Plan, cross_fade, full_plan, legacy_plan, read_padded
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint
+from madsep.models.mad import MadOutput
 
 Audio = NDArray[np.float32]
 SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
@@ -39,6 +42,30 @@ class Separator:
         for first in range(0, blocks.plan.n_segments, blocks.settings.batch_size):
             yield from blocks.advance(first, min(first + blocks.settings.batch_size, blocks.plan.n_segments))
         yield from blocks.finish()
+
+
+class ZeroedLatent:
+    """How much of H_dec a latent threshold sets to zero, counted on the device as the network runs; the host waits for it once, in `tell`.
+
+    All sequences count, including the silence that pads the last ones.
+    Nothing is counted if no threshold is set or the family has no H_dec.
+    """
+
+    def __init__(self, separator: Separator) -> None:
+        self.recipe = separator.checkpoint.recipe
+        self.n_entries, self.n_zero = 0, torch.zeros((), dtype=torch.int64, device=separator.device)
+        if self.recipe.family == "mad" and self.recipe.separation.latent_threshold > 0:
+            separator.checkpoint.network.register_forward_hook(self._count)
+
+    def _count(self, network: nn.Module, inputs: Any, output: MadOutput) -> None:
+        self.n_entries += output.h_dec.numel()
+        self.n_zero += (output.h_dec == 0).sum()
+
+    def tell(self) -> None:
+        """Log the share, if anything was counted."""
+        if self.n_entries:
+            share, threshold = int(self.n_zero) / self.n_entries, self.recipe.separation.latent_threshold
+            log.info("%s: the threshold of %g sets %.2f %% of the entries of H_dec to zero", self.recipe.name, threshold, 100 * share)
 
 
 class _Blocks:
@@ -110,8 +137,8 @@ class _Blocks:
         sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
         at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
         with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
-            estimates = [estimate(network, batch, self.settings) for batch in sequences.split(at_once)]
-        return self._joined(torch.cat(estimates).unflatten(0, (n_channels, -1)))
+            estimates = [estimate(network, batch, self.settings) for batch in torch.split(sequences, at_once)]
+        return self._joined(torch.unflatten(torch.cat(estimates), 0, (n_channels, -1)))
 
     def _joined(self, estimates: Tensor) -> Tensor:
         """Sum of the weighted segments: (n_channels, n_segments, n_targets, n_estimated, N) -> (n_targets, n_channels, frames, N)."""

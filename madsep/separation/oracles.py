@@ -11,7 +11,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import istft, stft
 
 from madsep.front_end.segments import read_padded
 
@@ -128,6 +127,8 @@ def _blocks(n_samples: int) -> Iterator[tuple[int, int]]:
 
 def _analyse(signal: np.ndarray, start: int, stop: int) -> Bins:
     """The frames of scipy.signal.stft of the whole signal that are centred at the samples start, start + HOP, ..., stop."""
+    from scipy.signal import stft  # slow to import, which those who only name an oracle need not wait for
+
     span = read_padded(signal, start - HOP, stop - start + FRAME).astype(np.float64)
     bins: Bins = stft(span, nperseg=FRAME, boundary=None, padded=False)[-1]
     return bins
@@ -135,6 +136,8 @@ def _analyse(signal: np.ndarray, start: int, stop: int) -> Bins:
 
 def _synthesise(bins: Bins) -> NDArray[np.float64]:
     """The samples from the centre of the first frame to that of the last, which no other frame reaches."""
+    from scipy.signal import istft
+
     samples: NDArray[np.float64] = istft(bins, nperseg=FRAME)[1]
     return samples
 

@@ -1,0 +1,59 @@
+"""Separate prepared tracks with a checkpoint: the stage of the workflow."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from madsep.core.artefacts import Stage
+from madsep.core.devices import Device, claim
+from madsep.core.errors import Faults
+from madsep.core.files import scratch_folder, sha256
+from madsep.core.logs import log
+from madsep.core.progress import Progress
+from madsep.data.audio import resample_to_length
+from madsep.data.prepared import PreparedTrack
+from madsep.models.checkpoint import load_checkpoint
+from madsep.separation.network import Separator, ZeroedLatent
+from madsep.separation.output import remove_estimates, resampled, write_targets
+
+
+def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, job: str, device: Device, n_threads: int) -> None:
+    """Separate `tracks` into <folder>/test/<true name>/<target>.wav, each with its record, then write the stamp of `job`.
+
+    Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled to it
+    and its estimates are resampled back. Tracks whose estimates were made from the same audio with the same checkpoint are left as they
+    are. What `ZeroedLatent` counts is logged.
+    Raises InputError for a damaged checkpoint, a full disk, or a track that cannot be separated, when the others are.
+    """
+    stage, faults, made_from_checkpoint = Stage(folder), Faults(), sha256(checkpoint)
+    made_from = {track.slug: {"prepared": track.sha256, "checkpoint": made_from_checkpoint} for track in tracks}
+    due = [track for track in tracks if not stage.is_current(track.slug, made_from[track.slug])]
+    for track in tracks:
+        if track not in due:
+            log.info("%s: the estimates are up to date", track.name)
+    if due:
+        with claim(device, n_threads) as claimed, Progress(f"separating {job}", len(due)) as progress:
+            separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+            zeroed = ZeroedLatent(separator)
+            for track in due:
+                with faults.gathered(), stage.making(track.slug, made_from[track.slug]) as made:
+                    track_folder = folder / "test" / track.name
+                    n_clipped = _separate(separator, track, track_folder)
+                    made |= {"files": [track_folder / f"{target}.wav" for target in n_clipped], "name": track.name, "n_clipped": n_clipped}
+                progress.advance(1, track.name)
+            zeroed.tell()
+    faults.raise_all()
+    stage.finish_job(job, [track.slug for track in tracks])
+
+
+def _separate(separator: Separator, track: PreparedTrack, folder: Path) -> dict[str, int]:
+    """Separate one prepared track into `folder`; return the clipped samples of each target."""
+    mixture, rate_hz, front_end_hz = track.signal("mixture"), track.sample_rate_hz, separator.checkpoint.recipe.front_end.sample_rate_hz
+    remove_estimates(folder)
+    if rate_hz == front_end_hz:
+        return write_targets(separator.estimates(mixture), separator.targets, mixture, folder, rate_hz)
+    with scratch_folder(folder) as scratch:
+        n_samples = math.ceil(mixture.shape[1] * front_end_hz / rate_hz)
+        there = resample_to_length(mixture, rate_hz, front_end_hz, n_samples, scratch / "mixture.f32")
+        blocks = resampled(separator.estimates(there), separator.targets, mixture.shape, (front_end_hz, rate_hz), scratch)
+        return write_targets(blocks, separator.targets, mixture, folder, rate_hz)
