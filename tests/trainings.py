@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from prepared_tracks import write_prepared_track
 
+from madsep.data.prepared import PreparedTrack
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import read_tensors
 from madsep.systems.recipe import Recipe
@@ -34,27 +36,12 @@ def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return voice + background, voice
 
 
-def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> Path:
-    """Prepared tracks `Artist - 0`, `Artist - 1`, ... and their manifest."""
-    folder.mkdir(exist_ok=True)
-    entries = []
-    for number, song in enumerate(songs):
-        slug = f"{subset}{number:03}"
-        np.save(folder / f"{slug}.npy", np.stack(song)[:, None].astype(np.float32))
-        entries.append(
-            {
-                "slug": slug,
-                "name": f"Artist - {number}",
-                "subset": subset,
-                "file": f"{slug}.npy",
-                "signals": ["mixture", "vocals"],
-                "sha256": f"digest {number}",
-                "sample_rate_hz": 44100,
-            }
-        )
-    manifest = folder / f"{subset}.json"
-    manifest.write_text(json.dumps({"tracks": entries}))
-    return manifest
+def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> list[PreparedTrack]:
+    """Prepared tracks `Artist - 0`, `Artist - 1`, ... of mixtures and voices (n_samples,)."""
+    return [
+        write_prepared_track(folder, f"Artist - {number}", {"mixture": mixture[None], "vocals": voice[None]}, subset=subset)
+        for number, (mixture, voice) in enumerate(songs)
+    ]
 
 
 def run(recipe: Recipe, manifest: Path, folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:

@@ -1,13 +1,16 @@
 """Small tracks of noise as wav trees, their preparation, and a checkpoint file to separate them with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 import torch
+from prepared_tracks import with_sources
 
 from madsep.data.datasets import MUSDB18
 from madsep.data.prepare import prepare
+from madsep.data.prepared import Form, PreparedTrack, read_prepared
 from madsep.data.tracks import find_tracks
 from madsep.models.checkpoint import Checkpoint, write_tensors
 
@@ -28,11 +31,11 @@ def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
         sf.write(folder / f"{name}.wav", samples, RATE_HZ, subtype="PCM_16")
 
 
-def prepare_test_tracks(root: Path, folder: Path) -> Path:
-    """Prepare the test tracks below `root` in `folder` as the workflow does; return the manifest."""
-    tracks = [track for track in find_tracks(root, MUSDB18, allow_partial=True) if track.subset == "test"]
-    prepare(tracks, ["mixture", "vocals", "accompaniment"], False, folder, folder / "test.json")
-    return folder / "test.json"
+def prepare_test_tracks(root: Path, folder: Path, signals: Sequence[str] = ("mixture", "vocals", "accompaniment")) -> list[PreparedTrack]:
+    """Prepare the test tracks below `root` in `folder` as the workflow does; return them."""
+    tracks = [with_sources(track) for track in find_tracks(root, MUSDB18, allow_partial=True) if track.subset == "test"]
+    prepare(tracks, Form(tuple(signals), False, RATE_HZ), folder, "test")
+    return read_prepared(folder, [track.slug for track in tracks], ["test"])
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
