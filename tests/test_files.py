@@ -5,13 +5,29 @@ import hashlib
 import json
 import math
 import os
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from madsep.core import files
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, digest, read_json, sha256, write_error, write_json, write_text
+from madsep.core.files import (
+    TEMPORARY,
+    atomic,
+    digest,
+    new_folder,
+    read_json,
+    scratch_folder,
+    sha256,
+    sweep,
+    write_error,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -24,7 +40,7 @@ def test_a_file_is_replaced_whole_at_the_end_of_the_block(tmp_path: Path) -> Non
     with atomic(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
-        assert temporary.parent == path.parent and temporary.suffix == ".csv"  # same disk; libraries go by the suffix
+        assert temporary.parent == path.parent and temporary.name.startswith(TEMPORARY)  # same disk
     assert path.read_text() == "new"
     assert names(path.parent) == ["table.csv"]
 
@@ -112,7 +128,7 @@ def test_nan_is_written_only_where_it_is_allowed(tmp_path: Path) -> None:
 def test_unreadable_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.json: cannot be read \(No such file"):
         read_json(tmp_path / "none.json")
-    for content in (b'{"a": 1', b"\xff\xfe", b""):
+    for content in (b'{"a": 1', b"\xff\xfe", b"", 100_000 * b"["):
         (tmp_path / "bad.json").write_bytes(content)
         with pytest.raises(InputError, match=r"bad.json: is not valid JSON"):
             read_json(tmp_path / "bad.json")
@@ -130,3 +146,145 @@ def test_digest_of_a_value() -> None:
     assert digest(value) == hashlib.sha256(b'{"a": {"x": "z", "y": null}, "b": [1, 2.5]}').hexdigest()
     assert digest(value) == digest(json.loads(json.dumps({key: value[key] for key in ("a", "b")})))
     assert digest(value) != digest(value | {"b": [2.5, 1]})
+
+
+def test_the_sha256_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none: cannot be read \(No such file"):
+        sha256(tmp_path / "none")
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        sha256(tmp_path)
+
+
+# --- on the disk before it has its name
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+def test_a_file_is_synced_before_it_gets_its_name_and_its_folder_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def fsync(handle: int) -> None:
+        found = Path(f"/proc/self/fd/{handle}").readlink()
+        seen.append((found.name if found == tmp_path else found.name[: len(TEMPORARY)], names(tmp_path) == ["table.csv"]))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "table.csv", "new")
+    assert seen == [(TEMPORARY, False), (tmp_path.name, True)]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_file_systems_that_cannot_sync_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_text(tmp_path / "table.csv", "new")
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_a_disk_that_fills_while_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_text(tmp_path / "table.csv", "old")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(InputError, match=r"table\.csv: the disk is full"):
+        write_text(tmp_path / "table.csv", "new")
+    assert (tmp_path / "table.csv").read_text() == "old" and names(tmp_path) == ["table.csv"]
+
+
+# --- temporary files
+
+
+def ended_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def leave(folder: Path, host: str, process: int | str, age_s: float = 0.0) -> Path:
+    """A temporary file as a killed process leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{TEMPORARY}{host}.{process}.abc_123"
+    path.write_text("half")
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
+def test_no_pattern_of_a_reader_matches_a_temporary_file(tmp_path: Path) -> None:
+    with atomic(tmp_path / "scores.json") as temporary:
+        temporary.write_text("{}")
+        for pattern in ("*.json", "*.wav", "*.npy", "*.csv", "*.safetensors", "*.mp4", "*.yaml", "[!.]*"):
+            assert list(tmp_path.rglob(pattern)) == []
+        assert len(temporary.name) < 150  # a true name of 250 bytes takes no part in it
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".json", "\u6f22" * 83 + ".json", "{bar}", "<b>", "\"q'", "nan"])
+def test_names_of_any_length_and_kind_are_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "text")
+    assert names(tmp_path) == [name]
+
+
+def test_sweeping_removes_what_ended_processes_left_and_nothing_else(tmp_path: Path) -> None:
+    here, ended = socket.gethostname(), ended_process()
+    stale = [
+        leave(tmp_path, here, ended),
+        leave(tmp_path / "test/A", here, ended),
+        leave(tmp_path, "node7.cluster.example", 1, age_s=2 * 86_400),
+        leave(tmp_path, here, "garbled"),
+        leave(tmp_path / "test" / f"{TEMPORARY}{here}.{ended}.folder" / "new", here, os.getpid()).parents[1],
+    ]
+    kept = [
+        leave(tmp_path, here, os.getpid()),
+        leave(tmp_path, here, 1, age_s=2 * 86_400),  # a process that runs, though not ours
+        leave(tmp_path, "node7.cluster.example", ended),
+        leave(tmp_path / f"{TEMPORARY}{here}.{os.getpid()}.folder", here, ended),  # in the folder of a process that runs
+    ]
+    for name in ("vocals.wav", ".hidden", "scores.json"):
+        write_text(tmp_path / "test/A" / name, "mine")
+        kept.append(tmp_path / "test/A" / name)
+    sweep(tmp_path)
+    assert [path.name for path in stale if path.exists()] == []
+    assert [path.name for path in kept if not path.exists()] == []
+
+
+def test_sweeping_what_is_not_there(tmp_path: Path) -> None:
+    sweep(tmp_path / "none")
+
+
+# --- folders
+
+
+def test_a_scratch_folder_is_removed_with_what_a_killed_process_left(tmp_path: Path) -> None:
+    leave(tmp_path / "parent", socket.gethostname(), ended_process())
+    with scratch_folder(tmp_path / "parent") as scratch:
+        (scratch / "decoded.f32").write_text("half")
+        assert names(tmp_path / "parent") == [scratch.name] and scratch.name.startswith(TEMPORARY)
+    assert names(tmp_path / "parent") == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
+def test_a_new_folder_replaces_the_old_one_or_leaves_it(tmp_path: Path, error: BaseException) -> None:
+    for text in ("one", "two"):
+        with new_folder(tmp_path / "folder") as new:
+            assert new.name == "folder" and names(new) == []
+            write_text(new / text / "file", text)
+        assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == [text]
+    with pytest.raises(type(error)), new_folder(tmp_path / "folder") as new:
+        (new / "half").touch()
+        raise error
+    assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == ["two"]
+
+
+def test_a_new_folder_that_cannot_be_moved_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder/mine").mkdir(parents=True)
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.parent.name == "new":
+            raise OSError(errno.EACCES, "no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(InputError, match=r"folder: no permission to write there"), new_folder(tmp_path / "folder"):
+        pass
+    assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == ["mine"]

@@ -1,76 +1,126 @@
-"""Reading prepared tracks by their manifests."""
+"""Reading prepared tracks: in order, of the right subset, and as they were written."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from prepared_tracks import write_prepared_track
 
 from madsep.core.errors import InputError
-from madsep.data.prepared import check_rate, read_prepared, signal
+from madsep.core.files import read_json, sha256, write_json
+from madsep.data.prepared import Form, PreparedTrack, check_rate, read_prepared
+from madsep.data.tracks import Track
+
+SIGNALS = ("mixture", "vocals", "accompaniment")
 
 
-def prepare(folder: Path, slugs: list[str], subset: str, signals: list[str]) -> Path:
-    """A manifest and its arrays, in which every sample of signal i of a track is i."""
-    folder.mkdir(exist_ok=True)
-    entries = []
-    for slug in slugs:
-        np.save(folder / f"{slug}.npy", np.repeat(np.arange(len(signals), dtype=np.float32), 10).reshape(-1, 2, 5))
-        entries.append({"slug": slug, "name": f"Artist - {slug}", "subset": subset, "file": f"{slug}.npy", "signals": signals})
-    manifest = folder / f"{slugs[0]}.json"
-    manifest.write_text(json.dumps({"tracks": entries}))
-    return manifest
+def write(folder: Path, name: str, subset: str = "test") -> PreparedTrack:
+    """A track of 5 stereo samples in which every sample of signal i is i."""
+    return write_prepared_track(folder, name, {signal: np.full((2, 5), i) for i, signal in enumerate(SIGNALS)}, subset=subset)
 
 
 @pytest.fixture
-def manifests(tmp_path: Path) -> list[Path]:
-    """Two jobs, in folders of their own."""
-    signals = ["mixture", "vocals", "accompaniment"]
-    return [prepare(tmp_path / "a", ["test001", "test002"], "test", signals), prepare(tmp_path / "b", ["test003"], "test", signals)]
+def tracks(tmp_path: Path) -> list[PreparedTrack]:
+    return [write(tmp_path, name) for name in ("A - B", "C - D")]
 
 
-def slugs(entries: list[dict[str, Any]]) -> list[str]:
-    return [entry["slug"] for entry in entries]
+def test_tracks_come_in_the_order_of_the_slugs(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    assert read_prepared(tmp_path, [track.slug for track in tracks[::-1]], ["test"]) == tracks[::-1]
+    assert tracks[0].file == tmp_path / f"{tracks[0].slug}.npy" and tracks[0].sha256 == sha256(tracks[0].file)
+    assert (tracks[0].name, tracks[0].duration_s) == ("A - B", 5 / 44_100)
+    assert tracks[0].sources.keys() == set(SIGNALS)
 
 
-def test_entries_come_in_the_order_of_the_manifests_with_files_beside_them(manifests: list[Path]) -> None:
-    entries = read_prepared(manifests, "test")
-    assert slugs(entries) == ["test001", "test002", "test003"]
-    assert slugs(read_prepared(manifests[::-1], "test")) == ["test003", "test001", "test002"]
-    assert [entry["file"] for entry in entries] == [manifests[i].parent / f"test00{n}.npy" for i, n in ((0, 1), (0, 2), (1, 3))]
-    assert entries[0]["name"] == "Artist - test001"
-
-
-def test_only_the_tracks_asked_for(manifests: list[Path]) -> None:
-    assert slugs(read_prepared(manifests, "test", ["test003", "test002"])) == ["test002", "test003"]
-
-
-def test_a_test_track_never_trains(tmp_path: Path, manifests: list[Path]) -> None:
-    training = prepare(tmp_path / "c", ["train001"], "train", ["mixture", "vocals"])
-    with pytest.raises(InputError, match=r"Artist - test001: is a test track; expected train tracks only\. Test tracks never train\."):
-        read_prepared([training, manifests[0]], "train")
-    with pytest.raises(InputError, match=r"Artist - train001: is a train track; expected test tracks only"):
-        read_prepared([training], "test")
-
-
-def test_a_missing_file_is_named(manifests: list[Path]) -> None:
-    (manifests[0].parent / "test002.npy").unlink()
-    with pytest.raises(InputError, match=r"test002.npy: is missing; remove the manifests beside it"):
-        read_prepared(manifests, "test")
-    assert slugs(read_prepared(manifests, "test", ["test001"])) == ["test001"]
-
-
-def test_signals_are_found_by_name_and_stay_on_disk(manifests: list[Path]) -> None:
-    entry = read_prepared(manifests, "test")[0]
-    for value, name in enumerate(["mixture", "vocals", "accompaniment"]):
-        found = signal(entry, name)
+def test_signals_are_found_by_name_and_stay_on_disk(tracks: list[PreparedTrack]) -> None:
+    for value, name in enumerate(SIGNALS):
+        found = tracks[0].signal(name)
         np.testing.assert_array_equal(found, np.full((2, 5), value, np.float32))
         assert isinstance(found, np.memmap)
+    assert tracks[0].array().shape == (3, 2, 5)
 
 
-def test_another_rate_than_the_front_ends_is_refused() -> None:
-    entries = [{"name": name, "sample_rate_hz": rate_hz} for name, rate_hz in (("A", 16_000), ("B", 44_100))]
-    check_rate(entries[:1], 16_000, "MDL1-16k")
-    with pytest.raises(InputError, match=r"^B: has a sample rate of 44100 Hz, the front end of recipe MDL1-16k expects 16000 Hz; choose"):
-        check_rate(entries, 16_000, "MDL1-16k")
+def test_a_test_track_never_trains(tmp_path: Path) -> None:
+    slugs = [write(tmp_path, subset, subset).slug for subset in ("train", "extra", "test")]
+    assert [track.subset for track in read_prepared(tmp_path, slugs[:2], ["train", "extra"])] == ["train", "extra"]
+    with pytest.raises(InputError, match=r"^test: is a test track; expected train or extra tracks only\.$"):
+        read_prepared(tmp_path, slugs, ["train", "extra"])
+    with pytest.raises(InputError, match=r"^train: is a train track; expected test tracks only\.$"):
+        read_prepared(tmp_path, slugs, ["test"])
+
+
+def shorten(path: Path) -> None:
+    np.save(path, np.load(path)[..., :-1])
+
+
+def reshape(path: Path) -> None:
+    np.save(path, np.load(path).reshape(3, 5, 2))
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+@pytest.mark.parametrize("damage", [shorten, reshape, flip, cut, Path.unlink])
+def test_an_array_that_is_not_as_it_was_written_is_refused_and_forgotten(tmp_path: Path, tracks: list[PreparedTrack], damage) -> None:
+    path, slug = tracks[1].file, tracks[1].slug
+    damage(path)
+    fault = "was changed after it was written" if path.exists() else "is missing"
+    with pytest.raises(InputError, match=rf"^{path}: {fault}; run the same command again to make it\.$"):
+        read_prepared(tmp_path, [track.slug for track in tracks], ["test"])
+    assert not (tmp_path / f"records/{slug}.json").exists()
+    assert read_prepared(tmp_path, [tracks[0].slug], ["test"]) == tracks[:1]
+
+
+def test_a_missing_record_is_named(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    path = tmp_path / f"records/{tracks[0].slug}.json"
+    path.unlink()
+    with pytest.raises(InputError, match=rf"^{path}: is missing; run the same command again to make it\.$"):
+        read_prepared(tmp_path, [tracks[0].slug], ["test"])
+
+
+@pytest.mark.parametrize("fault", [{"facts": {}}, {"files": {}}, {"facts": {"notes": [], "signals": [], "colour": "red"}}])
+def test_the_record_of_something_else_is_refused_and_forgotten(tmp_path: Path, tracks: list[PreparedTrack], fault: dict) -> None:
+    path = tmp_path / f"records/{tracks[0].slug}.json"
+    write_json(path, read_json(path) | fault)
+    with pytest.raises(InputError, match=rf"the record of {tracks[0].slug} is not of a prepared track; run the same command again"):
+        read_prepared(tmp_path, [tracks[0].slug], ["test"])
+    assert not path.exists()
+
+
+def test_an_array_that_changes_after_the_check_is_never_read_as_another(tracks: list[PreparedTrack]) -> None:
+    shorten(tracks[0].file)
+    with pytest.raises(InputError, match=r"holds float32 of shape \(3, 2, 4\); expected float32 of shape \(3, 2, 5\)"):
+        tracks[0].signal("vocals")
+    cut(tracks[1].file)
+    with pytest.raises(InputError, match="cannot be read as an array"):
+        tracks[1].array()
+    np.save(tracks[0].file, np.zeros((3, 2, 5)))
+    with pytest.raises(InputError, match="holds float64"):
+        tracks[0].array()
+
+
+def test_the_identity_is_that_of_the_sources_and_the_form() -> None:
+    track = Track("A", "train", "wav", "/here/A", 1.0, "mir1k", {"mixture": "1", "vocals": "2", "accompaniment": "3"})
+    form = Form(("mixture", "vocals"), True, 16_000)
+    same = (replace(track, path="/there/A", duration_s=2.0), replace(track, name="B"))
+    assert {form.identity(track), *(form.identity(other) for other in same)} == {form.identity(track)}
+    others = [replace(track, sources={**track.sources, "vocals": "3"})]
+    forms = [replace(form, signals=("vocals", "mixture")), replace(form, mono=False), replace(form, sample_rate_hz=44_100)]
+    identities = {form.identity(track), *(form.identity(other) for other in others), *(other.identity(track) for other in forms)}
+    assert len(identities) == 5
+
+
+def test_another_rate_than_the_front_ends_is_refused(tracks: list[PreparedTrack]) -> None:
+    slow = replace(tracks[0], name="slow", sample_rate_hz=16_000)
+    check_rate([slow], 16_000, "MDL1-16k")
+    with pytest.raises(
+        InputError, match=r"^C - D: has a sample rate of 44100 Hz, the front end of recipe MDL1-16k expects 16000 Hz; choose"
+    ):
+        check_rate([slow, tracks[1]], 16_000, "MDL1-16k")

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,7 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
 def sweep(folder: Path | str) -> None:
     """Remove the temporary files and folders in and below `folder` whose process has ended; of other machines, those older than a day."""
     for parent, folders, files in os.walk(folder):  # which passes over what another process removes meanwhile
-        for name in (name for name in (*folders, *files) if name.startswith(TEMPORARY)):
-            path = Path(parent) / name
-            if _is_stale(path):
-                shutil.rmtree(path, ignore_errors=True)
-                with contextlib.suppress(OSError):  # it was a folder, or another process has removed it
-                    path.unlink()
+        _remove_stale(Path(parent) / name for name in (*folders, *files))
         folders[:] = [name for name in folders if not name.startswith(TEMPORARY)]
 
 
@@ -87,7 +82,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error}); it is damaged. Remove it and run the same command again.") from None
 
 
@@ -103,6 +98,14 @@ def sha256(path: Path | str) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON-able value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _remove_stale(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.name.startswith(TEMPORARY) and _is_stale(path):
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it was a folder, or another process has removed it
+                path.unlink()
 
 
 def _is_stale(path: Path) -> bool:
@@ -153,12 +156,11 @@ def check_unused(folder: Path) -> None:
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """Yield a temporary folder in `parent`, which is made if need be; it is removed with all that it holds when the block ends.
 
-    Raises InputError if the disk is full or `parent` cannot be written.
+    What killed processes left in `parent` is removed first. Raises InputError if the disk is full or `parent` cannot be written.
     """
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_prefix(), dir=parent) as scratch:
-            yield Path(scratch)
+        with _scratch(parent) as scratch:
+            yield scratch
     except OSError as error:
         raise (write_error(parent, error) or error) from None
 
@@ -170,18 +172,37 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Its files are on the disk before it gets its place. Raises InputError if the disk is full or the place cannot be written.
     """
     try:
-        with scratch_folder(folder.parent) as scratch:
+        with _scratch(folder.parent) as scratch:
             new = scratch / "new" / folder.name
             new.mkdir(parents=True)
             yield new
-            for path in (new, *new.rglob("*")):
+            for path in (*new.rglob("*"), new):
                 _sync(path)
-            if folder.exists():
-                folder.rename(scratch / "old")
-            new.rename(folder)
+            _exchange(folder, new, scratch / "old")
             _sync(folder.parent)
     except OSError as error:
         raise (write_error(folder, error) or error) from None
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(list(parent.iterdir()))
+    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=parent) as scratch:
+        yield Path(scratch)
+
+
+def _exchange(folder: Path, new: Path, old: Path) -> None:
+    """Let `new` take the place of `folder`, which moves to `old` and comes back if `new` cannot be moved."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
 
 
 def _prefix() -> str:

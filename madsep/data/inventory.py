@@ -47,7 +47,11 @@ def with_digests(tracks: Iterable[Track], digests: Digests) -> list[Track]:
 def write_inventory(tracks: Sequence[Track], path: Path) -> None:
     """Write the tracks as JSON, unless the file says the same already."""
     values = {"tracks": [asdict(track) for track in tracks]}
-    if not path.is_file() or read_json(path) != values:
+    try:
+        is_new = read_json(path) != values
+    except InputError:  # there is none, or it is damaged
+        is_new = True
+    if is_new:
         write_json(path, values)
 
 

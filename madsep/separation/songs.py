@@ -5,7 +5,7 @@ from pathlib import Path
 
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import scratch_folder, sweep
+from madsep.core.files import scratch_folder
 from madsep.core.logs import log
 from madsep.data.audio import load_song
 from madsep.models.checkpoint import load_checkpoint
@@ -37,7 +37,6 @@ def separate_song(separator: Separator, song: Path, folder: Path) -> None:
     Raises InputError when the song cannot be read, or the folder cannot be written.
     """
     rate_hz = separator.checkpoint.recipe.front_end.sample_rate_hz
-    sweep(folder)
     with scratch_folder(folder) as scratch:
         loaded = load_song(song, scratch, rate_hz)
         blocks = separator.estimates(loaded.audio)
