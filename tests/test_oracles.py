@@ -96,7 +96,7 @@ def targets(sources: Signals) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def real(shared: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     path = next((shared / "data" / "musdb_sample" / "train").glob("*.stem.mp4"))
-    stems = read_stems(Track("t001", "Music Delta - 80s Rock", "train", "stems", str(path), 6.8, "musdb18"))
+    stems = read_stems(Track("Music Delta - 80s Rock", "train", "stems", str(path), 6.8, "musdb18"))
     return stems.pop("mixture"), stems
 
 
