@@ -12,31 +12,51 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tiny import SIZES, Identity, tiny_checkpoint
-from trainings import run
-from wavs import RATE_HZ, noise_stems, prepare_test_tracks, save_checkpoint, write_track
+from prepared_tracks import AWKWARD_NAMES, write_prepared_track
+from tiny import Identity, tiny_checkpoint
+from wavs import RATE_HZ, noise_stems, save_checkpoint
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import read_json, write_json
-from madsep.models.checkpoint import load_checkpoint, write_checkpoint
+from madsep.core.files import read_json, sha256
+from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.prepared import PreparedTrack
+from madsep.models.checkpoint import load_checkpoint
 from madsep.models.hel import HelOutput
 from madsep.models.mad import Mad, MadOutput
 from madsep.separation.network import Separator
-from madsep.separation.songs import Job, separate, separate_song, separate_songs, write_targets
+from madsep.separation.output import write_targets
+from madsep.separation.songs import separate_song, separate_songs
+from madsep.separation.tracks import separate
 from madsep.systems.recipe import load_recipe
 
+THRESHOLD = 0.01
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
-TARGETS = ("vocals", "accompaniment")
 
 
-def set_up(tmp_path: Path, **separation: Any) -> tuple[Path, Job]:
-    """A checkpoint and the job that separates two prepared test tracks of different lengths."""
-    for number, name in enumerate(NAMES):
-        write_track(tmp_path / "musdb/test" / name, noise_stems(number, 0.7 + 0.11 * number))
-    write_track(tmp_path / "musdb/train/Somebody - Else", noise_stems(9, 0.5))
-    manifest = prepare_test_tracks(tmp_path / "musdb", tmp_path / "prepared")
-    checkpoint = save_checkpoint(tiny_checkpoint(separation=separation), tmp_path / "checkpoint.safetensors")
-    return checkpoint, Job([manifest], ["test001", "test002"], tmp_path / "estimates/test001-test002.json")
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
+    """Two prepared test tracks of noise, of different lengths; not to be changed."""
+    folder = tmp_path_factory.mktemp("prepared")
+    return [noise_track(folder, name, 0.7 + 0.11 * number) for number, name in enumerate(NAMES)]
+
+
+def noise_track(folder: Path, name: str, duration_s: float) -> PreparedTrack:
+    mixture = noise_stems(len(name), duration_s)["mixture"].T / 32768
+    return write_prepared_track(folder, name, {"mixture": mixture, "vocals": mixture, "accompaniment": mixture})
+
+
+def save(tmp_path: Path, seed: int = 1, **separation: Any) -> Path:
+    """A checkpoint of a tiny network."""
+    return save_checkpoint(tiny_checkpoint(seed, separation=separation), tmp_path / "checkpoint.safetensors")
+
+
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "estimates"
+
+
+def separate_one(tmp_path: Path, tracks: list[PreparedTrack], **separation: Any) -> None:
+    separate(save(tmp_path, **separation), tracks, out(tmp_path), "job", "cpu", 1)
 
 
 def read(path: Path) -> np.ndarray:
@@ -46,37 +66,31 @@ def read(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("separation", [{}, {"framing": "legacy"}, {"griffin_lim_iterations": 3}, {"latent_threshold": 0.1}])
-def test_targets_add_up_to_the_mixture(tmp_path: Path, separation: dict[str, Any]) -> None:
-    checkpoint, job = set_up(tmp_path, **separation)
-    separate(checkpoint, job, "cpu", 1)
-    for name in NAMES:
-        vocals, accompaniment = (read(tmp_path / "estimates/test" / name / f"{target}.wav") for target in TARGETS)
-        assert vocals.any() and accompaniment.any()
-        np.testing.assert_array_equal(vocals + accompaniment, read(tmp_path / "musdb/test" / name / "mixture.wav"))
-
-
-def test_manifest_names_each_file_with_its_hash(tmp_path: Path) -> None:
-    checkpoint, job = set_up(tmp_path)
-    separate(checkpoint, job, "cpu", 1)
-    tracks = read_json(job.manifest)["tracks"]
-    assert [(track["slug"], track["name"]) for track in tracks] == [("test001", NAMES[0]), ("test002", NAMES[1])]
+def test_targets_add_up_to_the_mixture(tmp_path: Path, tracks: list[PreparedTrack], separation: dict[str, Any]) -> None:
+    separate_one(tmp_path, tracks, **separation)
     for track in tracks:
-        assert set(track["files"]) == set(TARGETS)
-        for target, file in track["files"].items():
-            assert file["file"] == f"test/{track['name']}/{target}.wav"
-            assert file["sha256"] == hashlib.sha256((job.manifest.parent / file["file"]).read_bytes()).hexdigest()
-            assert file["n_clipped"] == 0
+        vocals, accompaniment = (read(out(tmp_path) / "test" / track.name / f"{target}.wav") for target in TARGETS)
+        assert vocals.any() and accompaniment.any()
+        np.testing.assert_array_equal(vocals + accompaniment, 32768 * track.signal("mixture").T)
+
+
+def test_a_record_says_what_the_estimates_were_made_from(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    separate_one(tmp_path, tracks)
+    for track in tracks:
+        record = Stage(out(tmp_path)).checked(track.slug)
+        assert record.made_from == {"prepared": track.sha256, "checkpoint": sha256(tmp_path / "checkpoint.safetensors")}
+        paths = [f"test/{track.name}/{target}.wav" for target in TARGETS]
+        assert record.files == {path: hashlib.sha256((out(tmp_path) / path).read_bytes()).hexdigest() for path in paths}
+        assert record.facts == {"name": track.name, "n_clipped": dict.fromkeys(TARGETS, 0)}
+    assert read_json(out(tmp_path) / "jobs/job.json")["tracks"].keys() == {track.slug for track in tracks}
 
 
 def test_the_share_of_the_latent_that_the_threshold_zeroes_is_logged(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, torch_settings_restored: None
+    tmp_path: Path, tracks: list[PreparedTrack], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of MDLT, with the weights of a trained MDL1; counted by hand from H_dec without a threshold, once for all tracks of a job."""
-    _, job = set_up(tmp_path)
-    mdl1, mdlt = (load_recipe(name, {"MDL1": SIZES, "MDLT": {"separation": SIZES["separation"]}}) for name in ("MDL1", "MDLT"))
-    trained = run(mdl1, manifest, tmp_path / "training")
-    write_checkpoint(trained / "weights.safetensors", mdlt, tmp_path / "mdlt.safetensors")
-    plain, seen, forward = load_checkpoint(tmp_path / "mdlt.safetensors", torch.device("cpu")).network, [], Mad.forward
+    """Counted by hand from H_dec without a threshold, once for all tracks of a job."""
+    checkpoint = save(tmp_path, latent_threshold=THRESHOLD)
+    plain, seen, forward = load_checkpoint(checkpoint, torch.device("cpu")).network, [], Mad.forward
 
     def kept(network: Mad, mixture: torch.Tensor, latent_threshold: float = 0.0) -> MadOutput:
         seen.append(mixture)
@@ -84,14 +98,14 @@ def test_the_share_of_the_latent_that_the_threshold_zeroes_is_logged(
 
     monkeypatch.setattr(Mad, "forward", kept)
     with caplog.at_level(logging.INFO, "madsep"):
-        separate(tmp_path / "mdlt.safetensors", job, "cpu", 1)
+        separate(checkpoint, tracks, out(tmp_path), "job", "cpu", 1)
     monkeypatch.undo()
     with torch.inference_mode():
         latents = torch.cat([plain(mixture).h_dec.abs().flatten() for mixture in seen])
-    share = (latents <= 0.2).double().mean().item()
+    share = (latents <= THRESHOLD).double().mean().item()
     assert len(seen) > 2 and 0.01 < share < 0.99
     told = [line for line in caplog.messages if "H_dec" in line]
-    assert told == [f"MDLT: the threshold of 0.2 sets {100 * share:.2f} % of the entries of H_dec to zero"]
+    assert told == [f"MDL1: the threshold of {THRESHOLD:g} sets {100 * share:.2f} % of the entries of H_dec to zero"]
 
 
 @pytest.mark.parametrize(("separation", "n_lines"), [({}, 0), ({"latent_threshold": 0.1}, 1)])
@@ -105,21 +119,13 @@ def test_songs_are_told_of_a_latent_threshold_where_there_is_one(
     assert len([line for line in caplog.messages if "H_dec" in line]) == n_lines
 
 
-def test_only_the_tracks_of_the_job_are_separated(tmp_path: Path) -> None:
-    checkpoint, job = set_up(tmp_path)
-    separate(checkpoint, replace(job, slugs=["test002"]), "cpu", 1)
-    assert [path.name for path in (tmp_path / "estimates/test").iterdir()] == [NAMES[1]]
-
-
-def test_legacy_framing_is_silent_at_both_ends_and_full_framing_is_not(tmp_path: Path) -> None:
-    checkpoint, job = set_up(tmp_path, framing="legacy")
-    separate(checkpoint, job, "cpu", 1)
-    full = save_checkpoint(tiny_checkpoint(), tmp_path / "full.safetensors")
-    separate(full, replace(job, manifest=tmp_path / "full/test001-test002.json"), "cpu", 1)
+def test_legacy_framing_is_silent_at_both_ends_and_full_framing_is_not(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    separate_one(tmp_path, tracks, framing="legacy")
+    separate(save(tmp_path), tracks, tmp_path / "full", "job", "cpu", 1)
     recipe = tiny_checkpoint().recipe
     hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
     for name in NAMES:
-        vocals = read(tmp_path / "estimates/test" / name / "vocals.wav")
+        vocals = read(out(tmp_path) / "test" / name / "vocals.wav")
         n_estimated = (len(vocals) // hop + 6) // (4 * step) * 4 * step  # whole batches of 4 segments
         end = (context + n_estimated - 1 - 6) * hop + recipe.front_end.window_length
         assert 0 < end < len(vocals)
@@ -128,13 +134,99 @@ def test_legacy_framing_is_silent_at_both_ends_and_full_framing_is_not(tmp_path:
         assert read(tmp_path / "full/test" / name / "vocals.wav")[end:].any()
 
 
-def test_training_tracks_are_not_separated(tmp_path: Path) -> None:
-    checkpoint, job = set_up(tmp_path)
-    manifest = job.prepared[0]
-    manifest.write_text(manifest.read_text().replace('"subset": "test"', '"subset": "train"'))
-    with pytest.raises(InputError, match=r"is a train track; expected test tracks only\. Test tracks never train\."):
-        separate(checkpoint, job, "cpu", 1)
-    assert not job.manifest.parent.exists()
+# --- identity
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each wav and record was written, by its path."""
+    paths = [*folder.glob("test/*/*.wav"), *folder.glob("records/*.json")]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def test_estimates_that_are_there_are_left_as_they_are_without_a_device(
+    tmp_path: Path, tracks: list[PreparedTrack], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = save(tmp_path)
+    separate(checkpoint, tracks[:1], out(tmp_path), "first", "cpu", 1)
+    before = written(out(tmp_path))
+    separate(checkpoint, tracks, out(tmp_path), "both", "cpu", 1)
+    assert {path: written(out(tmp_path))[path] for path in before} == before and len(written(out(tmp_path))) == 2 * len(before)
+    before = written(out(tmp_path))
+    monkeypatch.setattr("madsep.separation.tracks.claim", None)
+    with caplog.at_level(logging.INFO, "madsep"):
+        separate(checkpoint, tracks[1:], out(tmp_path), "second", "cpu", 1)
+    assert caplog.messages == [f"{NAMES[1]}: the estimates are up to date"]
+    assert written(out(tmp_path)) == before
+    assert sorted(path.stem for path in (out(tmp_path) / "jobs").iterdir()) == ["both", "first", "second"]
+
+
+def test_another_checkpoint_separates_again(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    separate_one(tmp_path, tracks[:1])
+    before = Stage(out(tmp_path)).checked(tracks[0].slug)
+    separate_one(tmp_path, tracks[:1], seed=2)
+    after = Stage(out(tmp_path)).checked(tracks[0].slug)
+    assert before.identity != after.identity and before.content != after.content
+
+
+def test_other_audio_of_the_same_name_is_separated_again_alone(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    checkpoint = save(tmp_path)
+    separate(checkpoint, tracks, out(tmp_path), "job", "cpu", 1)
+    before = {track.slug: Stage(out(tmp_path)).checked(track.slug) for track in tracks}
+    other = noise_track(tmp_path / "other", NAMES[0], 0.5)
+    separate(checkpoint, [other, tracks[1]], out(tmp_path), "job", "cpu", 1)
+    after = {track.slug: Stage(out(tmp_path)).checked(track.slug) for track in tracks}
+    assert [before[track.slug] == after[track.slug] for track in tracks] == [False, True]
+    assert len(read(out(tmp_path) / "test" / NAMES[0] / "vocals.wav")) == other.n_samples
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), Path.unlink])
+def test_estimates_that_were_changed_are_made_again(tmp_path: Path, tracks: list[PreparedTrack], damage: Any) -> None:
+    separate_one(tmp_path, tracks[:1])
+    path = out(tmp_path) / "test" / NAMES[0] / "vocals.wav"
+    before = path.read_bytes()
+    damage(path)
+    separate_one(tmp_path, tracks[:1])
+    assert path.read_bytes() == before
+
+
+def test_estimates_of_other_targets_are_removed(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    folder = out(tmp_path) / "test" / NAMES[0]
+    folder.mkdir(parents=True)
+    (folder / "drums.wav").write_text("of a former run")
+    separate_one(tmp_path, tracks[:1])
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(TARGETS)
+
+
+def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    gone = replace(tracks[0], file=tmp_path / "gone.npy", slug="gone", name="Gone")
+    separate_one(tmp_path, tracks)
+    with pytest.raises(InputError, match=rf"^{gone.file}: cannot be read as an array"):
+        separate(save(tmp_path, 2), [gone, tracks[1]], out(tmp_path), "job", "cpu", 1)
+    assert not (out(tmp_path) / "jobs/job.json").exists()
+    assert Stage(out(tmp_path)).checked(tracks[1].slug).made_from["checkpoint"] == sha256(tmp_path / "checkpoint.safetensors")
+    assert not (out(tmp_path) / "records/gone.json").exists()
+
+
+def test_a_missing_or_damaged_checkpoint_is_refused(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    for text, message in ((None, "cannot be read"), ("no tensors", "damaged")):
+        if text:
+            (tmp_path / "checkpoint.safetensors").write_text(text)
+        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint.safetensors: .*{message}"):
+            separate(tmp_path / "checkpoint.safetensors", tracks, out(tmp_path), "job", "cpu", 1)
+    assert not out(tmp_path).exists()
+
+
+def test_names_of_all_kinds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = [
+        write_prepared_track(tmp_path / "prepared", name, {"mixture": rng.integers(-999, 999, (1, 400 + number)) / 32768})
+        for number, name in enumerate(AWKWARD_NAMES)
+    ]
+    separate_one(tmp_path, found)
+    assert {path.name for path in (out(tmp_path) / "test").iterdir()} == set(AWKWARD_NAMES)
+    for number, track in enumerate(found):
+        assert Stage(out(tmp_path)).checked(track.slug).facts["name"] == track.name
+        assert len(read(out(tmp_path) / "test" / track.name / "vocals.wav")) == 400 + number
 
 
 def test_clipped_samples_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -192,45 +284,49 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint, job = set_up(tmp_path)
-    written, n_written = sf.SoundFile.write, []
+def test_a_disk_that_fills_while_writing_leaves_nothing(
+    tmp_path: Path, tracks: list[PreparedTrack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = save(tmp_path)
+    write, n_written = sf.SoundFile.write, []
 
     def fail(stream: sf.SoundFile, samples: np.ndarray) -> None:
         n_written.append(len(samples))
         if len(n_written) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written(stream, samples)
+        write(stream, samples)
 
     monkeypatch.setattr(sf.SoundFile, "write", fail)
     with pytest.raises(InputError, match=r"accompaniment\.wav: the disk is full; nothing was written"):
-        separate(checkpoint, job, "cpu", 1)
-    assert files_in(job.manifest.parent) == []
+        separate(checkpoint, tracks, out(tmp_path), "job", "cpu", 1)
+    assert files_in(out(tmp_path)) == []
 
 
-def test_a_wav_that_cannot_even_be_begun_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint, job = set_up(tmp_path)
+def test_a_wav_that_cannot_even_be_begun_leaves_nothing(
+    tmp_path: Path, tracks: list[PreparedTrack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = save(tmp_path)
 
     def fail(*args: object, **kwargs: object) -> None:
         raise sf.LibsndfileError(2)  # what libsndfile says when the disk has no room for the header
 
     monkeypatch.setattr(sf, "SoundFile", fail)
     with pytest.raises(InputError, match=r"vocals\.wav: cannot be written \(System error\.\); nothing was kept"):
-        separate(checkpoint, job, "cpu", 1)
-    assert files_in(job.manifest.parent) == []
+        separate(checkpoint, tracks, out(tmp_path), "job", "cpu", 1)
+    assert files_in(out(tmp_path)) == []
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_no_permission_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    checkpoint, job = set_up(tmp_path)
+def test_no_permission_to_write(tmp_path: Path, tracks: list[PreparedTrack], monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    checkpoint = save(tmp_path)
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(number, "no")
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(InputError, match=r"vocals\.wav: no permission to write there"):
-        separate(checkpoint, job, "cpu", 1)
-    assert files_in(job.manifest.parent) == []
+        separate(checkpoint, tracks, out(tmp_path), "job", "cpu", 1)
+    assert files_in(out(tmp_path)) == []
 
 
 def test_a_song_whose_voice_fails_leaves_no_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,16 +356,6 @@ class FourShares(torch.nn.Module):
 
 
 SHARES = (0.1, 0.2, 0.3, 0.4)
-STEMS = ("vocals", "drums", "bass", "other")
-
-
-def write_prepared_mixture(folder: Path, mixture: np.ndarray, rate_hz: int) -> Job:
-    """A prepared test track that holds a mixture (n_channels, n_samples), and the job that separates it."""
-    folder.mkdir()
-    np.save(folder / "test001.npy", mixture[None].astype(np.float32))
-    entry = {"slug": "test001", "name": "A - B", "subset": "test", "file": "test001.npy", "signals": ["mixture"], "sample_rate_hz": rate_hz}
-    write_json(folder / "test.json", {"tracks": [entry]})
-    return Job([folder / "test.json"], ["test001"], folder / "estimates/test001.json")
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, front_end_hz: int, four: bool = False) -> None:
@@ -279,7 +365,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, front_end_hz: int, four: bool = Fa
     if four:
         front_end, network = {"sample_rate_hz": front_end_hz}, FourShares()
         checkpoint = replace(checkpoint, recipe=load_recipe("HEL1", {"HEL1": {"front_end": front_end}}))
-    monkeypatch.setattr("madsep.separation.songs.load_checkpoint", lambda path, device: replace(checkpoint, network=network))
+    monkeypatch.setattr("madsep.separation.tracks.load_checkpoint", lambda path, device: replace(checkpoint, network=network))
+
+
+def separated(tmp_path: Path, mixture: np.ndarray) -> Path:
+    """The folder of the estimates of a mixture (n_channels, n_samples) by the checkpoint that stands in."""
+    track = write_prepared_track(tmp_path / "prepared", "A - B", {"mixture": mixture})
+    (tmp_path / "unread").touch()
+    separate(tmp_path / "unread", [track], out(tmp_path), "job", "cpu", 1)
+    return out(tmp_path) / "test/A - B"
 
 
 @pytest.mark.parametrize("front_end_hz", [16_000, 44_100, 48_000])
@@ -289,10 +383,8 @@ def test_an_impulse_of_a_prepared_track_stays_where_it_is(
 ) -> None:
     mixture = np.zeros((2, n_samples))
     mixture[0, 3001], mixture[1, 1009] = 0.5, -0.5
-    job = write_prepared_mixture(tmp_path / "prepared", mixture, RATE_HZ)
     stand_in(monkeypatch, front_end_hz)
-    separate(Path("unread"), job, "cpu", 1)
-    folder = job.manifest.parent / "test/A - B"
+    folder = separated(tmp_path, mixture)
     vocals, accompaniment = (read(folder / f"{target}.wav") for target in TARGETS)
     assert sf.info(folder / "vocals.wav").samplerate == RATE_HZ
     assert vocals.shape == (n_samples, 2)
@@ -302,17 +394,15 @@ def test_an_impulse_of_a_prepared_track_stays_where_it_is(
         assert vocals[3001, 0] / 16384 == pytest.approx(16_000 / RATE_HZ, rel=0.1)
     else:
         assert vocals[3001, 0] / 16384 == pytest.approx(1, rel=0.1)
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["A - B"]  # no scratch is left
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(TARGETS)  # no scratch is left
 
 
 def test_four_sources_of_a_resampled_track_keep_their_order_and_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     time_s = np.arange(30_000) / RATE_HZ
     mixture = 0.5 * np.stack([np.sin(2 * np.pi * 440 * time_s), np.sin(2 * np.pi * 3000 * time_s)])
-    job = write_prepared_mixture(tmp_path / "prepared", mixture, RATE_HZ)
     stand_in(monkeypatch, 16_000, four=True)
-    separate(Path("unread"), job, "cpu", 1)
-    found = {path.stem: read(path) for path in (job.manifest.parent / "test/A - B").iterdir()}
-    assert found.keys() == {*STEMS, "accompaniment"}
+    found = {path.stem: read(path) for path in separated(tmp_path, mixture).iterdir()}
+    assert found.keys() == set(ALL_TARGETS)
     inner = slice(500, -500)
     for stem, share in zip(STEMS, SHARES, strict=True):
         np.testing.assert_allclose(found[stem][inner], 32768 * share * mixture.T[inner], atol=10)
