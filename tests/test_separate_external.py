@@ -1,46 +1,54 @@
-"""The stage for callables, folders of estimates and oracles: the files, the manifest, and every fault of a folder."""
+"""The stage for callables, folders of estimates and oracles: the files, their records, and every fault of a folder."""
 
-import hashlib
 import importlib
 import logging
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import soundfile as sf
-from wavs import RATE_HZ, noise_stems, write_track
+from prepared_tracks import AWKWARD_NAMES, write_prepared_track
+from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import read_json
-from madsep.data.datasets import MUSDB18
-from madsep.data.prepare import prepare
-from madsep.data.tracks import find_tracks
-from madsep.separation.callables import ALL_TARGETS, STEMS
+from madsep.core.files import read_json, sha256
+from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.prepared import PreparedTrack
 from madsep.separation.estimates import separate_external
 from madsep.separation.external import External, external_targets
 from madsep.separation.oracles import ORACLES, oracle_estimates
 
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
 TWO = ("vocals", "accompaniment")
-SLUGS = ["test001", "test002"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Tracks(NamedTuple):
+    """Two test tracks of different lengths, in `root`, and prepared with all signals and with two; not to be changed."""
+
+    root: Path
+    all: list[PreparedTrack]
+    two: list[PreparedTrack]
 
 
 @pytest.fixture(scope="module")
-def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two test tracks of different lengths, in musdb/, and prepared with all signals and with the mixture alone; not to be changed."""
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Tracks:
     folder = tmp_path_factory.mktemp("tracks")
     for number, name in enumerate(NAMES):
         write_track(folder / "musdb/test" / name, noise_stems(number, 0.2 + 0.03 * number))
     write_track(folder / "musdb/train/Somebody - Else", noise_stems(9, 0.1))
-    found = [track for track in find_tracks(folder / "musdb", MUSDB18, allow_partial=True) if track.subset == "test"]
-    for name, signals in {"all": ["mixture", *STEMS, "accompaniment"], "two": ["mixture", *TWO]}.items():
-        prepare(found, signals, False, folder / name, folder / name / "test.json")
-    return folder
+    prepared = [
+        prepare_test_tracks(folder / "musdb", folder / name, signals)
+        for name, signals in {"all": ["mixture", *ALL_TARGETS], "two": ["mixture", *TARGETS]}.items()
+    ]
+    return Tracks(folder / "musdb/test", *prepared)
 
 
 @pytest.fixture
@@ -53,11 +61,13 @@ def separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "mine"
 
 
-def run(external: External, tracks: Path, out: Path, targets: Sequence[str] | None = None, prepared: str = "all") -> Path:
-    """Separate both tracks; return the manifest."""
-    manifest = out / "estimates/test001-test002.json"
-    separate_external(external, targets or external_targets(external, NAMES), [tracks / prepared / "test.json"], SLUGS, manifest)
-    return manifest
+def run(
+    external: External, tracks: Tracks, out: Path, targets: Sequence[str] | None = None, prepared: list[PreparedTrack] | None = None
+) -> Path:
+    """Separate both tracks; return the folder of the estimates."""
+    folder = out / "estimates"
+    separate_external(external, targets or external_targets(external, NAMES), prepared or tracks.all, folder, "job")
+    return folder
 
 
 def read(path: Path) -> np.ndarray:
@@ -66,25 +76,23 @@ def read(path: Path) -> np.ndarray:
     return sf.read(path, dtype="int16", always_2d=True)[0].astype(int)
 
 
-def stem(tracks: Path, name: str, target: str) -> np.ndarray:
-    return read(tracks / "musdb/test" / name / f"{target}.wav")
+def stem(tracks: Tracks, name: str, target: str) -> np.ndarray:
+    return read(tracks.root / name / f"{target}.wav")
 
 
-def check_manifest(manifest: Path, targets: Sequence[str]) -> None:
-    """It names every file that is there, with its hash."""
-    found = read_json(manifest)["tracks"]
-    assert [(track["slug"], track["name"]) for track in found] == list(zip(SLUGS, NAMES, strict=True))
-    for track in found:
-        assert list(track["files"]) == list(targets)
-        for target, file in track["files"].items():
-            assert file["file"] == f"test/{track['name']}/{target}.wav"
-            assert file["sha256"] == hashlib.sha256((manifest.parent / file["file"]).read_bytes()).hexdigest()
-            assert file["n_clipped"] == 0
-    n_files = len([path for path in manifest.parent.rglob("*") if path.is_file()])
-    assert n_files == len(NAMES) * len(targets) + 1
+def check_records(folder: Path, tracks: list[PreparedTrack], targets: Sequence[str]) -> None:
+    """They name every file that is there, with its hash, and so does the stamp name every track."""
+    for track in tracks:
+        record = Stage(folder).checked(track.slug)
+        assert list(record.files) == [f"test/{track.name}/{target}.wav" for target in targets]
+        assert record.facts == {"name": track.name, "n_clipped": dict.fromkeys(targets, 0)}
+        assert record.made_from["prepared"] == track.sha256 and record.made_from["targets"] == ",".join(targets)
+    assert list(read_json(folder / "jobs/job.json")["tracks"]) == [track.slug for track in tracks]
+    n_files = len([path for path in folder.rglob("*") if path.is_file()])
+    assert n_files == len(tracks) * (len(targets) + 1) + 1
 
 
-def estimates_of(tracks: Path, folder: Path, targets: Sequence[str], subtype: str = "PCM_16", format: str = "WAV") -> External:
+def estimates_of(tracks: Tracks, folder: Path, targets: Sequence[str], subtype: str = "PCM_16", format: str = "WAV") -> External:
     """A folder that holds half of each reference stem as the estimates (all but the vocals' half as the accompaniment)."""
     for name in NAMES:
         (folder / "test" / name).mkdir(parents=True)
@@ -98,41 +106,41 @@ def estimates_of(tracks: Path, folder: Path, targets: Sequence[str], subtype: st
 # callables
 
 
-def test_a_callable_of_the_vocals_gives_two_targets_that_add_up(tmp_path: Path, tracks: Path, separator: str) -> None:
+def test_a_callable_of_the_vocals_gives_two_targets_that_add_up(tmp_path: Path, tracks: Tracks, separator: str) -> None:
     (tmp_path / "mine.py").write_text("def f(audio, rate):\n    audio /= 2\n    return {'vocals': audio}\n")
-    manifest = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path, prepared="two")
-    check_manifest(manifest, TWO)
+    folder = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path, prepared=tracks.two)
+    check_records(folder, tracks.two, TWO)
     for name in NAMES:
-        vocals, accompaniment = (read(manifest.parent / "test" / name / f"{target}.wav") for target in TWO)
+        vocals, accompaniment = (read(folder / "test" / name / f"{target}.wav") for target in TWO)
         mixture = stem(tracks, name, "mixture")
         np.testing.assert_array_equal(vocals, np.rint(mixture / 2))
         np.testing.assert_array_equal(vocals + accompaniment, mixture)
 
 
-def test_a_callable_of_four_stems_gives_five_targets_that_add_up(tmp_path: Path, tracks: Path, separator: str) -> None:
+def test_a_callable_of_four_stems_gives_five_targets_that_add_up(tmp_path: Path, tracks: Tracks, separator: str) -> None:
     (tmp_path / "mine.py").write_text(
         "def f(audio, rate):\n"
         "    assert rate == 44100\n"
         "    return {'other': audio / 3, 'bass': audio / 5, 'drums': audio / 7, 'vocals': audio / 9}\n"
         "f.madsep_targets = ('vocals', 'drums', 'bass', 'other')\n"
     )
-    manifest = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
-    check_manifest(manifest, ALL_TARGETS)
+    folder = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
+    check_records(folder, tracks.all, ALL_TARGETS)
     for name in NAMES:
         mixture = stem(tracks, name, "mixture")
-        files = {target: read(manifest.parent / "test" / name / f"{target}.wav") for target in ALL_TARGETS}
+        files = {target: read(folder / "test" / name / f"{target}.wav") for target in ALL_TARGETS}
         for target, part in {"vocals": 9, "drums": 7, "bass": 5, "other": 3}.items():
             assert np.abs(files[target] - mixture / part).max() <= 0.51
         np.testing.assert_array_equal(files["accompaniment"], files["drums"] + files["bass"] + files["other"])
 
 
 def test_estimates_beyond_the_targets_are_left_out_and_said(
-    tmp_path: Path, tracks: Path, separator: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, tracks: Tracks, separator: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "mine.py").write_text("def f(audio, rate):\n    return {name: audio / 4 for name in ('vocals', 'drums')}\n")
     with caplog.at_level(logging.INFO, "madsep"):
-        manifest = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
-    check_manifest(manifest, TWO)
+        folder = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
+    check_records(folder, tracks.all, TWO)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "estimates by separator mine:f (config)"
     assert lines[1:] == [f"separator mine:f, {name}: drums not among the system's targets, left out" for name in NAMES]
@@ -141,7 +149,7 @@ def test_estimates_beyond_the_targets_are_left_out_and_said(
 FOUR = "def f(audio, rate):\n    return {name: audio / 4 for name in ('vocals', 'drums', 'bass', 'other')}\n"
 
 
-def test_four_stems_that_nobody_has_said_are_the_targets_are_refused(tmp_path: Path, tracks: Path, separator: str) -> None:
+def test_four_stems_that_nobody_has_said_are_the_targets_are_refused(tmp_path: Path, tracks: Tracks, separator: str) -> None:
     (tmp_path / "mine.py").write_text(FOUR)
     message = (
         f"separator mine:f, {NAMES[0]}: returned vocals, drums, bass, other, but its targets, which nobody has set, are vocals and acc"
@@ -154,10 +162,12 @@ def test_four_stems_that_nobody_has_said_are_the_targets_are_refused(tmp_path: P
 @pytest.mark.parametrize(
     ("code", "targets"), [(FOUR, TWO), (FOUR + "f.madsep_targets = ('vocals', 'accompaniment')\n", None), (FOUR, STEMS)]
 )
-def test_four_stems_where_targets_are_set(tmp_path: Path, tracks: Path, separator: str, code: str, targets: tuple[str, ...] | None) -> None:
+def test_four_stems_where_targets_are_set(
+    tmp_path: Path, tracks: Tracks, separator: str, code: str, targets: tuple[str, ...] | None
+) -> None:
     (tmp_path / "mine.py").write_text(code)
-    manifest = run(External(separator=f"{separator}:f", origin="config", targets=targets), tracks, tmp_path)
-    check_manifest(manifest, ALL_TARGETS if targets == STEMS else TWO)
+    folder = run(External(separator=f"{separator}:f", origin="config", targets=targets), tracks, tmp_path)
+    check_records(folder, tracks.all, ALL_TARGETS if targets == STEMS else TWO)
 
 
 @pytest.mark.parametrize(
@@ -169,55 +179,54 @@ def test_four_stems_where_targets_are_set(tmp_path: Path, tracks: Path, separato
         ("return {'accompaniment': audio}", "separator mine:f, {}: there is no estimate of vocals; expected vocals, accompaniment."),
     ],
 )
-def test_a_callable_that_fails_leaves_no_manifest(tmp_path: Path, tracks: Path, separator: str, body: str, message: str) -> None:
+def test_a_callable_that_fails_leaves_no_stamp(tmp_path: Path, tracks: Tracks, separator: str, body: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(f"def f(audio, rate):\n    {body}\n")
     with pytest.raises(InputError, match="^" + re.escape(message.format(NAMES[0]))):
         run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
     assert not (tmp_path / "estimates").exists()
 
 
-def test_clipped_samples_are_counted_and_said(tmp_path: Path, tracks: Path, separator: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_clipped_samples_are_counted_and_said(tmp_path: Path, tracks: Tracks, separator: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "mine.py").write_text("def f(audio, rate):\n    audio[:] = 0\n    audio[:7, 1] = 1.5\n    return {'vocals': audio}\n")
-    manifest = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
-    track = read_json(manifest)["tracks"][0]
-    assert track["files"]["vocals"]["n_clipped"] == 7
-    written = read(manifest.parent / track["files"]["vocals"]["file"])
+    folder = run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
+    assert Stage(folder).checked(tracks.all[0].slug).facts["n_clipped"]["vocals"] == 7
+    written = read(folder / "test" / NAMES[0] / "vocals.wav")
     assert written[:7, 1].tolist() == [32767] * 7 and not written[7:].any()
-    assert f"{manifest.parent}/test/{NAMES[0]}/vocals.wav: 7 of {written.size} samples clipped" in caplog.messages
+    assert f"{folder}/test/{NAMES[0]}/vocals.wav: 7 of {written.size} samples clipped" in caplog.messages
 
 
 # folders
 
 
 @pytest.mark.parametrize("targets", [TWO, ALL_TARGETS])
-def test_a_folder_of_16_bit_estimates_is_copied_byte_by_byte(tmp_path: Path, tracks: Path, targets: tuple[str, ...]) -> None:
-    external = estimates_of(tracks, tmp_path / "old", targets, format="WAVEX")  # another header than one that is written anew
+def test_a_folder_of_16_bit_estimates_is_copied_byte_by_byte(tmp_path: Path, tracks: Tracks, targets: tuple[str, ...]) -> None:
+    external = estimates_of(tracks, tmp_path / "old", targets, format="WAVEX")  # with another header than that of `Pcm16Writer`
     (tmp_path / "old/test" / NAMES[0] / "linear_mixture.wav").write_bytes(b"not read")
-    manifest = run(external, tracks, tmp_path)
-    check_manifest(manifest, targets)
+    folder = run(external, tracks, tmp_path)
+    check_records(folder, tracks.all, targets)
     for original in (path for target in targets for path in (tmp_path / "old").rglob(f"{target}.wav")):
-        assert (manifest.parent / original.relative_to(tmp_path / "old")).read_bytes() == original.read_bytes()
+        assert (folder / original.relative_to(tmp_path / "old")).read_bytes() == original.read_bytes()
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "PCM_24", "DOUBLE"])
-def test_a_folder_of_other_wavs_is_written_as_16_bit(tmp_path: Path, tracks: Path, subtype: str) -> None:
-    manifest = run(estimates_of(tracks, tmp_path / "old", STEMS, subtype), tracks, tmp_path)
-    check_manifest(manifest, ALL_TARGETS)
+def test_a_folder_of_other_wavs_is_written_as_16_bit(tmp_path: Path, tracks: Tracks, subtype: str) -> None:
+    folder = run(estimates_of(tracks, tmp_path / "old", STEMS, subtype), tracks, tmp_path)
+    check_records(folder, tracks.all, ALL_TARGETS)
     for name in NAMES:
-        files = {target: read(manifest.parent / "test" / name / f"{target}.wav") for target in ALL_TARGETS}
+        files = {target: read(folder / "test" / name / f"{target}.wav") for target in ALL_TARGETS}
         for target in STEMS:
             np.testing.assert_array_equal(files[target], stem(tracks, name, target) // 2)
         np.testing.assert_array_equal(files["accompaniment"], files["drums"] + files["bass"] + files["other"])
 
 
-def test_a_flac_called_wav_becomes_a_wav(tmp_path: Path, tracks: Path) -> None:
+def test_a_flac_called_wav_becomes_a_wav(tmp_path: Path, tracks: Tracks) -> None:
     external = estimates_of(tracks, tmp_path / "old", ["vocals"])
     for path in (tmp_path / "old").rglob("vocals.wav"):
         samples = read(path)
         sf.write(path, samples / 32768, RATE_HZ, subtype="PCM_16", format="FLAC")
-    manifest = run(external, tracks, tmp_path)
-    check_manifest(manifest, TWO)
-    assert all(sf.info(path).format == "WAV" for path in manifest.parent.rglob("*.wav"))
+    folder = run(external, tracks, tmp_path)
+    check_records(folder, tracks.all, TWO)
+    assert all(sf.info(path).format == "WAV" for path in folder.rglob("*.wav"))
 
 
 def remove(folder: Path) -> None:
@@ -262,7 +271,7 @@ def rename(folder: Path) -> None:
         (shutil.rmtree, "{root}: has no folder test/{name}"),
     ],
 )
-def test_a_fault_of_a_folder_is_one_line(tmp_path: Path, tracks: Path, damage: Any, message: str) -> None:
+def test_a_fault_of_a_folder_is_one_line(tmp_path: Path, tracks: Tracks, damage: Any, message: str) -> None:
     root = tmp_path / "old"
     external = estimates_of(tracks, root, TWO)
     folder = root / "test" / NAMES[0]
@@ -271,35 +280,168 @@ def test_a_fault_of_a_folder_is_one_line(tmp_path: Path, tracks: Path, damage: A
     with pytest.raises(InputError, match="^" + re.escape(text)) as raised:
         run(external, tracks, tmp_path, TWO)
     assert "\n" not in str(raised.value)
-    assert not (tmp_path / "estimates").exists()
+    assert [path.name for path in (tmp_path / "estimates/test").iterdir()] == [NAMES[1]]  # the other track is done
+    assert not (tmp_path / "estimates/jobs").exists()
 
 
 # oracles
 
 
-def test_an_oracle_separates_with_the_prepared_stems(tmp_path: Path, tracks: Path) -> None:
-    manifest = run(External(oracle="IRM2", origin="oracle"), tracks, tmp_path)
-    check_manifest(manifest, ALL_TARGETS)
+def test_an_oracle_separates_with_the_prepared_stems(tmp_path: Path, tracks: Tracks) -> None:
+    folder = run(External(oracle="IRM2", origin="oracle"), tracks, tmp_path)
+    check_records(folder, tracks.all, ALL_TARGETS)
     for name in NAMES:
         true = {target: (stem(tracks, name, target).T / 32768).astype(np.float32) for target in ("mixture", *STEMS)}
         expected = oracle_estimates(ORACLES["IRM2"], true.pop("mixture"), true)
         for target in ALL_TARGETS:
-            written = read(manifest.parent / "test" / name / f"{target}.wav")
+            written = read(folder / "test" / name / f"{target}.wav")
             assert np.abs(written - expected[target].T * 32768).max() <= 0.5
 
 
-def test_an_oracle_needs_all_stems(tmp_path: Path, tracks: Path) -> None:
+def test_an_oracle_needs_all_stems(tmp_path: Path, tracks: Tracks) -> None:
     message = f"oracle IBM1, {NAMES[0]}: an oracle needs the references of vocals, drums, bass, other; drums, bass, other are not prepared."
     with pytest.raises(InputError, match="^" + re.escape(message)):
-        run(External(oracle="IBM1", origin="oracle"), tracks, tmp_path, prepared="two")
+        run(External(oracle="IBM1", origin="oracle"), tracks, tmp_path, prepared=tracks.two)
 
 
-def test_where_the_targets_are_two_so_are_an_oracles_sources(tmp_path: Path, tracks: Path) -> None:
-    manifest = run(External(oracle="IRM1", origin="oracle"), tracks, tmp_path, TWO, prepared="two")
-    check_manifest(manifest, TWO)
+def test_where_the_targets_are_two_so_are_an_oracles_sources(tmp_path: Path, tracks: Tracks) -> None:
+    folder = run(External(oracle="IRM1", origin="oracle"), tracks, tmp_path, TWO, prepared=tracks.two)
+    check_records(folder, tracks.two, TWO)
     for name in NAMES:
         mixture, vocals = ((stem(tracks, name, target).T / 32768).astype(np.float32) for target in ("mixture", "vocals"))
         expected = oracle_estimates(ORACLES["IRM1"], mixture, {"vocals": vocals, "accompaniment": mixture - vocals})
         for target in TWO:
-            written = read(manifest.parent / "test" / name / f"{target}.wav")
+            written = read(folder / "test" / name / f"{target}.wav")
             assert np.abs(written - expected[target].T * 32768).max() <= 0.5
+
+
+# identity
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each wav and record was written, by its path."""
+    paths = [*folder.glob("test/*/*.wav"), *folder.glob("records/*.json")]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def made_again(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    """True names of the tracks whose estimates were written again."""
+    return {path.split("/")[1] for path in after if path.startswith("test/") and before.get(path) != after[path]}
+
+
+def test_estimates_that_are_there_are_left_as_they_are(tmp_path: Path, tracks: Tracks, caplog: pytest.LogCaptureFixture) -> None:
+    oracle = External(oracle="IBM1", origin="oracle")
+    separate_external(oracle, TWO, tracks.two[:1], tmp_path / "estimates", "first")
+    before = written(tmp_path / "estimates")
+    folder = run(oracle, tracks, tmp_path, TWO, tracks.two)
+    assert made_again(before, written(folder)) == {NAMES[1]}
+    before = written(folder)
+    with caplog.at_level(logging.INFO, "madsep"):
+        run(oracle, tracks, tmp_path, TWO, tracks.two)
+    assert caplog.messages == [f"{name}: the estimates are up to date" for name in NAMES]
+    assert written(folder) == before
+
+
+def test_other_targets_are_made_again_and_no_former_wav_stays(tmp_path: Path, tracks: Tracks) -> None:
+    oracle = External(oracle="IRM1", origin="oracle")
+    run(oracle, tracks, tmp_path)
+    folder = run(oracle, tracks, tmp_path, TWO)
+    check_records(folder, tracks.all, TWO)
+    run(External(oracle="IRM2", origin="oracle"), tracks, tmp_path, TWO)
+    assert Stage(folder).checked(tracks.all[0].slug).made_from["oracle"] == "IRM2"
+
+
+def test_a_callable_whose_code_changes_separates_again(tmp_path: Path, tracks: Tracks, separator: str) -> None:
+    external = External(separator=f"{separator}:f", origin="config")
+    (tmp_path / "mine.py").write_text("def f(audio, rate):\n    return {'vocals': audio / 2}\n")
+    before = written(run(external, tracks, tmp_path))
+    assert written(run(external, tracks, tmp_path)) == before
+    (tmp_path / "mine.py").write_text("def f(audio, rate):\n    return {'vocals': audio / 4}\n")
+    del sys.modules[separator]
+    assert made_again(before, written(run(external, tracks, tmp_path))) == set(NAMES)
+
+
+def test_a_folder_of_estimates_is_known_by_its_wavs_wherever_it_lies(tmp_path: Path, tracks: Tracks) -> None:
+    folder = run(estimates_of(tracks, tmp_path / "old", TWO), tracks, tmp_path)
+    before = written(folder)
+    (tmp_path / "old").rename(tmp_path / "moved")
+    moved = External(estimates=str(tmp_path / "moved"), origin="config")
+    assert written(run(moved, tracks, tmp_path)) == before
+    shutil.copyfile(*(tmp_path / "moved/test" / NAMES[1] / f"{target}.wav" for target in ("vocals", "accompaniment")))
+    assert made_again(before, written(run(moved, tracks, tmp_path))) == {NAMES[1]}
+
+
+def test_estimates_are_never_their_own_input(tmp_path: Path, tracks: Tracks) -> None:
+    folder = run(External(oracle="IRM1", origin="oracle"), tracks, tmp_path)
+    before = {path: sha256(path) for path in folder.glob("test/*/*.wav")}
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(InputError, match="is where these estimates would be written to; give another folder of estimates"):
+        run(External(estimates=str(tmp_path / "link"), origin="config"), tracks, tmp_path)
+    assert {path: sha256(path) for path in folder.glob("test/*/*.wav")} == before
+
+
+def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, tracks: Tracks, separator: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"def f(audio, rate):\n    assert len(audio) != {tracks.all[0].n_samples}, 'odd'\n    return {{'vocals': audio}}\n"
+    )
+    with pytest.raises(InputError, match="^" + re.escape(f"separator mine:f, {NAMES[0]}: failed: AssertionError: odd")):
+        run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
+    stage = Stage(tmp_path / "estimates")
+    assert stage.checked(tracks.all[1].slug).facts["name"] == NAMES[1]
+    assert not (stage.folder / "jobs").exists() and not (stage.folder / f"records/{tracks.all[0].slug}.json").exists()
+
+
+def test_the_ingredients_are_those_that_a_plan_finds_with_its_own_digests(tmp_path: Path, tracks: Tracks) -> None:
+    external = estimates_of(tracks, tmp_path / "old", TWO)
+    asked: list[Path] = []
+
+    def hashed(files: Sequence[Path]) -> list[str]:
+        asked.extend(files)
+        return [sha256(file) for file in files]
+
+    found = [external.ingredients(name, TWO, hashed) for name in NAMES]
+    assert asked == [tmp_path / "old/test" / name / f"{target}.wav" for name in NAMES for target in ("vocals", "accompaniment")]
+    folder = run(external, tracks, tmp_path)
+    for track, ingredients in zip(tracks.all, found, strict=True):
+        assert Stage(folder).checked(track.slug).made_from == {"prepared": track.sha256, **ingredients}
+
+
+def test_names_of_all_kinds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for number, name in enumerate(AWKWARD_NAMES):
+        vocals, accompaniment = rng.integers(-999, 999, (2, 1, 300 + number)) / 32768
+        signals = {"mixture": vocals + accompaniment, "vocals": vocals, "accompaniment": accompaniment}
+        found.append(write_prepared_track(tmp_path / "prepared", name, signals))
+    separate_external(External(oracle="IRM1", origin="oracle"), TWO, found, tmp_path / "one", "job")
+    given = External(estimates=str(tmp_path / "one"), origin="config")
+    assert external_targets(given, AWKWARD_NAMES) == TWO
+    separate_external(given, TWO, found, tmp_path / "two", "job")
+    for folder in ("one", "two"):
+        assert {path.name for path in (tmp_path / folder / "test").iterdir()} == set(AWKWARD_NAMES)
+    for track in found:
+        records = [Stage(tmp_path / folder).checked(track.slug) for folder in ("one", "two")]
+        assert records[0].files == records[1].files and records[0].facts == records[1].facts
+        assert records[0].facts["name"] == track.name
+
+
+# weight
+
+LIGHT = """
+import sys
+from madsep.separation import callables, external, oracles
+from madsep.separation.external import external_names, external_targets, find_external
+for name in external_names({"OLD": {"estimates": "old"}}):
+    external = find_external(name, {"OLD": {"estimates": "old"}})
+    if external.oracle:
+        assert external_targets(external, ["A"])
+        external.ingredients("A", ["vocals"], None)
+print(*sorted({"torch", "scipy.signal", "scipy.fft", "scipy", "matplotlib", "pandas", "musdb"} & sys.modules.keys()))
+import madsep.separation.estimates
+print("torch" in sys.modules)
+"""
+
+
+def test_naming_systems_loads_nothing_heavy_and_separating_without_a_network_no_torch() -> None:
+    found = subprocess.run([sys.executable, "-c", LIGHT], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    assert found.stdout == "\nFalse\n"

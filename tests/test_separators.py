@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from madsep import cli
 from madsep.core.errors import InputError
 from madsep.core.logs import job_log
-from madsep.separation.callables import ALL_TARGETS, STEMS, call_separator, checked_estimates, fingerprint, load_separator
-from madsep.separation.external import External, completed, estimate_files, external_names, external_targets, find_external
+from madsep.data.datasets import ALL_TARGETS, STEMS
+from madsep.separation.callables import call_separator, checked_estimates, fingerprint, load_separator
+from madsep.separation.estimates import completed
+from madsep.separation.external import External, estimate_files, external_names, external_targets, find_external
 from madsep.separation.oracles import ORACLES
 
 TWO = ("vocals", "accompaniment")
