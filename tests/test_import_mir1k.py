@@ -128,7 +128,7 @@ def test_many_faults_are_counted(tmp_path: Path) -> None:
 
 def test_a_clip_in_both_formats_is_refused(source: Path, tmp_path: Path) -> None:
     sf.write(source / "Wavfile" / "Ani_1_01.wav", np.ones((10, 2), np.int16), RATE_HZ)
-    refuse(source, tmp_path / "tree", "the clip Ani_1_01 is there twice, as .wav and as .flac")
+    refuse(source, tmp_path / "tree", "the clip Ani_1_01 exists twice, as .wav and as .flac")
 
 
 def test_real_clips(shared: Path, tmp_path: Path) -> None:

@@ -149,11 +149,9 @@ def test_estimates_beyond_the_targets_are_left_out_and_said(
 FOUR = "def f(audio, rate):\n    return {name: audio / 4 for name in ('vocals', 'drums', 'bass', 'other')}\n"
 
 
-def test_four_stems_that_nobody_has_said_are_the_targets_are_refused(tmp_path: Path, tracks: Tracks, separator: str) -> None:
+def test_four_stems_without_declared_targets_are_refused(tmp_path: Path, tracks: Tracks, separator: str) -> None:
     (tmp_path / "mine.py").write_text(FOUR)
-    message = (
-        f"separator mine:f, {NAMES[0]}: returned vocals, drums, bass, other, but its targets, which nobody has set, are vocals and acc"
-    )
+    message = f"separator mine:f, {NAMES[0]}: returned vocals, drums, bass, other, but no targets were declared, so vocals and acc"
     with pytest.raises(InputError, match="^" + re.escape(message)):
         run(External(separator=f"{separator}:f", origin="config"), tracks, tmp_path)
     assert not (tmp_path / "estimates").exists()
@@ -399,11 +397,11 @@ def test_the_ingredients_are_those_that_a_plan_finds_with_its_own_digests(tmp_pa
         asked.extend(files)
         return [sha256(file) for file in files]
 
-    found = [external.ingredients(name, TWO, hashed) for name in NAMES]
+    found = external.ingredients(NAMES, TWO, hashed)
     assert asked == [tmp_path / "old/test" / name / f"{target}.wav" for name in NAMES for target in ("vocals", "accompaniment")]
     folder = run(external, tracks, tmp_path)
-    for track, ingredients in zip(tracks.all, found, strict=True):
-        assert Stage(folder).checked(track.slug).made_from == {"prepared": track.sha256, **ingredients}
+    for track in tracks.all:
+        assert Stage(folder).checked(track.slug).made_from == {"prepared": track.sha256, **found[track.name]}
 
 
 def test_names_of_all_kinds(tmp_path: Path) -> None:
@@ -435,7 +433,7 @@ for name in external_names({"OLD": {"estimates": "old"}}):
     external = find_external(name, {"OLD": {"estimates": "old"}})
     if external.oracle:
         assert external_targets(external, ["A"])
-        external.ingredients("A", ["vocals"], None)
+        external.ingredients(["A"], ["vocals"], None)
 print(*sorted({"torch", "scipy.signal", "scipy.fft", "scipy", "matplotlib", "pandas", "musdb"} & sys.modules.keys()))
 import madsep.separation.estimates
 print("torch" in sys.modules)

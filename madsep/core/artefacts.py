@@ -1,6 +1,6 @@
 """What a stage of the workflow makes of each track, each known by what it was made from.
 
-A stage keeps its files in a folder of its own. `records/<slug>.json` says of one track which ingredients its files were made from and
+Each stage keeps its files in one folder. `records/<slug>.json` says of one track which ingredients its files were made from and
 which digests they have. `jobs/<name>.json`, the only file that Snakemake knows of, says that a job has made the artefacts of its tracks.
 """
 

@@ -43,4 +43,4 @@ class Faults:
 
 
 class Stopped(Exception):
-    """The work was stopped from outside before its end, and the same command goes on with it; the message says where it stands."""
+    """The work was stopped from outside before its end, and the same command resumes it; the message says how far it came."""

@@ -65,7 +65,7 @@ def quantise(audio: np.ndarray) -> np.ndarray:
 
 
 class Pcm16Writer:
-    """Write a 16-bit wav block by block; the file appears whole when the `with` block ends well, or not at all.
+    """Write a 16-bit wav block by block; the file appears whole when the `with` block succeeds, or not at all.
 
     `n_clipped` counts the samples beyond the 16-bit range, which were set to its ends.
     Raises InputError when the disk is full or the folder cannot be written.
@@ -128,7 +128,7 @@ class Song:
 
 
 def load_song(path: Path | str, folder: Path | str, sample_rate_hz: int) -> Song:
-    """Decode a song of any rate, channel count and length into `folder`, a folder of its own, in bounded memory.
+    """Decode a song of any rate, channel count and length into `folder`, which nothing else may use, in bounded memory.
 
     libsndfile reads what it can (wav, flac, ogg, mp3), ffmpeg the rest.
     Raises InputError when neither reads it, when it is truncated, empty or not finite, and when the disk is full.

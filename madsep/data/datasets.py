@@ -12,7 +12,7 @@ ALL_TARGETS = (*STEMS, "accompaniment")
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in the folder layout <root>/{train,test}/<track>/<stem>.wav (or, for MUSDB18, one stem file a track).
+    """A data set in the folder layout <root>/{train,test}/<track>/<stem>.wav (or, for MUSDB18, one stem file per track).
 
     The accompaniment is the sum of all `stems` but the mixture and the vocals.
     """
@@ -32,7 +32,7 @@ class Dataset:
     how_to_get: str
 
     def test_names(self) -> list[str]:
-        """Names of the test tracks, sorted; none where the data set has no list of them."""
+        """Names of the test tracks, sorted; none if the data set has no list of them."""
         if self.test_list is None:
             return []
         names: list[str] = json.loads((resources.files("madsep") / "data" / self.test_list).read_text(encoding="utf-8"))

@@ -59,9 +59,9 @@ def import_mir1k(source: Path, destination: Path) -> None:
 
 
 def find_clips(source: Path) -> list[Path]:
-    """Return the clips (.wav or .flac) in `source`/Wavfile where that is a folder, in `source` otherwise, sorted by name.
+    """Return the clips (.wav or .flac) in `source`/Wavfile if that is a folder, otherwise in `source`, sorted by name.
 
-    Raises InputError when there are none, or one clip is there in both formats.
+    Raises InputError when there are none, or a clip exists in both formats.
     """
     folder = source / "Wavfile" if (source / "Wavfile").is_dir() else source
     if not folder.is_dir():
@@ -71,7 +71,7 @@ def find_clips(source: Path) -> list[Path]:
         raise InputError(f"{folder}: no .wav or .flac clips in it; give MIR-1K's folder or its Wavfile folder (see {MIR1K.page}).")
     double = [stem for stem, count in Counter(clip.stem for clip in clips).items() if count > 1]
     if double:
-        raise InputError(f"{folder}: the clip {double[0]} is there twice, as .wav and as .flac; remove one of them.")
+        raise InputError(f"{folder}: the clip {double[0]} exists twice, as .wav and as .flac; remove one of them.")
     return clips
 
 

@@ -1,4 +1,4 @@
-"""The tracks of a run with the digests of their files: the same data elsewhere are the same, other data in the same place are not."""
+"""The tracks of a run with the digests of their files: data are known by their content, wherever they lie."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

@@ -47,7 +47,7 @@ def prepare(tracks: Sequence[Track], form: Form, folder: Path, job: str) -> None
 
 
 def _is_current(stage: Stage, track: Track, form: Form) -> bool:
-    """Whether a track is prepared already, as one of its subset: it may have moved between the training and the extra tracks."""
+    """Whether a track is prepared already, under its subset: an extra track may have become a training track."""
     current = stage.is_current(track.slug, form.ingredients(track)) and stage.record(track.slug).facts["subset"] == track.subset
     if current:
         log.info("%s (%s): the prepared audio is up to date", track.name, track.slug)

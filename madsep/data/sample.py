@@ -18,13 +18,13 @@ from madsep.data.tracks import find_tracks
 
 
 def sample_is_there(folder: Path | str) -> bool:
-    """Return whether `folder` is there and holds anything, which `fetch_sample` leaves as it is."""
+    """Return whether `folder` exists and is not empty. `fetch_sample` then leaves it as it is."""
     folder = Path(folder).expanduser()
     return folder.is_dir() and any(folder.iterdir())
 
 
 def fetch_sample(folder: Path | str) -> Path:
-    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless it is there; return `folder`.
+    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless that is not empty; return `folder`.
 
     Raises InputError when the download fails or another one is under way, or `folder` holds something else; `folder` is complete or absent.
     """
@@ -43,7 +43,7 @@ def fetch_sample(folder: Path | str) -> Path:
 
 
 def _download_sample(folder: Path) -> None:
-    """Download to a folder beside `folder`, where a killed download may have left its part, and rename it."""
+    """Download to a folder next to `folder`, clearing what a killed download left there, and rename it."""
     import musdb
 
     if sample_is_there(folder):
@@ -62,14 +62,16 @@ def _download_sample(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock beside `folder`. Raises InputError while another process holds it."""
+    """Hold a lock next to `folder`. Raises InputError while another process holds it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder}: another run is downloading the sample of MUSDB18; run again when it is there.") from None
+            raise InputError(
+                f"{folder}: another run is downloading the sample of MUSDB18; run the same command again when that has ended."
+            ) from None
         try:
             yield
         finally:

@@ -29,7 +29,7 @@ def read_stems(track: Track) -> dict[str, np.ndarray]:
 
 
 def stem_file(track: Track, stem: str) -> Path:
-    """The file that holds a stem of a track."""
+    """Return the file that holds a stem of a track."""
     return track.source_files()["stems" if track.layout == "stems" else stem]
 
 
@@ -74,6 +74,6 @@ def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
 
 
 def accompaniment(stems: dict[str, np.ndarray]) -> np.ndarray:
-    """The sum of all stems of a track but the mixture and the vocals, (n_channels, n_samples)."""
+    """Return the sum of all stems of a track except the mixture and the vocals, (n_channels, n_samples)."""
     first, *rest = (stem for name, stem in stems.items() if name not in ("mixture", "vocals"))
     return sum(rest, start=first)

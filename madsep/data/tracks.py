@@ -100,7 +100,7 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
 
 
 def validation_names(training_names: Sequence[str]) -> list[str]:
-    """Return those of the training tracks that are held out for validation where nobody chose any.
+    """Return the training tracks that are held out for validation if the config names none.
 
     The 14 of MUSDB18 that musdb 0.4.3 sets aside (its configs/mus.yaml), as far as they are there; of tracks without any of these, such as
     synthetic songs, every seventh by name, which is the same share.
@@ -130,7 +130,7 @@ def batch_name(batch: Sequence[Track]) -> str:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted, without hidden files. Raises InputError where it may not be read."""
+    """Return what a folder holds, sorted, without hidden files. Raises InputError if it may not be read."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Somebody's callable: importing it, telling whether its code has changed, calling it, and checking what it returns."""
+"""A user's callable: importing it, telling whether its code has changed, calling it, and checking what it returns."""
 
 import contextlib
 import importlib
@@ -19,7 +19,7 @@ from madsep.core.logs import log_traceback
 from madsep.core.settings import nearest
 from madsep.data.datasets import ALL_TARGETS
 
-MAX_MESSAGE = 300  # characters of somebody's exception that a plain line shows
+MAX_MESSAGE = 300  # characters of the callable's exception that a plain line shows
 
 Audio = NDArray[np.float32]
 Callee = Callable[[Audio, int], Mapping[str, Audio]]
@@ -76,11 +76,11 @@ def _make_current_folder_importable() -> None:
 def _import(module: str, where: str) -> ModuleType:
     _make_current_folder_importable()
     try:
-        with contextlib.chdir(Path.cwd()):  # which somebody's code may change
+        with contextlib.chdir(Path.cwd()):  # which the user's code may change
             return importlib.import_module(module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # somebody's module may raise anything
+    except BaseException as error:  # a user's module may raise anything
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise InputError(
                 f"{where}: there is no module '{error.name}'; install it for {sys.executable}, or put it in {Path.cwd()}."
@@ -103,11 +103,11 @@ def call_separator(separate: Callee, mixture: Audio, sample_rate_hz: int, where:
     """
     audio = np.array(mixture.T, dtype=np.float32, order="C")
     try:
-        with contextlib.chdir(Path.cwd()):  # which somebody's code may change
+        with contextlib.chdir(Path.cwd()):  # which the user's code may change
             result = separate(audio, sample_rate_hz)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # somebody's code may raise anything
+    except BaseException as error:  # a user's code may raise anything
         raise foreign_failure(f"{where}: failed", error) from None
     return checked_estimates(result, mixture, where)
 

@@ -1,4 +1,4 @@
-"""Estimates of prepared test tracks by anyone's callable, from a folder of estimates, or by an oracle: the stage of the workflow."""
+"""Estimates of prepared test tracks by a user's callable, from a folder of estimates, or by an oracle: the stage of the workflow."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from madsep.data.prepared import PreparedTrack
 from madsep.separation.callables import Callee, call_separator, load_separator
 from madsep.separation.external import External, estimated_tracks
 from madsep.separation.oracles import ORACLES, Oracle, oracle_estimates
-from madsep.separation.output import remove_estimates
+from madsep.separation.output import due_tracks, remove_estimates
 
 Audio = NDArray[np.float32]
 Source = Callable[[PreparedTrack, Audio, str], dict[str, Audio]]  # track, mixture (n_channels, n_samples), words for messages -> estimates
@@ -36,12 +36,9 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
     stems that an oracle needs. Raises DiskFull at once.
     """
     stage, faults = Stage(folder), Faults()
-    made_from = {track.slug: {"prepared": track.sha256, **external.ingredients(track.name, targets, _hashed)} for track in tracks}
-    due = [track for track in tracks if not stage.is_current(track.slug, made_from[track.slug])]
-    for track in tracks:
-        if track not in due:
-            log.info("%s: the estimates are up to date", track.name)
-    if due:
+    given = external.ingredients([track.name for track in tracks], targets, _hashed)
+    made_from = {track.slug: {"prepared": track.sha256, **given[track.name]} for track in tracks}
+    if due := due_tracks(stage, tracks, made_from):
         source = _source(external, targets)
         log.info("estimates by %s (%s)", external.label, external.origin)
         with Progress(f"separating {job}", len(due)) as progress:
@@ -109,12 +106,12 @@ def _source(external: External, targets: Sequence[str]) -> Source:
 
 
 def _by_callable(separate: Callee, has_targets: bool, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
-    """Raises InputError if all stems are returned, but nobody has said that they are the targets."""
+    """Raises InputError if all stems are returned, but no targets were declared."""
     found = call_separator(separate, mixture, track.sample_rate_hz, where)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
-            f"{where}: returned {', '.join(found)}, but its targets, which nobody has set, are vocals and accompaniment; set its attribute "
-            'madsep_targets = ("vocals", "drums", "bass", "other"), or targets: [vocals, drums, bass, other] in its entry of external.'
+            f"{where}: returned {', '.join(found)}, but no targets were declared, so vocals and accompaniment were expected; set its "
+            'attribute madsep_targets = ("vocals", "drums", "bass", "other"), or targets: [vocals, drums, bass, other] in its entry of external.'
         )
     return found
 

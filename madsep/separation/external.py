@@ -1,4 +1,4 @@
-"""Systems that are no recipes: anyone's callable, a folder of estimates, an oracle; what their names mean and what they estimate."""
+"""Systems that are no recipes (a user's callable, a folder of estimates, an oracle): what their names mean and what they estimate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +17,9 @@ from madsep.separation.oracles import ORACLES
 
 GROUP = "madsep.separators"  # entry points: name of a system = package.module:callable
 KINDS = ("oracle", "separator", "estimates")
+
+# The SHA-256 of files. A job reads them all; a plan may use digests that it knows (data.inventory.Digests.of).
+Hashed = Callable[[Sequence[Path]], Sequence[str]]
 
 
 class ExternalSettings(Settings):
@@ -47,26 +50,29 @@ class External(ExternalSettings):
         """Its kind and what it is, for messages."""
         return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
 
-    def ingredients(self, track: str, targets: Sequence[str], hashed: Callable[[Sequence[Path]], Sequence[str]]) -> dict[str, str]:
-        """Return what the estimates of the track of that name are made from, besides its prepared audio.
+    def ingredients(self, tracks: Sequence[str], targets: Sequence[str], hashed: Hashed) -> dict[str, dict[str, str]]:
+        """Return what the estimates of each track are made from, apart from its prepared audio, by the tracks' names.
 
-        `hashed` gives the SHA-256 of files: of all, or of those alone that it does not know yet.
-        Raises InputError for a folder without estimates, or for files that cannot be read.
+        Raises InputError for a folder without estimates, and for files that cannot be read.
         """
         made_from = {"targets": ",".join(targets)}
         if self.oracle is not None:
-            return made_from | {"oracle": self.oracle}
+            made_from["oracle"] = self.oracle
         if self.separator is not None:
-            return made_from | {"separator": digest([self.model_dump(mode="json"), fingerprint(self.separator)])}
-        assert self.estimates is not None  # one of the three is given
-        files = estimate_files(self.estimates, [track])
-        return made_from | {"estimates": digest({file.stem: found for file, found in zip(files, hashed(files), strict=True)})}
+            made_from["separator"] = digest([self.model_dump(mode="json"), fingerprint(self.separator)])
+        if self.estimates is None:
+            return dict.fromkeys(tracks, made_from)
+        files = estimate_files(self.estimates, tracks)
+        given: dict[str, dict[str, str]] = {track: {} for track in tracks}
+        for file, found in zip(files, hashed(files), strict=True):
+            given[file.parent.name][file.stem] = found
+        return {track: made_from | {"estimates": digest(wavs)} for track, wavs in given.items()}
 
 
 def find_external(name: str, external: Mapping[str, Any]) -> External | None:
-    """The system `name` of the config's `external`, or else the oracle or the installed entry point of that name; None for none of these.
+    """Return the system `name` of the config's `external`, or else the oracle or the installed entry point of that name, or None.
 
-    Raises InputError where its entry is faulty, or several packages register the name.
+    Raises InputError if its entry is faulty or several packages register the name.
     """
     if name in external:
         where = f"external: {name}"
@@ -132,7 +138,7 @@ def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ..
 
 
 def estimated_tracks(folder: Path | str) -> list[Path]:
-    """The tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError where there are none."""
+    """The tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError if there are none."""
     test = _test_folder(folder)
     tracks = [path for path in visible(test) if path.is_dir()] if test.is_dir() else []
     if not tracks:

@@ -130,7 +130,7 @@ class _Blocks:
     def _network(self, magnitudes: Tensor) -> Tensor:
         """The mixture's magnitudes (n_channels, n_read, N) -> the targets' (n_targets, n_channels, n_segments * step, N), in batches.
 
-        Channels share batches, which are faster the larger they are, where no sequence's result depends on the others of its batch.
+        Channels share batches, which is faster, if no sequence's result depends on the others of its batch.
         """
         network, estimate = self.checkpoint.network, self.checkpoint.recipe.trained_family.estimate
         n_channels = len(magnitudes)

@@ -127,7 +127,7 @@ def _blocks(n_samples: int) -> Iterator[tuple[int, int]]:
 
 def _analyse(signal: np.ndarray, start: int, stop: int) -> Bins:
     """The frames of scipy.signal.stft of the whole signal that are centred at the samples start, start + HOP, ..., stop."""
-    from scipy.signal import stft  # slow to import, which those who only name an oracle need not wait for
+    from scipy.signal import stft  # slow to import; planning only needs the oracles' names
 
     span = read_padded(signal, start - HOP, stop - start + FRAME).astype(np.float64)
     bins: Bins = stft(span, nperseg=FRAME, boundary=None, padded=False)[-1]
@@ -174,8 +174,8 @@ ORACLES = {
 def oracle_estimates(oracle: Oracle, mixture: np.ndarray, references: Signals) -> dict[str, np.ndarray]:
     """Separate `mixture` (n_channels, n_samples) with the true sources `references`, each of its shape; the arrays may be memory-mapped.
 
-    Returns an estimate of every source, float32 and of the mixture's shape, and, where it is not among the sources, of the accompaniment:
-    the sum of all estimates but the vocals', as in the campaign. Raises ValueError where there is nothing to separate or shapes differ.
+    Returns an estimate of every source, float32 and of the mixture's shape, and, if it is not among the sources, of the accompaniment:
+    the sum of all estimates but the vocals', as in the campaign. Raises ValueError if there is nothing to separate or if shapes differ.
     """
     _check(mixture, references)
     n_samples = mixture.shape[1]

@@ -1,15 +1,17 @@
-"""From blocks of estimates to 16-bit wavs, by way of another sample rate if need be."""
+"""What the stages of separation share: which tracks are due, and from blocks of estimates to 16-bit wavs."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from madsep.core.artefacts import Ingredients, Stage
 from madsep.core.files import atomic
 from madsep.core.logs import log
 from madsep.data.audio import BLOCK_SAMPLES, Pcm16Writer, quantise, resample_to_length
 from madsep.data.datasets import ALL_TARGETS
+from madsep.data.prepared import PreparedTrack
 
 
 def write_targets(
@@ -51,6 +53,17 @@ def resampled(
     resampled = resample_to_length(estimated, *rates_hz, n_samples, scratch / "estimates-resampled.f32")
     for start in range(0, n_samples, BLOCK_SAMPLES):
         yield np.ascontiguousarray(resampled[:, start : start + BLOCK_SAMPLES]).reshape(len(targets), n_channels, -1)
+
+
+def due_tracks(stage: Stage, tracks: Sequence[PreparedTrack], made_from: Mapping[str, Ingredients]) -> list[PreparedTrack]:
+    """Return the tracks whose estimates were not made from these ingredients, by slug, or were changed since; log the others."""
+    due = []
+    for track in tracks:
+        if stage.is_current(track.slug, made_from[track.slug]):
+            log.info("%s: the estimates are up to date", track.name)
+        else:
+            due.append(track)
+    return due
 
 
 def remove_estimates(folder: Path) -> None:

@@ -8,13 +8,12 @@ from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import Faults
 from madsep.core.files import scratch_folder, sha256
-from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.data.audio import resample_to_length
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator, ZeroedLatent
-from madsep.separation.output import remove_estimates, resampled, write_targets
+from madsep.separation.output import due_tracks, remove_estimates, resampled, write_targets
 
 
 def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, job: str, device: Device, n_threads: int) -> None:
@@ -23,15 +22,11 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
     Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled to it
     and its estimates are resampled back. Tracks whose estimates were made from the same audio with the same checkpoint are left as they
     are. What `ZeroedLatent` counts is logged.
-    Raises InputError for a damaged checkpoint, a full disk, or a track that cannot be separated, when the others are.
+    Raises InputError for a damaged checkpoint or a full disk, and, when the other tracks are done, for tracks that cannot be separated.
     """
-    stage, faults, made_from_checkpoint = Stage(folder), Faults(), sha256(checkpoint)
-    made_from = {track.slug: {"prepared": track.sha256, "checkpoint": made_from_checkpoint} for track in tracks}
-    due = [track for track in tracks if not stage.is_current(track.slug, made_from[track.slug])]
-    for track in tracks:
-        if track not in due:
-            log.info("%s: the estimates are up to date", track.name)
-    if due:
+    stage, faults, digest = Stage(folder), Faults(), sha256(checkpoint)
+    made_from = {track.slug: {"prepared": track.sha256, "checkpoint": digest} for track in tracks}
+    if due := due_tracks(stage, tracks, made_from):
         with claim(device, n_threads) as claimed, Progress(f"separating {job}", len(due)) as progress:
             separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
             zeroed = ZeroedLatent(separator)
