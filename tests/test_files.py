@@ -21,6 +21,7 @@ from madsep.core.files import (
     digest,
     new_folder,
     read_json,
+    scratch_file,
     scratch_folder,
     sha256,
     sweep,
@@ -260,6 +261,16 @@ def test_a_scratch_folder_is_removed_with_what_a_killed_process_left(tmp_path: P
         (scratch / "decoded.f32").write_text("half")
         assert names(tmp_path / "parent") == [scratch.name] and scratch.name.startswith(TEMPORARY)
     assert names(tmp_path / "parent") == []
+
+
+@pytest.mark.parametrize(("error", "told"), [(OSError(errno.ENOSPC, "x"), InputError), (KeyboardInterrupt(), KeyboardInterrupt)])
+def test_a_scratch_file_is_removed_if_writing_it_fails(tmp_path: Path, error: BaseException, told: type[BaseException]) -> None:
+    with scratch_file(tmp_path / "scratch/decoded.f32") as stream:
+        stream.write(b"whole")
+    assert (tmp_path / "scratch/decoded.f32").read_bytes() == b"whole"
+    with pytest.raises(told), scratch_file(tmp_path / "scratch/decoded.f32") as stream:
+        raise error
+    assert names(tmp_path / "scratch") == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from madsep.core.errors import DiskFull, InputError
 
@@ -163,6 +163,21 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
             yield scratch
     except OSError as error:
         raise (write_error(parent, error) or error) from None
+
+
+@contextlib.contextmanager
+def scratch_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing in a scratch folder, which is made if need be. It is removed if the block fails, and not synced.
+
+    Raises DiskFull if the disk is full, InputError if the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            yield stream
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        raise (write_error(path, error) or error) from None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 import soundfile as sf
@@ -14,7 +15,7 @@ import soxr
 
 from madsep.core.errors import InputError
 from madsep.core.ffmpeg import decode_blocks, probe
-from madsep.core.files import atomic
+from madsep.core.files import atomic, scratch_file
 
 BLOCK_SAMPLES = 1 << 18  # samples of each channel held in memory at a time; about 6 s at 44.1 kHz
 UNKNOWN_SIZE = 0xFFFFFFFF  # a wav written to a pipe says so instead of its size
@@ -136,8 +137,8 @@ def load_song(path: Path | str, folder: Path | str, sample_rate_hz: int) -> Song
     path = Path(path)
     _require_file(path)
     decoded = Path(folder) / "original.f32"
-    with atomic(decoded) as temporary:
-        own_rate_hz, n_channels = _decode(path, temporary)
+    with scratch_file(decoded) as stream:
+        own_rate_hz, n_channels = _decode(path, stream)
     if decoded.stat().st_size == 0:
         raise InputError(f"{path}: holds no samples.")
     original = _map(decoded, n_channels)
@@ -158,7 +159,7 @@ def resample_to_length(audio: np.ndarray, rate_in_hz: int, rate_out_hz: int, n_s
     n_channels, n_in = audio.shape
     resampler = soxr.ResampleStream(rate_in_hz, rate_out_hz, n_channels, dtype="float32")
     n_left = n_samples
-    with atomic(path) as temporary, temporary.open("wb") as stream:
+    with scratch_file(Path(path)) as stream:
         for start in range(0, n_in, BLOCK_SAMPLES):
             block = np.ascontiguousarray(audio[:, start : start + BLOCK_SAMPLES].T, dtype=np.float32)
             block = resampler.resample_chunk(block, last=start + BLOCK_SAMPLES >= n_in)[:n_left]
@@ -187,7 +188,7 @@ def _check_finite(block: np.ndarray, n_before: int, sample_rate_hz: int, path: P
         raise InputError(f"{path}: holds NaN or infinite samples, the first at {time_s:.3f} s; export it again.")
 
 
-def _decode(path: Path, raw: Path) -> tuple[int, int]:
+def _decode(path: Path, raw: BinaryIO) -> tuple[int, int]:
     """Write the song as interleaved float32 to `raw`; return its rate in hertz and its number of channels."""
     try:
         stream = sf.SoundFile(path)
@@ -220,13 +221,12 @@ def _sndfile_blocks(stream: sf.SoundFile) -> Iterator[np.ndarray]:
         yield block
 
 
-def _write_blocks(blocks: Iterable[np.ndarray], raw: Path, sample_rate_hz: int, path: Path) -> None:
+def _write_blocks(blocks: Iterable[np.ndarray], raw: BinaryIO, sample_rate_hz: int, path: Path) -> None:
     n_samples = 0
-    with raw.open("wb") as stream:
-        for block in blocks:
-            _check_finite(block, n_samples, sample_rate_hz, path)
-            stream.write(block.tobytes())
-            n_samples += len(block)
+    for block in blocks:
+        _check_finite(block, n_samples, sample_rate_hz, path)
+        raw.write(block.tobytes())
+        n_samples += len(block)
 
 
 def _map(path: Path, n_channels: int) -> np.ndarray:

@@ -110,8 +110,9 @@ def _by_callable(separate: Callee, has_targets: bool, track: PreparedTrack, mixt
     found = call_separator(separate, mixture, track.sample_rate_hz, where)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
-            f"{where}: returned {', '.join(found)}, but no targets were declared, so vocals and accompaniment were expected; set its "
-            'attribute madsep_targets = ("vocals", "drums", "bass", "other"), or targets: [vocals, drums, bass, other] in its entry of external.'
+            f"{where}: returned {', '.join(found)}, but no targets were declared, so vocals and accompaniment were expected; set "
+            'its attribute madsep_targets = ("vocals", "drums", "bass", "other"), or targets: [vocals, drums, bass, other] '
+            "in its entry of external."
         )
     return found
 

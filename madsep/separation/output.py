@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from madsep.core.artefacts import Ingredients, Stage
-from madsep.core.files import atomic
+from madsep.core.files import scratch_file
 from madsep.core.logs import log
 from madsep.data.audio import BLOCK_SAMPLES, Pcm16Writer, quantise, resample_to_length
 from madsep.data.datasets import ALL_TARGETS
@@ -46,7 +46,7 @@ def resampled(
 ) -> Iterator[np.ndarray]:
     """Blocks of estimates at the mixture's own rate and `shape` (n_channels, n_samples), by way of a file, so that memory stays bounded."""
     path, (n_channels, n_samples) = scratch / "estimates.f32", shape
-    with atomic(path) as temporary, temporary.open("wb") as stream:  # a memory map would end in SIGBUS on a full disk
+    with scratch_file(path) as stream:  # a memory map would end in SIGBUS on a full disk
         for block in blocks:
             stream.write(np.ascontiguousarray(block.reshape(-1, block.shape[2]).T).tobytes())
     estimated = np.memmap(path, np.float32, "r").reshape(-1, len(targets) * n_channels).T
