@@ -105,12 +105,12 @@ class _Blocks:
 
         Channels share batches, which are faster the larger they are, where no sequence's result depends on the others of its batch.
         """
-        network, estimate = self.checkpoint.network, self.checkpoint.recipe.trained_family.estimate
+        network = self.checkpoint.network
         n_channels = len(magnitudes)
         sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
         at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
         with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
-            estimates = [estimate(network, batch, self.settings) for batch in sequences.split(at_once)]
+            estimates = [network.estimate(batch, self.settings) for batch in sequences.split(at_once)]
         return self._joined(torch.cat(estimates).unflatten(0, (n_channels, -1)))
 
     def _joined(self, estimates: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
@@ -20,7 +19,7 @@ from madsep.core.progress import Progress
 from madsep.data.audio import BLOCK_SAMPLES, Pcm16Writer, load_song, quantise, resample_to_length
 from madsep.data.prepared import read_prepared, signal
 from madsep.models.checkpoint import load_checkpoint
-from madsep.models.mad import MadOutput
+from madsep.models.network import Network
 from madsep.separation.network import Separator
 
 
@@ -42,12 +41,14 @@ class ZeroedLatent:
     def __init__(self, separator: Separator) -> None:
         self.recipe = separator.checkpoint.recipe
         self.n_entries, self.n_zero = 0, torch.zeros((), dtype=torch.int64, device=separator.device)
-        if self.recipe.family == "mad" and self.recipe.separation.latent_threshold > 0:
+        if self.recipe.separation.latent_threshold > 0:
             separator.checkpoint.network.register_forward_hook(self._count)
 
-    def _count(self, network: nn.Module, inputs: Any, output: MadOutput) -> None:
-        self.n_entries += output.h_dec.numel()
-        self.n_zero += (output.h_dec == 0).sum()
+    def _count(self, network: Network, inputs: Any, output: Any) -> None:
+        latent = network.latent(output)
+        if latent is not None:
+            self.n_entries += latent.numel()
+            self.n_zero += (latent == 0).sum()
 
     def tell(self) -> None:
         """Log the share, where anything was counted."""
