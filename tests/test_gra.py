@@ -126,7 +126,7 @@ def test_the_binary_network_alone_gives_a_binary_mask_and_a_gradient() -> None:
 
 def test_the_estimate_is_the_mixture_through_the_mask_times_the_gain() -> None:
     mixture, separation = magnitudes(3, 4, N_BINS).float(), load_recipe("GRA", {}).separation
-    estimate = gra.gra_estimate(with_masks(network(members=["soft"], estimate_gain=2.5), soft=0.3), mixture, separation)
+    estimate = with_masks(network(members=["soft"], estimate_gain=2.5), soft=0.3).estimate(mixture, separation)
     assert estimate.shape == (3, 1, 4, N_BINS)
     assert_allclose(estimate[:, 0].detach(), 2.5 * 0.3 * mixture, rtol=1e-6)
 
