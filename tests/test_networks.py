@@ -161,6 +161,17 @@ def test_masks_give_nothing_where_the_mixture_is_silent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_a_recipe_without_dense_layers_on_single_frames_is_refused_where_they_are_needed(name: str) -> None:
+    recipe = load_recipe(RECIPES[name], {})
+    if FAMILIES[name].has_stack:
+        recipe.check_stack("here")
+        return
+    expected = f"here: its family {name} has no dense layers on single frames; expected one of mad, dae, or layers by their names."
+    with pytest.raises(InputError, match=expected):
+        recipe.check_stack("here")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_latent_threshold_applies_to_h_dec_alone(name: str) -> None:
     network = built(name)
     output = network(magnitudes(3, N_FRAMES, N_BINS))

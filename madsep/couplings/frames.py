@@ -17,7 +17,6 @@ from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.models.network import Network
 from madsep.models.stack import Stack
-from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import System
 
 TakeStack = Callable[[Network, Tensor], Stack]
@@ -76,12 +75,8 @@ def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) ->
 
 
 def own_stack(recipe: System, where: str) -> TakeStack:
-    """Return the stack of dense layers that the recipe's family names. Raises InputError where it has none."""
-    if not recipe.trained_family.has_stack:
-        having = ", ".join(name for name, family in FAMILIES.items() if family.has_stack)
-        raise InputError(
-            f"{where}: its family {recipe.family} has no dense layers on single frames; expected one of {having}, or layers by their names."
-        )
+    """Return the stack of dense layers that the recipe's family has. Raises InputError if it has none."""
+    recipe.check_stack(where)
     return lambda network, mixture: network.stack(mixture)
 
 

@@ -35,7 +35,8 @@ class Stft:
     def analyse(self, span: Tensor) -> Tensor:
         """Transform samples (..., n_span) that begin at a frame's first sample into complex bins (..., n_frames, n_bins)."""
         frames = span.unfold(-1, self.length, self.hop) * self.window
-        return torch.fft.rfft(frames, n=self.fft_length)
+        bins: Tensor = torch.fft.rfft(frames, n=self.fft_length)
+        return bins
 
     def transform(self, audio: Tensor) -> Tensor:
         """Transform a whole signal (..., n_samples) into (..., n_frames, n_bins)."""

@@ -78,7 +78,7 @@ class Cha(Network):
         of_sources = [torch.relu(layer(hidden)) for layer in self.sources]
         if self.settings.legacy_bug:
             of_sources.append(of_sources[BASS])
-        decoded = self._decode(torch.stack(of_sources, 1).unflatten(2, encoded.shape[1:])).to(mixture.dtype)
+        decoded = self._decode(torch.unflatten(torch.stack(of_sources, 1), 2, encoded.shape[1:])).to(mixture.dtype)
         decoded = torch.relu(decoded + self.output_bias)
         masks = ratio_masks(decoded, self.settings.mask_floor)
         return ChaOutput(decoded, masks, masks * mixture.unsqueeze(1))
@@ -86,7 +86,7 @@ class Cha(Network):
     def _decode(self, of_sources: Tensor) -> Tensor:
         """Transposed convolutions, without bias, with the encoder's weights: (B, 4, filters, steps) -> (B, 4, T, N)."""
         frames = functional.conv_transpose1d(of_sources.flatten(0, 1), self.horizontal.weight).transpose(1, 2)
-        return functional.linear(frames, self.vertical.weight.t()).unflatten(0, of_sources.shape[:2])
+        return torch.unflatten(functional.linear(frames, self.vertical.weight.t()), 0, of_sources.shape[:2])
 
     @staticmethod
     def terms(output: ChaOutput, targets: Tensor) -> ChaTerms:

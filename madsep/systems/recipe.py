@@ -51,6 +51,15 @@ class System(Settings):
         """What the network estimates: the vocals, or all four stems. The accompaniment follows from these."""
         return self.sources if self.sources[1:] and "background" not in self.sources else ("vocals",)
 
+    def check_stack(self, where: str) -> None:
+        """Raise InputError unless the network contains a stack of dense layers that see single frames."""
+        if not self.trained_family.has_stack:
+            having = ", ".join(name for name, family in FAMILIES.items() if family.has_stack)
+            raise InputError(
+                f"{where}: its family {self.family} has no dense layers on single frames; expected one of {having}, or layers by their "
+                "names."
+            )
+
     def training_half(self) -> dict[str, Any]:
         """Plain values of all that decides the weights."""
         return self.model_dump(mode="json", include=set(TRAINED_BY), serialize_as_any=True)

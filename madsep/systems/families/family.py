@@ -1,6 +1,5 @@
 """What the rest of the package may ask of a model family without loading its network."""
 
-from abc import ABC
 from typing import ClassVar, Generic, TypeVar
 
 from madsep.core.errors import InputError
@@ -10,7 +9,7 @@ from madsep.systems.sizes import Sizes
 NetworkSettings = TypeVar("NetworkSettings", bound=Settings)
 
 
-class Family(ABC, Generic[NetworkSettings]):
+class Family(Generic[NetworkSettings]):
     """A family of networks as recipes see it. Nothing here computes a network, so that reading a recipe does not load PyTorch.
 
     To add a family, write two files and name them in two registries:
