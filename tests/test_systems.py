@@ -14,6 +14,8 @@ import yaml
 from madsep.core.errors import InputError
 from madsep.models.checkpoint import build_network
 from madsep.systems import recipe
+from madsep.systems.families import FAMILIES
+from madsep.systems.overlays import variants
 from madsep.systems.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
@@ -179,6 +181,8 @@ def test_a_variant_changes_what_the_fixture_says_and_nothing_else(name: str) -> 
 
 def test_every_variant_is_in_the_fixture() -> None:
     assert {*VARIANTS} == {name for name in recipe_names() if not (recipe.RECIPES / f"{name}.yaml").is_file()}
+    made = variants(recipe.RECIPES / "overlays")
+    assert {*made} == {*VARIANTS} and all({*variant.overlay.families} <= {*FAMILIES} for variant in made.values())
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Gra(Network):
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
         """Take each bin's mean and standard deviation (N,) over the frames of the training mixtures.
 
-        Deviations are at least 1e-4 of the largest. Raises InputError where no bin varies.
+        Deviations are raised to at least 1e-4 of the largest. Raises InputError if no bin varies.
         """
         if not deviation.max() > 0:
             raise InputError("the training mixtures' magnitudes do not vary in any bin (silence?); they cannot be standardised.")

@@ -47,7 +47,7 @@ class HighwayLayer(nn.Module):
         nn.init.constant_(self.gate.bias, self.transform_bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the layer's output, non-negative where the inputs are."""
+        """Return the layer's output, non-negative if the inputs are."""
         gate = torch.sigmoid(self.gate(inputs).to(inputs.dtype))
         transformed = torch.relu(self.plain(inputs))
         return gate * transformed + (1 - gate) * inputs

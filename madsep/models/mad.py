@@ -63,7 +63,7 @@ class Mad(Network):
 
     @property
     def sequences_independent(self) -> bool:
-        """Whether no sequence's result depends on the others of its batch."""
+        """Whether each sequence's result is independent of its batch: not if recurrent inference stops for the whole batch at once."""
         inference = self.settings.recurrent_inference
         return inference is None or inference.stop == "sequence"
 

@@ -24,7 +24,7 @@ class Overlay(Settings):
     def over(self, name: str, values: Values) -> dict[str, Any]:
         """Return the values of recipe `name` under this overlay."""
         laid = dict(values)
-        for above in (self.everywhere, self.families.get(values["family"], {}), self.recipes[name]):
+        for above in (self.everywhere, self.families.get(values.get("family", ""), {}), self.recipes[name]):
             laid = laid_over(laid, above)
         return laid | {"name": f"{name}-{self.name}"}
 

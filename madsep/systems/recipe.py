@@ -90,7 +90,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over those it builds on.
+    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over the recipes it builds on.
 
     Raises InputError for an unknown recipe, family or key, or a value out of its range.
     """
@@ -111,12 +111,15 @@ def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """Check a recipe's plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    """Return a recipe from plain values, with network and loss checked against their family.
+
+    Raises InputError that names the place (`where`) and the key.
+    """
     return _parse(Recipe, values, where)
 
 
 def parse_system(values: Mapping[str, Any], where: str) -> System:
-    """As `parse_recipe`, for what a checkpoint holds."""
+    """Return a system from what a checkpoint holds; otherwise like `parse_recipe`."""
     return _parse(System, values, where)
 
 
