@@ -80,8 +80,7 @@ class Run:
             mixture, targets = self.sequences.features(spans)
             with products(self.recipe.training.precision, self.device):
                 output = self.network(mixture)
-            family = self.recipe.trained_family
-            return float(family.objective(self.network, family.terms(output, targets), self.recipe.loss).total)
+            return float(self.network.objective(self.network.terms(output, targets), self.recipe.loss).total)
 
 
 class StepwiseRun(Run):

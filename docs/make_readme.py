@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from madsep.core.settings import FrontEnd
 from madsep.data.datasets import MIR1K
+from madsep.models.checkpoint import build_network
 from madsep.submission.description import WINDOWS
 from madsep.systems.recipe import Recipe, load_recipe, recipe_names
 from madsep.workflow.config import describe_keys
@@ -63,7 +64,7 @@ def front_end(settings: FrontEnd) -> str:
 def parameters(recipe: Recipe) -> str:
     """Number of a recipe's trained numbers, in millions."""
     with torch.device("meta"):
-        network = recipe.trained_family.network(recipe.network, recipe.sizes)
+        network = build_network(recipe)
     return f"{sum(tensor.numel() for tensor in network.parameters()) / 1e6:.2f} M"
 
 

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from madsep.core.errors import InputError
 from madsep.models import cha
 from madsep.models.checkpoint import build_network
+from madsep.systems.families.cha import ChaLossSettings, ChaSettings
 from madsep.systems.recipe import load_recipe
 from madsep.systems.sizes import Sizes
 
 SIZES = Sizes(n_bins=11, n_frames=8, n_context=0, n_sources=4)
 ALPHA, BETA, BETA_VOC = 0.001, 0.01, 0.03
-WEIGHTS = cha.ChaLossSettings(alpha=ALPHA, beta=BETA, beta_voc=BETA_VOC)
+WEIGHTS = ChaLossSettings(alpha=ALPHA, beta=BETA, beta_voc=BETA_VOC)
 
 
-def settings(**changes: object) -> cha.ChaSettings:
+def settings(**changes: object) -> ChaSettings:
     values = {
         "n_vertical_filters": 5,
         "n_horizontal_filters": 3,
@@ -26,7 +27,7 @@ def settings(**changes: object) -> cha.ChaSettings:
         "mask_floor": 5e-9,
         "legacy_bug": False,
     }
-    return cha.ChaSettings.parse(values | changes, "test")
+    return ChaSettings.parse(values | changes, "test")
 
 
 def network(sizes: Sizes = SIZES, **changes: object) -> cha.Cha:
@@ -204,7 +205,7 @@ def output_of(estimates: torch.Tensor) -> cha.ChaOutput:
 
 def test_the_cost_is_the_published_sum_over_a_batch_of_32() -> None:
     estimates, targets = magnitudes(32, 4, 8, 11), magnitudes(32, 4, 8, 11, seed=1)
-    loss = cha.cha_objective(network(), cha.cha_terms(output_of(estimates), targets), WEIGHTS)
+    loss = network().objective(cha.Cha.terms(output_of(estimates), targets), WEIGHTS)
     (voc, drums, bass, _), (t_voc, t_drums, t_bass, t_other) = estimates.numpy().swapaxes(0, 1), targets.numpy().swapaxes(0, 1)
     error = squared(voc, t_voc) + squared(drums, t_drums) + squared(bass, t_bass)
     cross = squared(voc, t_drums) + squared(voc, t_bass) + squared(drums, t_voc)
@@ -216,28 +217,28 @@ def test_the_cost_is_the_published_sum_over_a_batch_of_32() -> None:
 
 def test_terms_are_means_over_the_sequences() -> None:
     estimates, targets = magnitudes(6, 4, 8, 11), magnitudes(6, 4, 8, 11, seed=1)
-    whole = torch.stack(tuple(cha.cha_terms(output_of(estimates), targets)))
-    each = [torch.stack(tuple(cha.cha_terms(output_of(estimates[n : n + 1]), targets[n : n + 1]))) for n in range(6)]
+    whole = torch.stack(tuple(cha.Cha.terms(output_of(estimates), targets)))
+    each = [torch.stack(tuple(cha.Cha.terms(output_of(estimates[n : n + 1]), targets[n : n + 1]))) for n in range(6)]
     torch.testing.assert_close(whole, torch.stack(each).mean(0))
 
 
 def test_the_objective_is_an_absolute_value() -> None:
     terms = cha.ChaTerms(*torch.tensor([1.0, 1000.0, 200.0, 100.0]))
-    assert_allclose(cha.cha_objective(network(), terms, WEIGHTS).total, 1 + 2 + 3 - 1)
+    assert_allclose(network().objective(terms, WEIGHTS).total, 1 + 2 + 3 - 1)
 
 
 def test_estimates_do_not_depend_on_the_batch() -> None:
     built, mixture, separation = network().double(), magnitudes(5, 8, 11), load_recipe("CHA", {}).separation
-    estimates = cha.cha_estimate(built, mixture, separation)
+    estimates = built.estimate(mixture, separation)
     assert built.sequences_independent and estimates.shape == (5, 4, 8, 11)
-    torch.testing.assert_close(estimates, torch.cat([cha.cha_estimate(built, sequence[None], separation) for sequence in mixture]))
+    torch.testing.assert_close(estimates, torch.cat([built.estimate(sequence[None], separation) for sequence in mixture]))
 
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        (Sizes(11, 8, 2, 4), "segments.n_context is 2, expected 0"),
-        (Sizes(11, 8, 0, 2), "expected 4 sources, not 2"),
+        (Sizes(11, 8, 2, 4), "segments.n_context is 2; expected 0"),
+        (Sizes(11, 8, 0, 2), "trains with 2 sources; family cha expects 4 \\(vocals, drums, bass, other\\)"),
         (Sizes(11, 3, 0, 4), "n_horizontal_frames is 4; expected at most the 3 frames"),
     ],
 )
@@ -254,7 +255,7 @@ def test_training_lowers_the_objective(legacy_bug: bool) -> None:
     totals = []
     for _ in range(60):
         optimiser.zero_grad()
-        loss = cha.cha_objective(built, cha.cha_terms(built(mixture), targets), WEIGHTS)
+        loss = built.objective(cha.Cha.terms(built(mixture), targets), WEIGHTS)
         loss.total.backward()
         optimiser.step()
         totals.append(loss.total.item())

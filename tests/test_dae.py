@@ -10,9 +10,11 @@ from tiny import tiny_checkpoint
 from trainings import losses, run, sung, write_prepared
 
 from madsep.core.errors import InputError
-from madsep.models import FAMILIES, dae
+from madsep.models import dae
 from madsep.models.checkpoint import build_network
 from madsep.models.stack import Stack
+from madsep.systems.families import FAMILIES
+from madsep.systems.families.dae import DaeLossSettings, DaeSettings
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.systems.sizes import Sizes
 
@@ -22,7 +24,7 @@ N_BINS = 7
 
 
 def network(n_encoder_layers: int = 1, skip_filter: bool = False, n_bins: int = N_BINS) -> dae.Dae:
-    built = dae.Dae(dae.DaeSettings(n_encoder_layers=n_encoder_layers, skip_filter=skip_filter), Sizes(n_bins, 1, 0, 1))
+    built = dae.Dae(DaeSettings(n_encoder_layers=n_encoder_layers, skip_filter=skip_filter), Sizes(n_bins, 1, 0, 1))
     built.initialise(torch.Generator().manual_seed(1))
     return built.eval()
 
@@ -57,7 +59,7 @@ def test_layers_are_square_and_as_many_as_published(name: str) -> None:
     n_bins = 513 if name.endswith("-mir1k") else 2049
     with torch.device("meta"):
         built = build_network(recipe)
-        estimate = dae.dae_estimate(built, torch.rand(5, 1, n_bins), recipe.separation)
+        estimate = built.estimate(torch.rand(5, 1, n_bins), recipe.separation)
     assert [tuple(layer.weight.shape) for layer in built.layers] == [(n_bins, n_bins)] * (n_encoder_layers + 1)
     assert sum(parameter.numel() for parameter in built.parameters()) == (n_encoder_layers + 1) * n_bins * (n_bins + 1)
     assert estimate.shape == (5, 1, 1, n_bins)
@@ -142,12 +144,12 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
 
 def test_context_is_refused() -> None:
     with pytest.raises(InputError, match=r"segments.n_context is 2; expected 0"):
-        dae.Dae(dae.DaeSettings(n_encoder_layers=1, skip_filter=False), Sizes(N_BINS, 5, 2, 1))
+        dae.Dae(DaeSettings(n_encoder_layers=1, skip_filter=False), Sizes(N_BINS, 5, 2, 1))
 
 
 def test_the_objective_is_the_divergence_of_the_estimate() -> None:
     built, mixture, target = network(skip_filter=True), magnitudes(6, 1, N_BINS), magnitudes(6, 1, 1, N_BINS, seed=4)
-    loss = dae.dae_objective(built, dae.dae_terms(built(mixture), target), dae.DaeLossSettings())
+    loss = built.objective(built.terms(built(mixture), target), DaeLossSettings())
     y, estimate = target[:, 0].double().numpy(), built(mixture).voice.detach().double().numpy()
     expected = (y * (np.log(y + 1e-6) - np.log(estimate + 1e-6)) + estimate - y).sum(-1).mean()
     assert_allclose(loss.total.item(), expected, rtol=1e-5)
@@ -181,7 +183,7 @@ def test_training_lowers_the_loss(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("n_encoder_layers", "skip_filter"), NETWORKS.values())
 def test_the_layers_of_a_stack_make_its_outputs_of_its_inputs(n_encoder_layers: int, skip_filter: bool) -> None:
     built, mixture = network(n_encoder_layers, skip_filter), magnitudes(5, 3, N_BINS)
-    stack = FAMILIES["dae"].stack(built, mixture)
+    stack = built.stack(mixture)
     assert torch.equal(stack.inputs, mixture.reshape(15, N_BINS))
     assert len(stack.layers) == n_encoder_layers + 1
     decoded = by_hand(stack)
@@ -195,7 +197,7 @@ def test_the_stack_of_a_masker_and_denoiser_is_its_denoiser() -> None:
     checkpoint = tiny_checkpoint()
     n_bins, n_hidden = checkpoint.recipe.front_end.n_bins, checkpoint.recipe.network.n_denoiser_hidden
     mixture = magnitudes(3, 12, n_bins)
-    stack = FAMILIES["mad"].stack(checkpoint.network, mixture)
+    stack = checkpoint.network.stack(mixture)
     output = checkpoint.network(mixture)
     assert stack.inputs.shape == stack.outputs.shape == (3 * 8, n_bins)
     assert [weight.shape for weight, _ in stack.layers] == [(n_hidden, n_bins), (n_bins, n_hidden)]
@@ -205,5 +207,5 @@ def test_the_stack_of_a_masker_and_denoiser_is_its_denoiser() -> None:
 
 
 def test_families_of_dense_layers_on_single_frames_alone_have_a_stack() -> None:
-    assert {name for name, family in FAMILIES.items() if family.stack} == {"dae", "mad"}
+    assert {name for name, family in FAMILIES.items() if family.has_stack} == {"dae", "mad"}
     assert not FAMILIES["dae"].masks

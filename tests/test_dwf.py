@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from madsep.models import dwf
 from madsep.models.checkpoint import build_network
+from madsep.systems.families.dwf import DwfLossSettings, DwfSettings, Gates
 from madsep.systems.recipe import load_recipe
 from madsep.systems.sizes import Sizes
 
 N_BINS, N_FRAMES, N_CONTEXT = 7, 8, 2
 INNER = slice(N_CONTEXT, N_FRAMES - N_CONTEXT)
-LOSS = dwf.DwfLossSettings(voice_energy=1e-4)
+LOSS = DwfLossSettings(voice_energy=1e-4)
 
 
-def network(gates: dwf.Gates = "sigmoid", wiener_exponent: float = 2.0) -> dwf.Dwf:
-    settings = dwf.DwfSettings(gates=gates, transform_bias=-2.0, wiener_exponent=wiener_exponent)
+def network(gates: Gates = "sigmoid", wiener_exponent: float = 2.0) -> dwf.Dwf:
+    settings = DwfSettings(gates=gates, transform_bias=-2.0, wiener_exponent=wiener_exponent)
     built = dwf.Dwf(settings, Sizes(N_BINS, N_FRAMES, N_CONTEXT, 1))
     built.initialise(torch.Generator().manual_seed(1))
     return built
@@ -88,7 +89,7 @@ def test_hard_sigmoid_states_are_those_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize(("gates", "gate"), [("sigmoid", sigmoid), ("hard_sigmoid", hard_sigmoid)])
-def test_each_network_is_its_description(gates: dwf.Gates, gate: Callable[[float], float]) -> None:
+def test_each_network_is_its_description(gates: Gates, gate: Callable[[float], float]) -> None:
     built, mixture = network(gates).double(), magnitudes(4, 2, N_FRAMES, N_BINS).double()
     output = built(mixture)
     for net, found in ((built.voice, output.voice), (built.accompaniment, output.accompaniment)):
@@ -119,7 +120,7 @@ def test_the_recipe_is_the_published_network() -> None:
     with torch.device("meta"):
         built = build_network(recipe)
         output = built(torch.rand(2, 18, 1025))
-        estimate = dwf.dwf_estimate(built, torch.rand(2, 18, 1025), recipe.separation)
+        estimate = built.estimate(torch.rand(2, 18, 1025), recipe.separation)
     for net in (built.voice, built.accompaniment):
         assert sum(parameter.numel() for parameter in net.enc_forward.parameters()) == 6_309_900
         assert sum(parameter.numel() for parameter in net.dec.parameters()) == 9_461_775
@@ -134,7 +135,7 @@ def test_the_recipe_is_the_published_network() -> None:
 @pytest.mark.parametrize("n", [1, 7, 20])
 def test_parameters_are_those_of_the_layers(n: int) -> None:
     """GRUs have three gates, each with a matrix for its input, one for its state, and two biases; the highway layer has two matrices."""
-    built = dwf.Dwf(dwf.DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(n, N_FRAMES, N_CONTEXT, 1))
+    built = dwf.Dwf(DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(n, N_FRAMES, N_CONTEXT, 1))
     encoder, decoder, highway = 2 * 3 * (n * n + n * n + 2 * n), 3 * (2 * n * n + n * n + 2 * n), 2 * (n * n + n)
     assert sum(parameter.numel() for parameter in built.parameters()) == 2 * (encoder + decoder + highway)
 
@@ -168,17 +169,17 @@ def test_the_estimate_is_the_wiener_filter_of_both_networks(exponent: float) -> 
     """With the networks exchanged it is the accompaniment's, and both add up to the mixture."""
     built, mixture = network(wiener_exponent=exponent).double(), magnitudes(4, 3, N_FRAMES, N_BINS).double() + 0.1
     separation = load_recipe("MIM-DWF", {}).separation
-    voice = dwf.dwf_estimate(built, mixture, separation)
+    voice = built.estimate(mixture, separation)
     output = built(mixture)
     s, a = output.voice.refined**exponent, output.accompaniment.refined**exponent
     torch.testing.assert_close(voice[:, 0], s / (s + a) * mixture[:, INNER])
     built.voice, built.accompaniment = built.accompaniment, built.voice
-    torch.testing.assert_close(voice + dwf.dwf_estimate(built, mixture, separation), mixture[:, None, INNER])
+    torch.testing.assert_close(voice + built.estimate(mixture, separation), mixture[:, None, INNER])
     assert (voice >= 0).all() and (voice[:, 0] <= mixture[:, INNER]).all()
 
 
 def test_a_silent_mixture_gives_silence() -> None:
-    estimate = dwf.dwf_estimate(network(), torch.zeros(1, N_FRAMES, N_BINS), load_recipe("MIM-DWF", {}).separation)
+    estimate = network().estimate(torch.zeros(1, N_FRAMES, N_BINS), load_recipe("MIM-DWF", {}).separation)
     assert (estimate == 0).all()
 
 
@@ -192,7 +193,7 @@ def test_terms_and_objective_are_what_they_say() -> None:
     output = built(mixture)
     accompaniment = (mixture[:, INNER] - voice).abs()
     assert (voice > mixture[:, INNER]).any()
-    terms = dwf.dwf_terms(output, voice[:, None])
+    terms = dwf.Dwf.terms(output, voice[:, None])
     assert_allclose(terms.kl_voice.item(), divergence(voice, output.voice.refined), rtol=1e-5)
     assert_allclose(terms.kl_voice_masked.item(), divergence(voice, output.voice.masked), rtol=1e-5)
     assert_allclose(terms.kl_accompaniment.item(), divergence(accompaniment, output.accompaniment.refined), rtol=1e-5)
@@ -200,7 +201,7 @@ def test_terms_and_objective_are_what_they_say() -> None:
     assert_allclose(terms.kl.item(), terms.kl_voice.item() + terms.kl_accompaniment.item(), rtol=1e-6)
     energies = [float((sequence**2).sum()) for sequence in output.voice.refined.detach().double().numpy()]
     assert_allclose(terms.voice_energy.item(), sum(energies) / 3, rtol=1e-5)
-    loss = dwf.dwf_objective(built, terms, dwf.DwfLossSettings(voice_energy=0.5))
+    loss = built.objective(terms, DwfLossSettings(voice_energy=0.5))
     divergences = terms.kl_voice + terms.kl_voice_masked + terms.kl_accompaniment + terms.kl_accompaniment_masked
     torch.testing.assert_close(loss.total, divergences + 0.5 * terms.voice_energy)
     assert all(getattr(loss, name) is getattr(terms, name) for name in loss._fields[1:])
@@ -212,7 +213,7 @@ def test_targets_of_bins_next_to_silence_are_those_of_the_published_code() -> No
     ratio = (v + 1e-7) / (x + 1e-7)
     mixture, voice = (torch.from_numpy(values)[None, None] for values in (x, v))
     estimate = dwf.DwfEstimate(torch.full_like(mixture, 2e-7), torch.full_like(mixture, 5e-7))
-    terms = dwf.dwf_terms(dwf.DwfOutput(mixture, estimate, estimate), voice[:, None])
+    terms = dwf.Dwf.terms(dwf.DwfOutput(mixture, estimate, estimate), voice[:, None])
     for kl, target in ((terms.kl_voice, x * ratio), (terms.kl_accompaniment, x * np.abs(1 - ratio))):
         assert_allclose(kl.item(), divergence(torch.from_numpy(target)[None, None], estimate.refined), rtol=1e-9)
         assert abs(kl.item() - divergence(voice if kl is terms.kl_voice else (mixture - voice).abs(), estimate.refined)) > 1e-8
@@ -220,14 +221,14 @@ def test_targets_of_bins_next_to_silence_are_those_of_the_published_code() -> No
 
 def test_terms_are_means_over_the_sequences() -> None:
     built, mixture, target = network(), magnitudes(4, 4, N_FRAMES, N_BINS), magnitudes(5, 4, 1, N_FRAMES - 2 * N_CONTEXT, N_BINS)
-    whole = torch.stack(dwf.dwf_terms(built(mixture), target))
-    halves = [torch.stack(dwf.dwf_terms(built(mixture[part]), target[part])) for part in (slice(0, 2), slice(2, 4))]
+    whole = torch.stack(dwf.Dwf.terms(built(mixture), target))
+    halves = [torch.stack(dwf.Dwf.terms(built(mixture[part]), target[part])) for part in (slice(0, 2), slice(2, 4))]
     torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2)
 
 
 def test_each_network_learns_from_its_own_source_alone() -> None:
     built, mixture, target = network(), magnitudes(4, 3, N_FRAMES, N_BINS), magnitudes(5, 3, 1, N_FRAMES - 2 * N_CONTEXT, N_BINS)
-    terms = dwf.dwf_terms(built(mixture), target)
+    terms = dwf.Dwf.terms(built(mixture), target)
     (terms.kl_voice + terms.kl_voice_masked + terms.voice_energy).backward(retain_graph=True)
     assert all(parameter.grad is None for parameter in built.accompaniment.parameters())
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in built.voice.parameters())
@@ -238,7 +239,7 @@ def test_each_network_learns_from_its_own_source_alone() -> None:
 
 
 def test_initialisation_is_orthogonal_glorot_and_zero() -> None:
-    net = dwf.SkipFilter(dwf.DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(60, 5, 1, 1))
+    net = dwf.SkipFilter(DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(60, 5, 1, 1))
     net.initialise(torch.Generator().manual_seed(1))
     stacked = net.dec.weight_hh_l0.detach()
     torch.testing.assert_close(stacked.T @ stacked, torch.eye(60), atol=1e-5, rtol=0)
@@ -249,7 +250,7 @@ def test_initialisation_is_orthogonal_glorot_and_zero() -> None:
 
 
 @pytest.mark.parametrize("gates", ["sigmoid", "hard_sigmoid"])
-def test_under_bfloat16_products_the_outputs_stay_single_precision(gates: dwf.Gates) -> None:
+def test_under_bfloat16_products_the_outputs_stay_single_precision(gates: Gates) -> None:
     built, mixture = network(gates), magnitudes(4, 3, N_FRAMES, N_BINS)
     exact = built(mixture)
     with torch.autocast("cpu", torch.bfloat16):
@@ -261,14 +262,14 @@ def test_under_bfloat16_products_the_outputs_stay_single_precision(gates: dwf.Ga
 
 
 @pytest.mark.parametrize("gates", ["sigmoid", "hard_sigmoid"])
-def test_steps_of_adam_lower_the_objective(gates: dwf.Gates) -> None:
+def test_steps_of_adam_lower_the_objective(gates: Gates) -> None:
     built, mixture = network(gates), magnitudes(4, 8, N_FRAMES, N_BINS)
     target = (mixture[:, INNER] * torch.linspace(0.1, 0.9, N_BINS))[:, None]
     optimiser = torch.optim.Adam(built.parameters(), lr=1e-2)
     losses = []
     for _ in range(25):
         optimiser.zero_grad()
-        loss = dwf.dwf_objective(built, dwf.dwf_terms(built(mixture), target), LOSS)
+        loss = built.objective(dwf.Dwf.terms(built(mixture), target), LOSS)
         loss.total.backward()
         optimiser.step()
         losses.append(loss.total.item())

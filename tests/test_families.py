@@ -12,12 +12,12 @@ import torch
 from trainings import EACH_STEP, HELD_OUT, NEVER, Killed, history, killed_at, losses, same_bytes, weights
 
 from madsep.core.files import read_json
-from madsep.data.datasets import MUSDB18
+from madsep.data.datasets import MUSDB18, STEMS
 from madsep.data.prepare import prepare
 from madsep.data.tracks import Track, find_tracks
-from madsep.models import FAMILIES, FOUR_STEMS
 from madsep.models.checkpoint import load_checkpoint, write_checkpoint
 from madsep.separation.songs import Job, separate
+from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.step import Step
 from madsep.training.train import Options, train
@@ -137,11 +137,11 @@ def test_estimates_add_up_to_the_mixture(trained: Trained) -> None:
     mixture = read(Path(trained.track.path) / "mixture.wav")
     found = {path.stem: read(path) for path in trained.estimates.iterdir()}
     four = trained.recipe.family in ("cha", "hel")
-    assert found.keys() == {*(FOUR_STEMS if four else ["vocals"]), "accompaniment"}
+    assert found.keys() == {*(STEMS if four else ["vocals"]), "accompaniment"}
     assert all(samples.shape == mixture.shape and samples.any() for samples in found.values())
     assert np.abs(found["vocals"] + found["accompaniment"] - mixture).max() <= (2 if four else 0)
     if four:
         np.testing.assert_array_equal(found["accompaniment"], found["drums"] + found["bass"] + found["other"])
-        assert np.abs(sum(found[stem] for stem in FOUR_STEMS) - mixture).max() <= 2
+        assert np.abs(sum(found[stem] for stem in STEMS) - mixture).max() <= 2
     energy = np.square(found["vocals"]).sum() / np.square(mixture).sum()
     assert 1e-6 < energy < 0.95  # neither nothing nor the mixture

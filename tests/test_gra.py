@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from madsep.core.errors import InputError
 from madsep.models import gra
 from madsep.models.checkpoint import build_network
+from madsep.systems.families.gra import GraFamily, GraLossSettings, GraSettings
 from madsep.systems.recipe import load_recipe
 from madsep.systems.sizes import Sizes
 
@@ -18,13 +19,13 @@ MEMBERS = ("binary", "soft", "sources", "discriminative")
 N_BINS = 9
 
 
-def settings(**changes: object) -> gra.GraSettings:
+def settings(**changes: object) -> GraSettings:
     values = {"members": MEMBERS, "n_hidden": 7, "n_hidden_layers": 3, "estimate_gain": 1.0}
-    return gra.GraSettings.parse(values | changes, "test")
+    return GraSettings.parse(values | changes, "test")
 
 
-def loss_settings(**changes: float) -> gra.GraLossSettings:
-    return gra.GraLossSettings.parse({"discriminative": 0.05, "mask_l1": 0.0, "mask_l2": 0.0} | changes, "test")
+def loss_settings(**changes: float) -> GraLossSettings:
+    return GraLossSettings.parse({"discriminative": 0.05, "mask_l1": 0.0, "mask_l2": 0.0} | changes, "test")
 
 
 def network(n_bins: int = N_BINS, seed: int = 1, **changes: object) -> gra.Gra:
@@ -88,7 +89,7 @@ def test_members_of_the_recipes(name: str, members: tuple[str, ...]) -> None:
     ],
 )
 def test_the_method_tells_of_the_members_that_there_are(members: list[str], said: list[str], unsaid: list[str]) -> None:
-    text = gra.gra_method(settings(members=members))
+    text = GraFamily().method_of(settings(members=members))
     assert all(words in text for words in said) and not any(words in text for words in unsaid)
 
 
@@ -119,13 +120,13 @@ def test_the_binary_network_alone_gives_a_binary_mask_and_a_gradient() -> None:
     built = network(members=["binary"])
     output = built(magnitudes(5, 4, N_BINS).float())
     assert set(output.mask.unique().tolist()) == {0.0, 1.0}
-    gra.gra_objective(built, gra.gra_terms(output, magnitudes(5, 2, 4, N_BINS).float()), loss_settings()).total.backward()
+    built.objective(gra.Gra.terms(output, magnitudes(5, 2, 4, N_BINS).float()), loss_settings()).total.backward()
     assert built.networks["binary"][0].weight.grad.abs().sum() > 0
 
 
 def test_the_estimate_is_the_mixture_through_the_mask_times_the_gain() -> None:
     mixture, separation = magnitudes(3, 4, N_BINS).float(), load_recipe("GRA", {}).separation
-    estimate = gra.gra_estimate(with_masks(network(members=["soft"], estimate_gain=2.5), soft=0.3), mixture, separation)
+    estimate = with_masks(network(members=["soft"], estimate_gain=2.5), soft=0.3).estimate(mixture, separation)
     assert estimate.shape == (3, 1, 4, N_BINS)
     assert_allclose(estimate[:, 0].detach(), 2.5 * 0.3 * mixture, rtol=1e-6)
 
@@ -156,7 +157,7 @@ def test_costs_are_the_formulas() -> None:
     mean = magnitudes(3, 4, N_BINS, seed=20).numpy()
     tensors = {member: torch.from_numpy(mask) for member, mask in masks.items()}
     output = gra.GraOutput(torch.from_numpy(mixture), tensors, torch.from_numpy(mean))
-    terms = gra.gra_terms(output, torch.from_numpy(np.stack([vocals, background], 1)))
+    terms = gra.Gra.terms(output, torch.from_numpy(np.stack([vocals, background], 1)))
     c3, c4 = masks["sources"], masks["discriminative"]
     assert_allclose(terms.ensemble, frobenius(mean * mixture - vocals) + frobenius((1 - mean) * mixture - background))
     assert_allclose(terms.binary, frobenius(masks["binary"] - (vocals > background)))
@@ -170,7 +171,7 @@ def test_costs_are_the_formulas() -> None:
 
 def test_the_objective_weighs_the_terms() -> None:
     terms = gra.GraTerms(*torch.tensor([100.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]))
-    loss = gra.gra_objective(network(), terms, loss_settings(discriminative=0.25, mask_l1=0.5, mask_l2=2.0))
+    loss = network().objective(terms, loss_settings(discriminative=0.25, mask_l1=0.5, mask_l2=2.0))
     assert loss.total == 1 + 2 + 4 + 8 - 0.25 * 16 + 0.5 * 32 + 2 * 64
     assert loss._fields[1:] == gra.GraTerms._fields[:6] and list(loss[1:]) == list(terms[:6])
 
@@ -178,7 +179,7 @@ def test_the_objective_weighs_the_terms() -> None:
 def test_silent_sources_give_finite_costs() -> None:
     silence = torch.zeros(2, 4, N_BINS)
     built = network()
-    terms = gra.gra_terms(built(silence), torch.zeros(2, 2, 4, N_BINS))
+    terms = gra.Gra.terms(built(silence), torch.zeros(2, 2, 4, N_BINS))
     assert_allclose(terms.soft.item(), frobenius(built(silence).masks["soft"].detach().double().numpy()), rtol=1e-5)
     assert torch.stack(tuple(terms)).isfinite().all()
 
@@ -189,7 +190,7 @@ def test_members_are_trained_as_if_alone(member: str) -> None:
     together, alone = network().double(), network(members=[member]).double()
     alone.networks[member].load_state_dict(together.networks[member].state_dict())
     for built in (together, alone):
-        gra.gra_objective(built, gra.gra_terms(built(mixture), targets), loss_settings(mask_l1=0.1)).total.backward()
+        built.objective(gra.Gra.terms(built(mixture), targets), loss_settings(mask_l1=0.1)).total.backward()
     for one, other in zip(together.networks[member].parameters(), alone.networks[member].parameters(), strict=True):
         assert one.grad is not None and one.grad.abs().max() > 0
         torch.testing.assert_close(one.grad, other.grad)
@@ -229,8 +230,8 @@ def test_statistics_are_kept_with_the_weights() -> None:
     ("changes", "sizes", "message"),
     [
         ({"members": ["soft", "soft"]}, Sizes(N_BINS, 4, 0, 2), "members are soft, soft; expected each at most once"),
-        ({}, Sizes(N_BINS, 4, 1, 2), "segments.n_context is 1, expected 0"),
-        ({}, Sizes(N_BINS, 4, 0, 1), "expected 2 sources, not 1"),
+        ({}, Sizes(N_BINS, 4, 1, 2), "segments.n_context is 1; expected 0"),
+        ({}, Sizes(N_BINS, 4, 0, 1), "trains with 1 sources; family gra expects 2 \\(vocals, background\\)"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes: dict[str, Any], sizes: Sizes, message: str) -> None:
@@ -253,7 +254,7 @@ def test_training_lowers_the_cost_of_every_member() -> None:
     losses = []
     for _ in range(40):
         optimiser.zero_grad()
-        losses.append(gra.gra_objective(built, gra.gra_terms(built(mixture), targets), loss_settings(mask_l1=1e-4, mask_l2=1e-4)))
+        losses.append(built.objective(gra.Gra.terms(built(mixture), targets), loss_settings(mask_l1=1e-4, mask_l2=1e-4)))
         losses[-1].total.backward()
         optimiser.step()
     for field in ("total", *MEMBERS):

@@ -11,6 +11,7 @@ from torch import nn
 from madsep.core.errors import InputError
 from madsep.models import highway
 from madsep.models.checkpoint import build_network
+from madsep.systems.families.highway import HighwayLossSettings, HighwaySettings
 from madsep.systems.recipe import load_recipe
 from madsep.systems.sizes import Sizes
 
@@ -18,7 +19,7 @@ N_BINS, N_FRAMES = 9, 6
 
 
 def network(n_layers: int = 5, transform_bias: float = -2.0) -> highway.Highway:
-    settings = highway.HighwaySettings(n_layers=n_layers, transform_bias=transform_bias)
+    settings = HighwaySettings(n_layers=n_layers, transform_bias=transform_bias)
     built = highway.Highway(settings, Sizes(N_BINS, N_FRAMES, 0, 1))
     built.initialise(torch.Generator().manual_seed(1))
     return built
@@ -55,7 +56,7 @@ def test_the_recipe_is_the_published_network() -> None:
     recipe = load_recipe("MIM-HW", {})
     with torch.device("meta"):
         built = build_network(recipe)
-        estimate = highway.highway_estimate(built, torch.rand(2, 40, 2049), recipe.separation)
+        estimate = built.estimate(torch.rand(2, 40, 2049), recipe.separation)
     assert sum(parameter.numel() for parameter in built.parameters()) == 42_004_500
     shapes = {tuple(parameter.shape) for parameter in built.parameters()}
     assert shapes == {(2049, 2049), (2049,)} and len(list(built.parameters())) == 20
@@ -64,7 +65,7 @@ def test_the_recipe_is_the_published_network() -> None:
 
 @pytest.mark.parametrize(("n_layers", "n_bins"), [(1, 4), (3, 9), (5, 33)])
 def test_parameters_are_those_of_the_layers(n_layers: int, n_bins: int) -> None:
-    settings = highway.HighwaySettings(n_layers=n_layers, transform_bias=-2.0)
+    settings = HighwaySettings(n_layers=n_layers, transform_bias=-2.0)
     built = highway.Highway(settings, Sizes(n_bins, N_FRAMES, 0, 1))
     assert sum(parameter.numel() for parameter in built.parameters()) == n_layers * 2 * (n_bins * n_bins + n_bins)
 
@@ -106,7 +107,7 @@ def test_estimates_are_non_negative() -> None:
 
 def test_context_is_refused() -> None:
     with pytest.raises(InputError, match=r"segments.n_context is 2; expected 0"):
-        highway.Highway(highway.HighwaySettings(n_layers=1, transform_bias=0), Sizes(N_BINS, N_FRAMES, 2, 1))
+        highway.Highway(HighwaySettings(n_layers=1, transform_bias=0), Sizes(N_BINS, N_FRAMES, 2, 1))
 
 
 def test_under_bfloat16_products_the_output_stays_single_precision() -> None:
@@ -130,7 +131,7 @@ def test_under_bfloat16_products_gates_are_not_rounded() -> None:
 
 def test_the_objective_is_the_divergence_of_the_estimate() -> None:
     built, mixture, target = network(), magnitudes(3, 2, N_FRAMES, N_BINS), magnitudes(4, 2, 1, N_FRAMES, N_BINS)
-    loss = highway.highway_objective(built, highway.highway_terms(built(mixture), target), highway.HighwayLossSettings())
+    loss = built.objective(built.terms(built(mixture), target), HighwayLossSettings())
     y, estimate = target[:, 0].double().numpy(), built(mixture).voice.detach().double().numpy()
     expected = (y * (np.log(y + 1e-6) - np.log(estimate + 1e-6)) + estimate - y).sum(-1).mean()
     assert_allclose(loss.total.item(), expected, rtol=1e-5)
@@ -144,7 +145,7 @@ def test_steps_of_adam_lower_the_objective() -> None:
     losses = []
     for _ in range(20):
         optimiser.zero_grad()
-        loss = highway.highway_objective(built, highway.highway_terms(built(mixture), target), highway.HighwayLossSettings())
+        loss = built.objective(built.terms(built(mixture), target), HighwayLossSettings())
         loss.total.backward()
         optimiser.step()
         losses.append(loss.total.item())

@@ -7,10 +7,12 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from numpy.typing import ArrayLike
+from reference import load_reference
 
 from madsep.core.errors import InputError
-from madsep.models import load_reference, mad
+from madsep.models import mad
 from madsep.models.losses import generalised_kl
+from madsep.systems.families.mad import MadLossSettings, MadSettings, RecurrentInference
 from madsep.systems.sizes import Sizes
 
 VECTORS = ["mad_icassp2018_code.npz", "mad_nmr_eval_code.npz"]
@@ -43,14 +45,14 @@ def test_recurrent_inference_gives_the_published_codes_numbers(
     path = shared / "data/reference" / name
     vectors = np.load(path)
     network = load_reference(path)
-    inference = mad.RecurrentInference(max_iterations=iterations, tolerance=tolerance, stop="batch")
+    inference = RecurrentInference(max_iterations=iterations, tolerance=tolerance, stop="batch")
     network.settings = network.settings.model_copy(update={"recurrent_inference": inference})
     output = network(torch.from_numpy(vectors["x"]))
     close(output.h_dec, vectors[f"{key}/h_dec"])
     close(output.denoised, vectors[f"{key}/denoised"])
 
 
-def settings(**changes: object) -> mad.MadSettings:
+def settings(**changes: object) -> MadSettings:
     values = {
         "n_encoder_bins": 6,
         "n_denoiser_hidden": 8,
@@ -60,7 +62,7 @@ def settings(**changes: object) -> mad.MadSettings:
         "decoder_width": 2,
         "recurrent_inference": None,
     }
-    return mad.MadSettings.parse(values | changes, "test")
+    return MadSettings.parse(values | changes, "test")
 
 
 def network(n_bins: int = 17, n_context: int = 2, **changes: object) -> mad.Mad:
@@ -141,7 +143,7 @@ def test_latent_threshold_zeroes_small_entries_only() -> None:
     torch.testing.assert_close(thresholded, plain * (plain.abs() > 0.2))
 
 
-def loss_settings(**changes: object) -> mad.MadLossSettings:
+def loss_settings(**changes: object) -> MadLossSettings:
     values = {
         "gate": None,
         "latent_l1": 0.0,
@@ -150,14 +152,14 @@ def loss_settings(**changes: object) -> mad.MadLossSettings:
         "mask_diagonal_detached": False,
         "decoder_l2": 0.0,
     }
-    return mad.MadLossSettings.parse(values | changes, "test")
+    return MadLossSettings.parse(values | changes, "test")
 
 
 def losses(built: mad.Mad, batch: int = 3, **changes: object) -> mad.MadLoss:
     generator = torch.Generator().manual_seed(2)
     mixture = torch.rand(batch, 12, 17, generator=generator)
-    terms = mad.mad_terms(built(mixture), torch.rand(batch, 1, 8, 17, generator=generator))
-    return mad.mad_objective(built, terms, loss_settings(**changes))
+    terms = mad.Mad.terms(built(mixture), torch.rand(batch, 1, 8, 17, generator=generator))
+    return built.objective(terms, loss_settings(**changes))
 
 
 def test_penalties_are_the_norms_they_say() -> None:
@@ -176,8 +178,8 @@ def test_penalties_are_the_norms_they_say() -> None:
 def test_latent_norm_is_rescaled_to_batches_of_16() -> None:
     built, mixture = network(), torch.rand(16, 12, 17)
     target = torch.rand(16, 1, 8, 17)
-    whole = mad.mad_terms(built(mixture), target).latent
-    halves = [mad.mad_terms(built(mixture[i : i + 8]), target[i : i + 8]).latent for i in (0, 8)]
+    whole = mad.Mad.terms(built(mixture), target).latent
+    halves = [mad.Mad.terms(built(mixture[i : i + 8]), target[i : i + 8]).latent for i in (0, 8)]
     torch.testing.assert_close(whole, built(mixture).h_dec.abs().sum())
     torch.testing.assert_close(whole, sum(halves) / 2)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_segments import estimated
-from tiny import Estimate, Identity, tiny_checkpoint
+from tiny import Double, Estimate, Identity, tiny_checkpoint
 
 from madsep.core.settings import Segments
 from madsep.front_end.segments import cross_fade, full_plan, training_plan
@@ -102,10 +102,8 @@ def noise(n_channels: int, n_samples: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((n_channels, n_samples)).astype(np.float32) * 0.1
 
 
-class PerSequence(torch.nn.Module):
+class PerSequence(Double):
     """A network whose result for a frame depends on the sequence in which it lies and on its place there."""
-
-    sequences_independent = True
 
     def forward(self, mixture: torch.Tensor, latent_threshold: float) -> Estimate:
         n_frames = mixture.shape[1]
@@ -113,10 +111,8 @@ class PerSequence(torch.nn.Module):
         return Estimate((gains * mixture)[:, N_CONTEXT : n_frames - N_CONTEXT])
 
 
-class Squared(torch.nn.Module):
+class Squared(Double):
     """A network that gives the squared magnitude: a mask that is the magnitude."""
-
-    sequences_independent = True
 
     def forward(self, mixture: torch.Tensor, latent_threshold: float) -> Estimate:
         return Estimate(mixture[:, N_CONTEXT : mixture.shape[1] - N_CONTEXT].square())

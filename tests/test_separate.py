@@ -19,10 +19,10 @@ from wavs import RATE_HZ, noise_stems, save_checkpoint
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, sha256
+from madsep.core.settings import Separation
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import load_checkpoint
-from madsep.models.hel import HelOutput
 from madsep.models.mad import Mad, MadOutput
 from madsep.separation.network import Separator
 from madsep.separation.output import write_targets
@@ -346,13 +346,12 @@ def test_a_song_whose_voice_fails_leaves_no_scratch(tmp_path: Path, monkeypatch:
 
 
 class FourShares(torch.nn.Module):
-    """A network of the family hel that estimates fixed shares of the mixture."""
+    """A network that estimates fixed shares of the mixture."""
 
     sequences_independent = True
 
-    def forward(self, mixture: torch.Tensor) -> HelOutput:
-        masks = torch.tensor(SHARES)[:, None, None].expand(len(mixture), 4, *mixture.shape[1:])
-        return HelOutput(masks, masks * mixture[:, None])
+    def estimate(self, mixture: torch.Tensor, separation: Separation) -> torch.Tensor:
+        return torch.tensor(SHARES)[:, None, None] * mixture[:, None]
 
 
 SHARES = (0.1, 0.2, 0.3, 0.4)

@@ -14,8 +14,9 @@ from tiny import tiny_recipe
 from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sequences_of, sung, write_prepared
 
 from madsep.core.errors import InputError
-from madsep.models import FAMILIES, checkpoint
+from madsep.models import checkpoint
 from madsep.models.checkpoint import build_network, read_tensors
+from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import Recipe
 from madsep.training.state import Trainer
 from madsep.training.step import Step

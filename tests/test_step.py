@@ -13,8 +13,8 @@ from trainings import NEVER, losses, run, same_bytes, sequences_of
 
 from madsep.core.errors import InputError
 from madsep.front_end.stft import Stft
-from madsep.models import FAMILIES
 from madsep.models.checkpoint import build_network
+from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training import loop
 from madsep.training.sequences import Sequences

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from tiny import tiny_recipe
 
 from madsep.core.settings import FrontEnd
-from madsep.front_end.stft import Stft, covers_all, scaled_window
+from madsep.front_end.stft import Stft
+from madsep.front_end.windows import scaled_window
+from madsep.systems.coverage import n_weighted
 from madsep.systems.recipe import load_recipe
 
 PUBLISHED = load_recipe("MDL1", {}).front_end
@@ -215,11 +217,24 @@ def test_a_full_scale_sinusoid_has_half_the_gain_where_the_window_is_divided_by_
 )
 def test_every_sample_needs_weight(window: str, periodic: bool, length: int, hop: int, covered: bool) -> None:
     values = {"window": window, "periodic": periodic, "window_length": length, "fft_length": 32, "hop_length": hop}
-    assert covers_all(TINY.model_copy(update=values)) is covered
+    assert (hop <= n_weighted(TINY.model_copy(update=values))) is covered
     energy = np.zeros(40 * hop + length)
     for frame in range(41):
         energy[frame * hop : frame * hop + length] += unscaled(window, length, periodic) ** 2
     assert bool((energy[20 * hop : 21 * hop] > 1e-30).all()) is covered
+
+
+@pytest.mark.parametrize("name", ["hamming", "hann", "bartlett", "blackman_harris"])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_hops_that_cover_every_sample_are_known_without_the_window(name: str, periodic: bool) -> None:
+    """Against scipy's windows: folded onto one hop, every sample has weight if and only if the hop is at most that number."""
+    for length in [*range(1, 40), 255, 256, 257, 1024, 2049]:
+        sizes = TINY.model_copy(update={"window": name, "periodic": periodic, "window_length": length, "fft_length": 4096})
+        energy, known = scaled_window(sizes).square().numpy(), n_weighted(sizes)
+        assert (energy > 0).sum() == known
+        for hop in {1, known // 2, known - 1, known, known + 1, length, length + 1} - {0, -1}:
+            folded = np.pad(energy, (0, -length % hop)).reshape(-1, hop).sum(0)
+            assert bool((folded > 0).all()) == (hop <= known), (length, hop)
 
 
 @pytest.mark.parametrize("name", ["hann", "bartlett", "blackman_harris"])

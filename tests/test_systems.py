@@ -1,6 +1,9 @@
 """Recipes: the papers' constants, building on one another, overrides, and what is refused."""
 
-from collections.abc import Mapping
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import yaml
 from madsep.core.errors import InputError
 from madsep.models.checkpoint import build_network
 from madsep.systems import recipe
+from madsep.systems.families import FAMILIES
+from madsep.systems.overlays import variants
 from madsep.systems.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 
 NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
@@ -134,6 +139,77 @@ def test_parameter_counts(name: str, count: int) -> None:
     with torch.device("meta"):
         network = build_network(load_recipe(name, {}))
     assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+HEAVY = ("torch", "scipy", "numpy", "pandas", "matplotlib")
+
+
+def test_reading_all_recipes_loads_neither_networks_nor_numerics() -> None:
+    """In a process of its own, over what is really loaded."""
+    code = f"""
+import sys
+from madsep.systems.recipe import load_recipe, parse_recipe, recipe_names
+for name in recipe_names():
+    recipe = load_recipe(name, {{}})
+    parse_recipe(recipe.values(), name)
+    recipe.trained_family.method_of(recipe.network), recipe.trained_family.losses, recipe.training_half()
+    print(name, *(module for module in {HEAVY} + ("madsep.models", "madsep.front_end") if module in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:-1] == recipe_names()
+
+
+VARIANTS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "variants.json").read_text())
+
+
+def flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_changes_what_the_fixture_says_and_nothing_else(name: str) -> None:
+    """variants.json holds what each differed in when it was a recipe of its own."""
+    changed = VARIANTS[name]
+    below, values = (dict(flat(plain(load_recipe(of, {})))) for of in (name.rpartition("-")[0], name))
+    replaced = {key for key in below if any(other.startswith(f"{key}.") for other in changed)}  # null, now a section
+    assert values == {key: value for key, value in below.items() if key not in replaced} | changed
+
+
+def test_every_variant_is_in_the_fixture() -> None:
+    assert {*VARIANTS} == {name for name in recipe_names() if not (recipe.RECIPES / f"{name}.yaml").is_file()}
+    made = variants(recipe.RECIPES / "overlays")
+    assert {*made} == {*VARIANTS} and all({*variant.overlay.families} <= {*FAMILIES} for variant in made.values())
+
+
+@pytest.mark.parametrize(
+    ("overridden", "reached", "not_reached"),
+    [
+        ("MDL1", ["MDL1-16k", "MDL1-16k-aug", "MDL1-mir1k", "MDLT-mir1k", "GRU-RIS-l-mir1k"], ["DAE-mir1k"]),
+        ("GRU-NRI", ["GRU-NRI-mir1k", "GRU-RIS-l-mir1k"], ["MDL1-mir1k"]),
+        ("MDL1-16k", ["MDL1-16k-aug"], ["MDL1", "MDL1-mir1k"]),
+        ("MDL1-mir1k", ["MDL1-mir1k", "MDLT-mir1k", "GRU-NRI-mir1k", "GRU-RIS-s-mir1k"], ["MDL1", "MDL1-16k", "DAE-mir1k"]),
+        ("GRU-NRI-mir1k", ["GRU-RIS-s-mir1k"], ["MDL1-mir1k", "GRU-NRI"]),
+        ("DAE-mir1k", ["SF-mir1k", "MSS-DAE-mir1k"], ["DAE", "MDL1-mir1k"]),
+    ],
+)
+def test_an_override_reaches_the_variants_that_build_on_it(overridden: str, reached: list[str], not_reached: list[str]) -> None:
+    overrides = {overridden: {"training": {"seed": 7}}}
+    for name in (*reached, *not_reached):
+        assert (load_recipe(name, overrides).training.seed == 7) == (name in reached), name
+
+
+def test_the_nearest_override_wins_over_the_overlay_and_the_overlay_over_the_rest() -> None:
+    def clip(**clips: float) -> float | None:
+        overrides = {name.replace("_", "-"): {"target": {"clip": value}} for name, value in clips.items()}
+        return load_recipe("GRU-NRI-mir1k", overrides).target.clip
+
+    assert clip(MDL1=2.0, GRU_NRI=3.0) is None
+    assert clip(MDL1=2.0, MDL1_mir1k=4.0) == 4.0
+    assert clip(MDL1_mir1k=4.0, GRU_NRI_mir1k=5.0) == 5.0
 
 
 @pytest.mark.parametrize("name", ["MDL1-16k", "MDL1-16k-aug"])
@@ -269,7 +345,7 @@ AUGMENTATION = {"circular_shift": True, "other_accompaniments": False, "gain_db"
         ("MDL1", {"MDL1": {"front_end": {"fft_length": 2048}}}, r"expected hop_length <= window_length <= fft_length"),
         ("MDL1", {"MDL1": {"front_end": {"hop_length": 2050}}}, r"expected hop_length <= window_length <= fft_length"),
         ("HEL1", {"HEL1": {"front_end": {"hop_length": 256}}}, r"front_end: hops of 256 leave samples to which the hann window gives no"),
-        ("MIM-HW", {"MIM-HW": {"front_end": {"hop_length": 2048}}}, r"the bartlett window gives no weight; expected a shorter hop_length"),
+        ("MIM-HW", {"MIM-HW": {"front_end": {"hop_length": 2048}}}, r"the bartlett window .* expected a hop_length of at most 2047\."),
         ("MDL1", {"MDL1": {"sources": ["vocals", "background"]}}, r"sources are \[vocals, background\]; family mad expects \[vocals\]\."),
         ("GRA", {"GRA": {"sources": ["vocals"]}}, r"sources are \[vocals\]; family gra expects \[vocals, background\]\."),
         ("CHA", {"CHA": {"sources": ["vocals", "bass", "drums", "other"]}}, r"family cha expects \[vocals, drums, bass, other\]\."),
@@ -355,6 +431,32 @@ def test_plain_values_are_read_back_as_the_same_recipe(name: str) -> None:
     recipe = load_recipe(name, {})
     again = parse_recipe(plain(recipe), "test")
     assert again == recipe and type(again.network) is type(recipe.network)
+
+
+def test_an_overlay_makes_a_variant_of_each_recipe_that_it_names(folder: Path) -> None:
+    write_mdl1(folder)
+    (folder / "overlays").mkdir()
+    everywhere = {"training": {"seed": 5, "n_epochs": 9}}
+    families = {"mad": {"training": {"n_epochs": 8}}, "dae": {"training": {"seed": 1}}}
+    write(folder / "overlays", "x", everywhere=everywhere, families=families, recipes={"MDL1": {"short_name": "X"}})
+    assert recipe_names() == ["MDL1", "MDL1-x"]
+    found = load_recipe("MDL1-x", {})
+    assert (found.name, found.short_name, found.training.seed, found.training.n_epochs) == ("MDL1-x", "X", 5, 8)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "message"),
+    [({"MDL2": {}}, "MDL2-x: there is no recipe 'MDL2'"), ({"MDL1": {"loss": {"gates": 1}}}, "unknown key 'gates'")],
+)
+def test_a_faulty_overlay_is_refused(folder: Path, recipes: Mapping[str, Any], message: str) -> None:
+    write_mdl1(folder)
+    (folder / "overlays").mkdir()
+    write(folder / "overlays", "x", everywhere={}, families={}, recipes=recipes)
+    with pytest.raises(InputError, match=message):
+        load_recipe(f"{next(iter(recipes))}-x", {})
+    write(folder / "overlays", "x", everywhere={}, family={}, recipes=recipes)
+    with pytest.raises(InputError, match="overlay x: key 'families' is missing\noverlay x: unknown key 'family'; did you mean 'families'"):
+        load_recipe("MDL1", {})
 
 
 def test_a_missing_section_is_named() -> None:

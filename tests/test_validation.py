@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import Identity, tiny_recipe
+from tiny import Double, Identity, tiny_recipe
 from trainings import HELD_OUT, NEVER, entries_of, losses, run, sequences_of, sung, weights, write_prepared
 
 from madsep.core.errors import InputError
@@ -61,10 +61,8 @@ def test_validation_sdr_is_musevals(manifest: Path) -> None:
     assert found == pytest.approx(np.median(medians), abs=1e-3)
 
 
-class AlmostIdentity(torch.nn.Module):
+class AlmostIdentity(Double):
     """Estimates a little less than the mixture, so that the accompaniment is not silent."""
-
-    sequences_independent = True
 
     def __init__(self, identity: Identity) -> None:
         super().__init__()

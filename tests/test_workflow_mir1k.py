@@ -31,7 +31,10 @@ def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The config that ships for MIR-1K, with a tiny network on the CPU."""
     config = yaml.safe_load((ROOT / "workflow/configs/mir1k.yaml").read_text())
     config |= {"musdb_root": str(tree), "device": "cpu", "threads": {"train": 1, "separate": 1, "score": 1}}
-    config |= {"systems": ["MDL1-mir1k"], "overrides": {"MDL1-16k": TINY, "MDL1-mir1k": {"training": {"n_epochs": 1}}}}
+    config |= {
+        "systems": ["MDL1-mir1k"],
+        "overrides": {"MDL1": TINY, "MDL1-mir1k": TINY | {"training": TINY["training"] | {"n_epochs": 1}}},
+    }
     folder = tmp_path_factory.mktemp("run") / "run"
     return Run(folder, config, run(folder, config))
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from madsep.core.settings import Separation
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.systems.recipe import Recipe, load_recipe
 
@@ -37,10 +38,18 @@ class Estimate(NamedTuple):
     denoised: torch.Tensor
 
 
-class Identity(torch.nn.Module):
-    """A network that estimates the mixture itself."""
+class Double(torch.nn.Module):
+    """Stands for a Masker-and-Denoiser in separation; subclasses have a `forward`."""
 
     sequences_independent = True
+
+    def estimate(self, mixture: torch.Tensor, separation: Separation) -> torch.Tensor:
+        output: Estimate = self(mixture, separation.latent_threshold)
+        return output.denoised.unsqueeze(1)
+
+
+class Identity(Double):
+    """A network that estimates the mixture itself."""
 
     def __init__(self, n_context: int) -> None:
         super().__init__()

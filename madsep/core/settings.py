@@ -83,7 +83,7 @@ class Plateau(Settings):
 
 
 class Augmentation(Settings):
-    """Training mixtures made anew each epoch from voices and accompaniments (Huang et al., IEEE/ACM TASLP 23(12), 2015, for the shifts)."""
+    """Mixtures that each epoch makes from voices and accompaniments (Huang et al., IEEE/ACM TASLP 23(12), 2015, for the shifts)."""
 
     circular_shift: bool = Field(description="shift the accompaniment against the voice by a random amount, around the track's end")
     other_accompaniments: bool = Field(description="take the accompaniment of a track drawn at random instead of the voice's own")
@@ -101,10 +101,10 @@ class Training(Settings):
     batch_size: Count = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant, but for a plateau"
+        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: no such fall"
     )
     gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(
-        description="L2 norm over all parameters jointly, in family dwf over each network's; null: no clip"
+        description="L2 norm over all parameters jointly, or over each part that its family clips separately; null: no clip"
     )
     edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
     plateau: Plateau | None = Field(description="null: constant learning rate")
@@ -132,7 +132,7 @@ class Separation(Settings):
 
 
 class Description(Settings):
-    """What description.md says beside the method, which is generated from the settings."""
+    """What description.md says in addition to the method, whose text is generated from the settings."""
 
     title: str
     note: str | None = Field(default=None, description="sentences after the title, such as on data that the original had")
@@ -145,7 +145,7 @@ class Description(Settings):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint `; did you mean X?`, or nothing where no known word is near."""
+    """Return a hint `; did you mean X?`, or nothing if no known word is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
 

@@ -14,12 +14,12 @@ from madsep.core.settings import nearest
 from madsep.data.mixtures import Mixture
 from madsep.front_end.segments import full_plan, read_padded
 from madsep.front_end.stft import Stft
-from madsep.models import FAMILIES
 from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.models.network import Network
 from madsep.models.stack import Stack
 from madsep.systems.recipe import System
 
-TakeStack = Callable[[nn.Module, Tensor], Stack]
+TakeStack = Callable[[Network, Tensor], Stack]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torc
     yield _joined(held + waiting)
 
 
-def stack_of(group: Group, network: nn.Module, recipe: System, take: TakeStack) -> Stack:
+def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) -> Stack:
     """Return the layers with what they read and give, in float32, for the frames of the group's tracks, each frame once."""
     with torch.no_grad(), products("fp32", group.sequences.device):
         parts = [take(network, batch) for batch in group.sequences.split(recipe.separation.batch_size)]
@@ -75,14 +75,9 @@ def stack_of(group: Group, network: nn.Module, recipe: System, take: TakeStack) 
 
 
 def own_stack(recipe: System, where: str) -> TakeStack:
-    """Return the stack of dense layers that the recipe's family names. Raises InputError where it has none."""
-    take = recipe.trained_family.stack
-    if take is None:
-        having = ", ".join(name for name, family in FAMILIES.items() if family.stack is not None)
-        raise InputError(
-            f"{where}: its family {recipe.family} has no dense layers on single frames; expected one of {having}, or layers by their names."
-        )
-    return take
+    """Return the stack of dense layers that the recipe's family has. Raises InputError if it has none."""
+    recipe.check_stack(where)
+    return lambda network, mixture: network.stack(mixture)
 
 
 def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where: str) -> TakeStack:
@@ -100,7 +95,7 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
     if widths[0][0] != widths[-1][1]:
         raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected as many.")
 
-    def take(network: nn.Module, mixture: Tensor) -> Stack:
+    def take(network: Network, mixture: Tensor) -> Stack:
         seen: dict[str, Tensor] = {}
         dense = [_dense(network, name, where) for name in names]
         handles: list[RemovableHandle] = [
@@ -108,7 +103,7 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
             dense[-1].register_forward_hook(lambda _, __, output: seen.update(outputs=torch.relu(output))),
         ]
         try:
-            recipe.trained_family.estimate(network, mixture, recipe.separation)
+            network.estimate(mixture, recipe.separation)
         finally:
             for handle in handles:
                 handle.remove()
@@ -119,10 +114,10 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
     return take
 
 
-def untrained(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
+def untrained(checkpoint: Checkpoint, device: torch.device) -> Network:
     """Return the recipe's network with the weights that its training began with, standardised as the trained one."""
-    network: nn.Module = build_network(checkpoint.recipe)
-    network.initialise(torch.Generator().manual_seed(checkpoint.recipe.training.seed))  # type: ignore[operator]
+    network = build_network(checkpoint.recipe)
+    network.initialise(torch.Generator().manual_seed(checkpoint.recipe.training.seed))
     trained = dict(checkpoint.network.named_buffers())
     for name, buffer in network.named_buffers():
         buffer.copy_(trained[name])

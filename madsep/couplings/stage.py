@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from torch import nn
 
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
@@ -30,6 +29,7 @@ from madsep.couplings.jacobian import local_jacobian
 from madsep.couplings.results import JACOBIANS, Results
 from madsep.data.mixtures import Mixture
 from madsep.models.checkpoint import Checkpoint, load_checkpoint
+from madsep.models.network import Network
 
 DETERMINED = 2  # frames of a fit for each bin: with fewer than 1 the map is underdetermined
 FRAMES_AT_ONCE = 4096  # of a fit; bounds its memory
@@ -67,7 +67,7 @@ class _Networks:
     """The checkpoint's network and the control, and how the dense layers of either are taken."""
 
     checkpoint: Checkpoint
-    control: nn.Module
+    control: Network
     take: TakeStack
 
 
@@ -127,14 +127,14 @@ def _fit(networks: _Networks, group: Group, options: Options, results: Results, 
     results.add("p1", untrained_couplings(trained, options), trained.inputs, trained.outputs)
 
 
-def _linearise(kind: str, network: nn.Module, group: Group, checkpoint: Checkpoint, n_sequences: int, results: Results) -> None:
+def _linearise(kind: str, network: Network, group: Group, checkpoint: Checkpoint, n_sequences: int, results: Results) -> None:
     """Take the whole network's Jacobian at the middle frame of some of a group's sequences."""
     recipe = checkpoint.recipe
     middle = recipe.segments.n_estimated // 2
     sequences = sequences_inside(group, middle, n_sequences)
 
     def voice(mixture: torch.Tensor) -> torch.Tensor:
-        return recipe.trained_family.estimate(network, mixture, recipe.separation)[:, 0]
+        return network.estimate(mixture, recipe.separation)[:, 0]
 
     with products("fp32", sequences.device):
         jacobian = local_jacobian(voice, sequences, [middle])

@@ -14,7 +14,7 @@ from madsep.core.settings import Segments
 class Plan:
     """Segments of one signal: segment q reads n_read frames from first_read + q * step and estimates those between its contexts.
 
-    Where segments overlap, the first and the last estimated frames of the plan are not reached by all of theirs. Frames outside the
+    If segments overlap, fewer of them reach the first and the last estimated frames of the plan than reach the others. Frames outside the
     signal are those of the silence around it.
     """
 
@@ -41,7 +41,7 @@ class Plan:
 
 
 def full_plan(segments: Segments, n_frames: int) -> Plan:
-    """Cover every frame of the signal by all segments that can reach it: silence is padded in front and behind, none is dropped."""
+    """Cover every frame of the signal by all segments that can reach it: silence is padded at both ends, and no frame is dropped."""
     step, n_context = segments.step, segments.n_context
     n_shared = math.ceil(segments.n_estimated / step) - 1
     return Plan(-n_context - n_shared * step, step, segments.n_frames, n_context, math.ceil(n_frames / step) + n_shared)
@@ -59,7 +59,7 @@ def legacy_plan(segments: Segments, n_samples: int, hop_length: int, batch_size:
 
 
 def training_plan(segments: Segments, n_frames: int, edge_frames_dropped: int) -> Plan:
-    """Cover a training track without its edges; context comes from the track itself, the last segment is padded behind."""
+    """Cover a training track without its edges; context comes from the track itself, and the last segment is padded at its end."""
     inner = n_frames - 2 * edge_frames_dropped - 2 * segments.n_context - segments.overlap
     n_segments = max(math.ceil(inner / segments.step), 1)
     return Plan(edge_frames_dropped, segments.step, segments.n_frames, segments.n_context, n_segments)

@@ -3,33 +3,13 @@
 import math
 
 import torch
-from scipy.signal import get_window
 from torch import Tensor
 from torch.nn import functional
 
 from madsep.core.settings import FrontEnd
+from madsep.front_end.windows import scaled_window
 
 PADDING_HOPS = 3  # zeros before the first sample, in hops, as the published code has them
-
-
-def scaled_window(front_end: FrontEnd) -> Tensor:
-    """Return the front end's window in double precision, (window_length,), scaled as its recipe says.
-
-    The Masker-and-Denoiser's is a symmetric Hamming window divided by sqrt(fft_length): a full-scale sinusoid at a bin's centre has
-    magnitude sum(window) / 2 = 8.64 for the published sizes. The factor matters: clips, loss thresholds and penalties of the recipes are
-    stated on this scale (Mimilakis et al., ICASSP 2018, and its code).
-    """
-    name = front_end.window.replace("_", "")
-    window = torch.from_numpy(get_window(name, front_end.window_length, fftbins=front_end.periodic))
-    divisor = {"sqrt_fft_length": math.sqrt(front_end.fft_length), "window_sum": float(window.sum()), "one": 1.0}[front_end.scale]
-    return window / divisor * front_end.gain
-
-
-def covers_all(front_end: FrontEnd) -> bool:
-    """Whether every sample has weight in a frame's window, without which there is no inverse."""
-    energy = scaled_window(front_end).square()
-    padded = functional.pad(energy, (0, -len(energy) % front_end.hop_length))
-    return bool((padded.reshape(-1, front_end.hop_length).sum(0) > 0).all())
 
 
 class Stft:
@@ -55,7 +35,8 @@ class Stft:
     def analyse(self, span: Tensor) -> Tensor:
         """Transform samples (..., n_span) that begin at a frame's first sample into complex bins (..., n_frames, n_bins)."""
         frames = span.unfold(-1, self.length, self.hop) * self.window
-        return torch.fft.rfft(frames, n=self.fft_length)
+        bins: Tensor = torch.fft.rfft(frames, n=self.fft_length)
+        return bins
 
     def transform(self, audio: Tensor) -> Tensor:
         """Transform a whole signal (..., n_samples) into (..., n_frames, n_bins)."""

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
+from madsep.models import NETWORKS
+from madsep.models.network import Network
 from madsep.systems.recipe import System, parse_system
 
 Tensors = Mapping[str, Tensor]
@@ -23,7 +25,7 @@ class Checkpoint:
     """A network ready to separate, with the recipe that made it and where it came from."""
 
     recipe: System
-    network: nn.Module
+    network: Network
     provenance: Mapping[str, Any]
 
 
@@ -55,9 +57,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: is damaged or truncated, or no checkpoint at all ({error}).") from None
 
 
-def build_network(recipe: System) -> Any:
+def build_network(recipe: System) -> Network:
     """Return the recipe's network, not yet initialised."""
-    return recipe.trained_family.network(recipe.network, recipe.sizes)
+    return NETWORKS[recipe.family](recipe.network, recipe.sizes)
 
 
 def write_checkpoint(weights: Path, recipe: System, path: Path) -> None:

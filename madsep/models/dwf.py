@@ -1,43 +1,22 @@
 """Two skip-filtering GRU encoder-decoders joined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017, and its published code."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from madsep.core.settings import Separation, Settings, Weight
+from madsep.core.settings import Separation
 from madsep.models.gru import Gru
 from madsep.models.highway import HighwayLayer
+from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl
+from madsep.models.network import Network, without_context
+from madsep.systems.families.dwf import DwfFamily, DwfLossSettings, DwfSettings
 from madsep.systems.sizes import Sizes
 
-METHOD = (
-    "Two networks of one kind, for the voice and for the accompaniment: in each, a bidirectional GRU encoder with residual connections and "
-    "a GRU decoder predict a mask, the decoder's absolute state, that filters the mixture's magnitude, and a highway layer refines the "
-    "result. The accompaniment's network is trained towards |X - V|, for the magnitudes X and V of mixture and voice. A generalised Wiener "
-    "filter of both networks' estimates gives the voice."
-)
-COST = "generalised Kullback-Leibler divergence of each network before and after its highway layer, with a penalty on the voice's energy"
 EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
 TARGET_EPSILON = 1e-7  # in the targets, as the published code has it
-
-Gates = Literal["sigmoid", "hard_sigmoid"]
-
-
-class DwfSettings(Settings):
-    """Variants of the networks, and the filter that joins them."""
-
-    gates: Gates = Field(description="sigmoid; or hard_sigmoid, min(max(0.2 x + 0.5, 0), 1), slower: it runs step by step")
-    transform_bias: float = Field(description="initial bias of the highway layers' transform gates")
-    wiener_exponent: Annotated[float, Field(gt=0)] = Field(description="of both estimates in the Wiener filter (alpha)")
-
-
-class DwfLossSettings(Settings):
-    """Weights of the objective beside the four divergences, which have weight 1."""
-
-    voice_energy: Weight = Field(description="weight of the squared L2 norm of a sequence's estimate by the voice's network")
 
 
 class DwfEstimate(NamedTuple):
@@ -95,11 +74,7 @@ class SkipFilter(nn.Module):
         The highway layer's as `HighwayLayer.initialise` says.
         """
         for gru in (self.enc_forward, self.enc_backward, self.dec):
-            weight_ih, weight_hh, *biases = gru.parameters()
-            nn.init.xavier_normal_(weight_ih, generator=generator)
-            nn.init.orthogonal_(weight_hh, generator=generator)
-            for bias in biases:
-                nn.init.zeros_(bias)
+            initialise(gru, generator, nn.init.xavier_normal_, of_states=nn.init.orthogonal_)
         self.highway.initialise(generator)
 
     def forward(self, mixture: Tensor) -> DwfEstimate:
@@ -110,8 +85,7 @@ class SkipFilter(nn.Module):
         flipped = mixture.flip(1)
         encoded = torch.cat((mixture + self._states(self.enc_forward, mixture), flipped + self._states(self.enc_backward, flipped)), -1)
         mask = self._states(self.dec, encoded).abs()
-        inner = slice(self.n_context, mixture.shape[1] - self.n_context)
-        masked = mask[:, inner] * mixture[:, inner]
+        masked = without_context(mask, self.n_context) * without_context(mixture, self.n_context)
         return DwfEstimate(masked, self.highway(masked))
 
     def _states(self, gru: Gru, inputs: Tensor) -> Tensor:
@@ -119,19 +93,16 @@ class SkipFilter(nn.Module):
         return states
 
 
-class Dwf(nn.Module):
+class Dwf(Network):
     """The networks of voice and accompaniment, which share nothing but their input."""
 
+    family = DwfFamily()
+
     def __init__(self, settings: DwfSettings, sizes: Sizes) -> None:
-        super().__init__()
-        self.settings, self.n_context = settings, sizes.n_context
+        super().__init__(settings, sizes)
+        self.settings = settings
         self.voice = SkipFilter(settings, sizes)
         self.accompaniment = SkipFilter(settings, sizes)
-
-    @property
-    def sequences_independent(self) -> bool:
-        """Whether no sequence's result depends on the others of its batch."""
-        return True
 
     @property
     def clipped_alone(self) -> tuple[nn.Module, ...]:
@@ -145,8 +116,38 @@ class Dwf(nn.Module):
 
     def forward(self, mixture: Tensor) -> DwfOutput:
         """Estimate both magnitudes from the mixture's, (B, T, N) -> (B, T - 2L, N)."""
-        inner = mixture[:, self.n_context : mixture.shape[1] - self.n_context]
-        return DwfOutput(inner, self.voice(mixture), self.accompaniment(mixture))
+        return DwfOutput(without_context(mixture, self.n_context), self.voice(mixture), self.accompaniment(mixture))
+
+    @staticmethod
+    def terms(output: DwfOutput, targets: Tensor) -> DwfTerms:
+        """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
+
+        With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V|
+        except in bins that are nearly silent (MLSP 2017, published code). The energy is summed over a sequence's frames and bins.
+        """
+        ratio = (targets[:, 0] + TARGET_EPSILON) / (output.mixture + TARGET_EPSILON)
+        voice, accompaniment = output.mixture * ratio, output.mixture * (1 - ratio).abs()
+        kl_voice = generalised_kl(voice, output.voice.refined)
+        kl_accompaniment = generalised_kl(accompaniment, output.accompaniment.refined)
+        return DwfTerms(
+            kl_voice + kl_accompaniment,
+            kl_voice,
+            kl_accompaniment,
+            generalised_kl(voice, output.voice.masked),
+            generalised_kl(accompaniment, output.accompaniment.masked),
+            output.voice.refined.square().sum((1, 2)).mean(),
+        )
+
+    def objective(self, terms: DwfTerms, settings: DwfLossSettings) -> DwfLoss:
+        """Return the objective: both divergences of both networks, and the penalty on the voice's energy (MLSP 2017, published code)."""
+        total = terms.kl + terms.kl_voice_masked + terms.kl_accompaniment_masked + settings.voice_energy * terms.voice_energy
+        return DwfLoss(total, *terms[1:])
+
+    def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:
+        """Return the voice's magnitude (B, 1, T - 2L, N) from the mixture's (B, T, N): the Wiener filter of both networks' estimates."""
+        output: DwfOutput = self(mixture)
+        mask, _ = wiener_masks(output.voice.refined, output.accompaniment.refined, self.settings.wiener_exponent)
+        return (mask * output.mixture)[:, None]
 
 
 def hard_sigmoid_states(gru: nn.GRU, inputs: Tensor) -> Tensor:
@@ -181,36 +182,3 @@ def wiener_masks(voice: Tensor, accompaniment: Tensor, exponent: float) -> tuple
     of_voice, of_accompaniment = voice.pow(exponent) + EPSILON, accompaniment.pow(exponent)
     both = of_voice + of_accompaniment
     return of_voice / both, of_accompaniment / both
-
-
-def dwf_terms(output: DwfOutput, targets: Tensor) -> DwfTerms:
-    """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
-
-    With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V| but
-    for bins that are next to silent (MLSP 2017, published code). The energy is summed over a sequence's frames and bins.
-    """
-    ratio = (targets[:, 0] + TARGET_EPSILON) / (output.mixture + TARGET_EPSILON)
-    voice, accompaniment = output.mixture * ratio, output.mixture * (1 - ratio).abs()
-    kl_voice = generalised_kl(voice, output.voice.refined)
-    kl_accompaniment = generalised_kl(accompaniment, output.accompaniment.refined)
-    return DwfTerms(
-        kl_voice + kl_accompaniment,
-        kl_voice,
-        kl_accompaniment,
-        generalised_kl(voice, output.voice.masked),
-        generalised_kl(accompaniment, output.accompaniment.masked),
-        output.voice.refined.square().sum((1, 2)).mean(),
-    )
-
-
-def dwf_objective(network: Dwf, terms: DwfTerms, settings: DwfLossSettings) -> DwfLoss:
-    """Return the objective: both divergences of both networks, and the penalty on the voice's energy (MLSP 2017, published code)."""
-    total = terms.kl + terms.kl_voice_masked + terms.kl_accompaniment_masked + settings.voice_energy * terms.voice_energy
-    return DwfLoss(total, *terms[1:])
-
-
-def dwf_estimate(network: Dwf, mixture: Tensor, separation: Separation) -> Tensor:
-    """Return the voice's magnitude (B, 1, T - 2L, N) from the mixture's (B, T, N): the Wiener filter of both networks' estimates."""
-    output = network(mixture)
-    mask, _ = wiener_masks(output.voice.refined, output.accompaniment.refined, network.settings.wiener_exponent)
-    return (mask * output.mixture)[:, None]

@@ -1,7 +1,8 @@
 """Weights that the authors of the Masker-and-Denoiser published, from their files into a checkpoint that separates.
 
 Their code (github.com/Js-Mim/mss_pytorch, Mimilakis et al., ICASSP 2018) saves a model as four state dicts:
-torch_sps_{encoder,decoder,sp_decoder,se}_<which>.pytorch. Tensors are known by their names within these, whatever the files' names are.
+torch_sps_{encoder,decoder,sp_decoder,se}_<which>.pytorch. Tensors are recognised by their names within these
+files. The names of the files do not matter.
 """
 
 import pickle
@@ -39,13 +40,15 @@ UNREADABLE = (
 
 
 def import_weights(folder: Path, out: Path, recipe: System) -> None:
-    """Write the checkpoint `out` from the state dicts in `folder`; sizes come from their tensors, all else from the recipe and the code.
+    """Write the checkpoint `out` from the state dicts in `folder`. Sizes come from their tensors, all else from the recipe and the code.
 
-    The network is the variant that the authors' code builds: with the encoder's residual fed back into its recurrence, and recurrent
-    inference, where the recipe has it, that stops by the mean over a batch; or, where the denoiser is as wide as the spectrum, that of
-    their later branch nmr_eval. It separates in fp32, as their code does. Nothing is unpickled but tensors. Raises InputError for files
-    that hold anything else, tensors missing, unknown, twice there, not finite or of another shape than the others and the recipe's front
-    end need, a recipe of another family, and one with recurrent inference for a decoder that is too narrow for it.
+    The network is the variant that the authors' code builds: the encoder's residual is fed back into its recurrence, and recurrent
+    inference, if the recipe has it, stops by the mean over a batch. If the denoiser is as wide as the spectrum, it is the variant of their
+    later branch nmr_eval. It separates in fp32, as their code does. Only tensors are unpickled.
+
+    Raises InputError if a file holds anything else; if a tensor is missing, unknown, present twice, not finite, or of a shape that does not
+    fit the other tensors or the recipe's front end; if the recipe is of another family; or if it has recurrent inference and the decoder is
+    too narrow for it.
     """
     if recipe.family != "mad":
         raise InputError(f"recipe {recipe.name}: is of family {recipe.family}; expected one of family mad, such as GRU-RIS-l.")
@@ -74,7 +77,7 @@ def _find(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict of a file. Raises InputError where it is damaged, or holds other than known, dense, finite float32 tensors."""
+    """Return the state dict of a file. Raises InputError if it is damaged or holds anything but known, dense, finite float32 tensors."""
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -152,6 +155,6 @@ def _check_shapes(found: Mapping[str, Tensor], system: System, folder: Path) -> 
         shape, needed = tuple(found[name].shape), tuple(expected[ours].shape)
         if shape != needed:
             raise InputError(
-                f"{folder}: tensor '{name}' is of shape {shape}; beside the other tensors, and for the "
-                f"{system.front_end.n_bins} bins of recipe {system.name}, expected {needed}."
+                f"{folder}: tensor '{name}' is of shape {shape}; the other tensors and the "
+                f"{system.front_end.n_bins} bins of recipe {system.name} need {needed}."
             )

@@ -1,69 +1,21 @@
 """The Masker-and-Denoiser (MaD): Mimilakis et al., ICASSP 2018, and the variants that its published code contains."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from madsep.core.errors import InputError
-from madsep.core.settings import Count, Separation, Settings, Weight
+from madsep.core.settings import Separation
 from madsep.models.gru import Gru
+from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl
+from madsep.models.network import Network, without_context
 from madsep.models.stack import Stack, stack_of
+from madsep.systems.families.mad import MadFamily, MadLossSettings, MadSettings
 from madsep.systems.sizes import Sizes
 
-METHOD = (
-    "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's magnitude; "
-    "a denoiser of two ReLU layers filters the result again."
-)
-COST = "generalised Kullback-Leibler divergence after the denoiser and after the masker, with penalties"
 BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
-
-
-class RecurrentInference(Settings):
-    """Apply the decoder to its own output until it changes little (ICASSP 2018, Algorithm 1)."""
-
-    max_iterations: Count
-    tolerance: Weight = Field(description="mean squared change of H_dec at which it stops")
-    stop: Literal["sequence", "batch"] = Field(
-        description="mean over each sequence, so that results do not depend on the batch; or over the batch, as published"
-    )
-
-
-class MadSettings(Settings):
-    """Sizes and variants of the network."""
-
-    n_encoder_bins: Count = Field(description="lowest bins that the encoder reads (F)")
-    n_denoiser_hidden: Count = Field(description="units in the denoiser's hidden layer")
-    encoder_residual: Literal["output", "recurrent"] = Field(
-        description="output: added to the GRU's output (Eq. 3); recurrent: fed back into its state, as the ICASSP code does"
-    )
-    realign_backward: bool = Field(description="bring the backward half back into time order; all published code does not")
-    decoder_residual: Literal["none", "enc_recurrent", "mix_output"] = Field(
-        description="enc_recurrent: decoder's input added to its state; mix_output: mixture bins added to its output"
-    )
-    decoder_width: Annotated[int, Field(ge=1, le=2)] = Field(description="in units of F: 2 (Eq. 5) or 1")
-    recurrent_inference: RecurrentInference | None
-
-
-class Gate(Settings):
-    """The masker's divergence counts only while both divergences are at least this large (ICASSP 2018, Eq. 10)."""
-
-    masker: Weight
-    denoiser: Weight
-
-
-class MadLossSettings(Settings):
-    """Weights of the objective (ICASSP 2018, Eq. 9, and the submissions' additions)."""
-
-    gate: Gate | None = Field(description="null: the masker's divergence always counts")
-    latent_l1: Weight = Field(description="weight of the entrywise L1 norm of H_dec, for batches of 16")
-    mask_l1: Weight = Field(description="weight of the entrywise L1 norm of W_mask")
-    mask_diagonal_l1: Weight = Field(description="weight of the L1 norm of W_mask's diagonal")
-    mask_diagonal_detached: bool = Field(description="true: that term is added to the value but gives no gradient, as in the code")
-    decoder_l2: Weight = Field(description="weight of the squared L2 norm of the denoiser's W_dec")
 
 
 class MadOutput(NamedTuple):
@@ -93,29 +45,15 @@ class MadLoss(NamedTuple):
     latent: Tensor
 
 
-def _check_sizes(settings: MadSettings, n_bins: int) -> None:
-    n_low, n_latent = settings.n_encoder_bins, settings.decoder_width * settings.n_encoder_bins
-    if n_low > n_bins:
-        raise InputError(f"n_encoder_bins is {n_low}; expected at most the {n_bins} bins of the front end.")
-    if settings.decoder_residual == "enc_recurrent" and settings.decoder_width != 2:
-        raise InputError("decoder_residual 'enc_recurrent' adds H_enc, which is 2 F wide; expected decoder_width 2.")
-    if settings.recurrent_inference is not None and settings.decoder_width != 2:
-        raise InputError("recurrent_inference feeds back 2 F values; expected decoder_width 2, or recurrent_inference null.")
-    if settings.decoder_residual == "mix_output" and n_latent > n_bins:
-        raise InputError(f"decoder_residual 'mix_output' adds {n_latent} bins of the mixture; the front end has {n_bins}.")
-
-
-class Mad(nn.Module):
+class Mad(Network):
     """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), both skip-filtering the mixture."""
 
+    family = MadFamily()
+
     def __init__(self, settings: MadSettings, sizes: Sizes) -> None:
-        """Raise InputError where the sizes do not fit each other."""
-        super().__init__()
-        n_bins = sizes.n_bins
-        _check_sizes(settings, n_bins)
-        self.settings, self.n_context = settings, sizes.n_context
-        n_low = settings.n_encoder_bins
-        n_latent = settings.decoder_width * n_low
+        super().__init__(settings, sizes)
+        self.settings = settings
+        n_bins, n_low, n_latent = sizes.n_bins, settings.n_encoder_bins, settings.n_latent
         self.enc_forward = Gru(n_low, n_low)
         self.enc_backward = Gru(n_low, n_low)
         self.dec = Gru(2 * n_low, n_latent)
@@ -125,33 +63,26 @@ class Mad(nn.Module):
 
     @property
     def sequences_independent(self) -> bool:
-        """Whether no sequence's result depends on the others of its batch."""
+        """Whether each sequence's result is independent of its batch: not if recurrent inference stops for the whole batch at once."""
         inference = self.settings.recurrent_inference
         return inference is None or inference.stop == "sequence"
 
     def initialise(self, generator: torch.Generator) -> None:
         """Hidden-to-hidden orthogonal (the gates' stack as one matrix), other matrices Glorot normal, biases zero (ICASSP 2018, III)."""
-        for name, parameter in self.named_parameters():
-            if "bias" in name:
-                nn.init.zeros_(parameter)
-            elif "weight_hh" in name:
-                nn.init.orthogonal_(parameter, generator=generator)
-            else:
-                nn.init.xavier_normal_(parameter, generator=generator)
+        initialise(self, generator, nn.init.xavier_normal_, of_states=nn.init.orthogonal_)
 
     def forward(self, mixture: Tensor, latent_threshold: float = 0.0) -> MadOutput:
         """Estimate the voice's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
 
         Entries of H_dec with magnitude up to `latent_threshold` are set to 0 before the mask (the MDLT submission, at test only).
         """
-        context = slice(self.n_context, mixture.shape[1] - self.n_context)
-        low = mixture[:, :, : self.settings.n_encoder_bins]
-        h_enc = self._encode(low)[:, context]
-        h_dec = self._infer(h_enc, mixture[:, context])
+        h_enc = without_context(self._encode(mixture[:, :, : self.settings.n_encoder_bins]), self.n_context)
+        inner = without_context(mixture, self.n_context)
+        h_dec = self._infer(h_enc, inner)
         if latent_threshold > 0:
             h_dec = torch.where(h_dec.abs() > latent_threshold, h_dec, 0.0)
         mask = torch.relu(self.mask(h_dec)).to(mixture.dtype)
-        masked = mask * mixture[:, context]
+        masked = mask * inner
         hidden = torch.relu(self.denoiser_enc(masked))
         denoised = torch.relu(self.denoiser_dec(hidden)) * masked
         return MadOutput(h_enc, h_dec, mask, masked, denoised)
@@ -193,6 +124,49 @@ class Mad(nn.Module):
                 break
         return state
 
+    @staticmethod
+    def terms(output: MadOutput, targets: Tensor) -> MadTerms:
+        """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N). Each term is a mean over the batch's sequences.
+
+        The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
+        """
+        target = targets.squeeze(1)
+        latent = output.h_dec.abs().sum(dtype=target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
+        return MadTerms(generalised_kl(target, output.denoised), generalised_kl(target, output.masked), latent)
+
+    def objective(self, terms: MadTerms, settings: MadLossSettings) -> MadLoss:
+        """Return the objective from a batch's terms and the network's weights (ICASSP 2018, Eq. 9-10; SiSEC 2018, MDL1)."""
+        masker = terms.kl_masked
+        if settings.gate is not None:
+            gate_open = (terms.kl_masked >= settings.gate.masker) & (terms.kl_denoised >= settings.gate.denoiser)
+            masker = terms.kl_masked * gate_open
+        total = terms.kl_denoised + masker + settings.latent_l1 * terms.latent
+        w_mask = self.mask.weight
+        if settings.mask_l1 > 0:
+            total = total + settings.mask_l1 * w_mask.abs().sum()
+        if settings.mask_diagonal_l1 > 0:
+            diagonal = w_mask.detach() if settings.mask_diagonal_detached else w_mask
+            total = total + settings.mask_diagonal_l1 * diagonal.diagonal().abs().sum()
+        if settings.decoder_l2 > 0:
+            total = total + settings.decoder_l2 * self.denoiser_dec.weight.square().sum()
+        return MadLoss(total, *terms)
+
+    def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:
+        """Return the voice's magnitudes (B, 1, T - 2L, N) of mixture magnitudes (B, T, N)."""
+        output: MadOutput = self(mixture, separation.latent_threshold)
+        return output.denoised.unsqueeze(1)
+
+    @staticmethod
+    def latent(output: MadOutput) -> Tensor:
+        """Return H_dec (B, T - 2L, decoder width), to which a latent threshold applies."""
+        return output.h_dec
+
+    @torch.no_grad()
+    def stack(self, mixture: Tensor) -> Stack:
+        """Return the Denoiser's two layers, with what the Masker (without a threshold) makes of mixture magnitudes (B, T, N) as inputs."""
+        output: MadOutput = self(mixture)
+        return stack_of((self.denoiser_enc, self.denoiser_dec), output.masked, output.denoised)
+
 
 def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
     """Run a GRU whose input is added to its state within the recurrence, h_t = GRU(x_t, h_{t-1}) + x_t: (B, T, F) -> (B, T, F)."""
@@ -208,43 +182,3 @@ def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
         state = new + update * (state - new) + inputs[:, frame]
         states.append(state)
     return torch.stack(states, 1)
-
-
-def mad_estimate(network: Mad, mixture: Tensor, separation: Separation) -> Tensor:
-    """Return the voice's magnitudes (B, 1, T - 2L, N) of mixture magnitudes (B, T, N)."""
-    return network(mixture, separation.latent_threshold).denoised.unsqueeze(1)
-
-
-@torch.no_grad()
-def mad_stack(network: Mad, mixture: Tensor) -> Stack:
-    """Return the Denoiser's two layers, with what the Masker (without a threshold) makes of mixture magnitudes (B, T, N) as inputs."""
-    output: MadOutput = network(mixture)
-    return stack_of((network.denoiser_enc, network.denoiser_dec), output.masked, output.denoised)
-
-
-def mad_terms(output: MadOutput, targets: Tensor) -> MadTerms:
-    """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N). Each term is a mean over the batch's sequences.
-
-    The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
-    """
-    target = targets.squeeze(1)
-    latent = output.h_dec.abs().sum(dtype=target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
-    return MadTerms(generalised_kl(target, output.denoised), generalised_kl(target, output.masked), latent)
-
-
-def mad_objective(network: Mad, terms: MadTerms, settings: MadLossSettings) -> MadLoss:
-    """Return the objective from a batch's terms and the network's weights (ICASSP 2018, Eq. 9-10; SiSEC 2018, MDL1)."""
-    masker = terms.kl_masked
-    if settings.gate is not None:
-        gate_open = (terms.kl_masked >= settings.gate.masker) & (terms.kl_denoised >= settings.gate.denoiser)
-        masker = terms.kl_masked * gate_open
-    total = terms.kl_denoised + masker + settings.latent_l1 * terms.latent
-    w_mask = network.mask.weight
-    if settings.mask_l1 > 0:
-        total = total + settings.mask_l1 * w_mask.abs().sum()
-    if settings.mask_diagonal_l1 > 0:
-        diagonal = w_mask.detach() if settings.mask_diagonal_detached else w_mask
-        total = total + settings.mask_diagonal_l1 * diagonal.diagonal().abs().sum()
-    if settings.decoder_l2 > 0:
-        total = total + settings.decoder_l2 * network.denoiser_dec.weight.square().sum()
-    return MadLoss(total, *terms)

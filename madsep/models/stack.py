@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Stack(NamedTuple):
     """Dense ReLU layers as they were applied to the T frames of all sequences, one sequence after the other; N bins.
 
-    `outputs` is what the last layer gives or, where that is a mask, its product with `inputs`.
+    `outputs` is what the last layer gives or, if that is a mask, its product with `inputs`.
     """
 
     layers: list[tuple[Tensor, Tensor]]  # weight (out, in) and bias (out,), the first layer first

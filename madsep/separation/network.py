@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.front_end.segments import Plan, cross_fade, full_plan, legacy_plan, read_padded
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint
-from madsep.models.mad import MadOutput
+from madsep.models.network import Network
 
 Audio = NDArray[np.float32]
 SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
@@ -54,12 +54,14 @@ class ZeroedLatent:
     def __init__(self, separator: Separator) -> None:
         self.recipe = separator.checkpoint.recipe
         self.n_entries, self.n_zero = 0, torch.zeros((), dtype=torch.int64, device=separator.device)
-        if self.recipe.family == "mad" and self.recipe.separation.latent_threshold > 0:
+        if self.recipe.separation.latent_threshold > 0:
             separator.checkpoint.network.register_forward_hook(self._count)
 
-    def _count(self, network: nn.Module, inputs: Any, output: MadOutput) -> None:
-        self.n_entries += output.h_dec.numel()
-        self.n_zero += (output.h_dec == 0).sum()
+    def _count(self, network: Network, inputs: Any, output: Any) -> None:
+        latent = network.latent(output)
+        if latent is not None:
+            self.n_entries += latent.numel()
+            self.n_zero += (latent == 0).sum()
 
     def tell(self) -> None:
         """Log the share, if anything was counted."""
@@ -132,12 +134,12 @@ class _Blocks:
 
         Channels share batches, which is faster, if no sequence's result depends on the others of its batch.
         """
-        network, estimate = self.checkpoint.network, self.checkpoint.recipe.trained_family.estimate
+        network = self.checkpoint.network
         n_channels = len(magnitudes)
         sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
         at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
         with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
-            estimates = [estimate(network, batch, self.settings) for batch in torch.split(sequences, at_once)]
+            estimates = [network.estimate(batch, self.settings) for batch in torch.split(sequences, at_once)]
         return self._joined(torch.unflatten(torch.cat(estimates), 0, (n_channels, -1)))
 
     def _joined(self, estimates: Tensor) -> Tensor:

@@ -79,15 +79,15 @@ def _overlap(segments: Segments) -> str:
 
 def _network(recipe: Recipe) -> str:
     settings = "; ".join(f"{key} {value}" for key, value in recipe.network.model_dump(mode="json").items())
-    return f"Network: {recipe.trained_family.method(recipe.network)} Settings: {settings}."
+    return f"Network: {recipe.trained_family.method_of(recipe.network)} Settings: {settings}."
 
 
 def _training(recipe: Recipe) -> str:
     training, target = recipe.training, recipe.target
     loss = "".join(f"; {key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
     family, extra = recipe.trained_family, " and further tracks" if training.extra_tracks else ""
-    normalisation = "inputs standardised in each bin" if hasattr(family.network, "standardise") else "no normalisation"
-    of_each = " of each network" if hasattr(family.network, "clipped_alone") else ""
+    normalisation = "inputs standardised in each bin" if family.standardises else "no normalisation"
+    of_each = " of each network" if family.clips_parts else ""
     tracks = (
         f"all training tracks{extra}, without selection"
         if not training.validation

@@ -1,17 +1,21 @@
-"""Systems are data: one YAML recipe each, in recipes/; a recipe may build on another and the config may override single keys."""
+"""Recipes: the systems that ship, one YAML file each in recipes/, checked and laid over each other.
+
+A recipe may build on another. An overlay makes variants of recipes for another data set. The config may override single keys.
+Nothing here loads PyTorch, so that a run can be planned without it.
+"""
 
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, TypeVar
 
-import torch
-import yaml
 from pydantic import Field
 
 from madsep.core.errors import InputError
 from madsep.core.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
-from madsep.front_end.stft import covers_all
-from madsep.models import FAMILIES, Family
+from madsep.systems.coverage import check_front_end
+from madsep.systems.families import FAMILIES
+from madsep.systems.families.family import Family
+from madsep.systems.overlays import Variant, laid_over, read, stems, variants
 from madsep.systems.sizes import Sizes
 
 RECIPES = resources.files("madsep.systems") / "recipes"
@@ -19,7 +23,7 @@ TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target",
 
 
 class System(Settings):
-    """Everything that decides a system's weights and estimates; a checkpoint holds it."""
+    """A system as a checkpoint holds it: everything that decides its weights and its estimates, and nothing else."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*\+?$")]
     family: str = Field(description="model family of the registry")
@@ -33,19 +37,28 @@ class System(Settings):
     separation: Separation
 
     @property
-    def trained_family(self) -> Family:
-        """The registry's entry for this system."""
+    def trained_family(self) -> Family[Any]:
+        """What is known of this system's family without its network."""
         return FAMILIES[self.family]
 
     @property
     def sizes(self) -> Sizes:
-        """The network's sizes beside its own settings."""
+        """The sizes that the network takes from other sections than its own."""
         return Sizes(self.front_end.n_bins, self.segments.n_frames, self.segments.n_context, len(self.sources))
 
     @property
     def estimated(self) -> tuple[str, ...]:
         """What the network estimates: the vocals, or all four stems. The accompaniment follows from these."""
         return self.sources if self.sources[1:] and "background" not in self.sources else ("vocals",)
+
+    def check_stack(self, where: str) -> None:
+        """Raise InputError unless the network contains a stack of dense layers that see single frames."""
+        if not self.trained_family.has_stack:
+            having = ", ".join(name for name, family in FAMILIES.items() if family.has_stack)
+            raise InputError(
+                f"{where}: its family {self.family} has no dense layers on single frames; expected one of {having}, or layers by their "
+                "names."
+            )
 
     def training_half(self) -> dict[str, Any]:
         """Plain values of all that decides the weights."""
@@ -57,7 +70,7 @@ class System(Settings):
 
 
 class Recipe(System):
-    """A system with what its submission says of it."""
+    """A whole recipe as its YAML file gives it, once laid over its base: the system, and what its submission says of it."""
 
     short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
     weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
@@ -72,12 +85,12 @@ AnySystem = TypeVar("AnySystem", bound=System)
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, sorted."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
+    """Names of all recipes, those under an overlay included, sorted."""
+    return sorted([*stems(RECIPES), *_variants()])
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over those it builds on.
+    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over the recipes it builds on.
 
     Raises InputError for an unknown recipe, family or key, or a value out of its range.
     """
@@ -98,12 +111,15 @@ def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """Check a recipe's plain values, the network and loss against their family; raises InputError that names `where` and the key."""
+    """Return a recipe from plain values, with network and loss checked against their family.
+
+    Raises InputError that names the place (`where`) and the key.
+    """
     return _parse(Recipe, values, where)
 
 
 def parse_system(values: Mapping[str, Any], where: str) -> System:
-    """As `parse_recipe`, for what a checkpoint holds."""
+    """Return a system from what a checkpoint holds; otherwise like `parse_recipe`."""
     return _parse(System, values, where)
 
 
@@ -117,36 +133,24 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     sections = (("network", family.network_settings), ("loss", family.loss_settings))
     parsed = {key: settings.parse(values.get(key) or {}, f"{where}: {key}") for key, settings in sections}
     recipe = kind.parse(values | parsed, where)
-    _check_front_end(recipe.front_end, where)
+    check_front_end(recipe.front_end, where)
     _check_sections(recipe, family, where)
     try:
-        with torch.device("meta"):  # no memory, no time: only the sizes are checked
-            family.network(recipe.network, recipe.sizes)
+        family.check(recipe.network, recipe.sizes)
     except InputError as error:
         raise InputError(f"{where}: network: {error}") from None
     return recipe
 
 
-def _check_front_end(front_end: FrontEnd, where: str) -> None:
-    sizes = {key: getattr(front_end, key) for key in ("hop_length", "window_length", "fft_length")}
-    if list(sizes.values()) != sorted(sizes.values()):
-        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
-    if not covers_all(front_end):
-        raise InputError(
-            f"{where}: front_end: hops of {front_end.hop_length} leave samples to which the {front_end.window} window gives "
-            "no weight; expected a shorter hop_length."
-        )
-
-
-def _check_sections(recipe: System, family: Family, where: str) -> None:
-    """Raise InputError where sections do not fit each other or the family."""
+def _check_sections(recipe: System, family: Family[Any], where: str) -> None:
+    """Raise InputError if sections do not fit each other or the family."""
     segments = recipe.segments
     if segments.step < 1:
         least = 2 * segments.n_context + segments.overlap
         raise InputError(f"{where}: segments.n_frames is {segments.n_frames}; expected more than 2 * n_context + overlap = {least}.")
-    if recipe.sources not in family.sources:
-        allowed = " or ".join(f"[{', '.join(sources)}]" for sources in family.sources)
-        raise InputError(f"{where}: sources are [{', '.join(recipe.sources)}]; family {recipe.family} expects {allowed}.")
+    if recipe.sources != family.sources:
+        found, expected = ", ".join(recipe.sources), ", ".join(family.sources)
+        raise InputError(f"{where}: sources are [{found}]; family {recipe.family} expects [{expected}].")
     if recipe.separation.channels == "mean" and not family.masks:
         raise InputError(f"{where}: separation.channels is 'mean', but family {recipe.family} finds no masks; expected 'each'.")
     if segments.overlap and recipe.separation.framing == "legacy":
@@ -164,18 +168,31 @@ def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> 
     _check_name(name, above[-1] if above else "systems")
     if name in above:
         raise InputError(f"recipe {name}: builds on itself ({' -> '.join((*above, name))}).")
-    values = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    above = (*above, name)
+    if (variant := _variants().get(name)) is not None:
+        return _merged_variant(variant, overrides, above)
+    values = dict(read(RECIPES / f"{name}.yaml"))
     base = values.pop("base", None)
-    below = _merged(base, overrides, (*above, name)) if base else {}
-    return _laid_over(_laid_over(below, values), overrides.get(name) or {})
+    below = _merged(base, overrides, above) if base else {}
+    return laid_over(laid_over(below, values), overrides.get(name) or {})
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(below)
-    for key, value in above.items():
-        nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
-        both[key] = _laid_over(both[key], value) if nested else value
-    return both
+def _merged_variant(variant: Variant, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
+    """The same for a recipe under an overlay. Overrides of a variant also apply to the variants of recipes that build on its recipe."""
+    values = variant.overlay.over(variant.recipe, _merged(variant.recipe, overrides, above))
+    for recipe in _lineage(variant.recipe):
+        values = laid_over(values, overrides.get(f"{recipe}-{variant.overlay.name}") or {})
+    return values
+
+
+def _lineage(name: str) -> list[str]:
+    """A recipe's bases, the lowest first, and the recipe itself."""
+    base = None if name in _variants() else read(RECIPES / f"{name}.yaml").get("base")
+    return [*(_lineage(base) if base else []), name]
+
+
+def _variants() -> dict[str, Variant]:
+    return variants(RECIPES / "overlays")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Sizes(NamedTuple):
-    """What a network is built for beside its own settings."""
+    """What a network is built for, in addition to its own settings."""
 
     n_bins: int  # N, non-negative frequencies
     n_frames: int  # T, frames of a sequence

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from madsep.core.errors import InputError
 from madsep.core.logs import log
 from madsep.models.checkpoint import read_tensors, write_tensors
+from madsep.models.network import Network
 from madsep.systems.recipe import System
 from madsep.training.tally import Tally
 
@@ -37,7 +38,7 @@ class Position:
 class Trainer:
     """Network, optimiser and position, saved and restored together."""
 
-    def __init__(self, network: nn.Module, recipe: System) -> None:
+    def __init__(self, network: Network, recipe: System) -> None:
         self.network, self.settings = network, recipe.training
         self.device = next(network.parameters()).device
         self.tally = Tally(recipe.trained_family.losses, self.device)

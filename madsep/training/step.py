@@ -24,7 +24,7 @@ class Step:
 
     def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences) -> None:
         self.recipe, self.trainer, self.sequences = recipe, trainer, sequences
-        self.clipped: tuple[nn.Module, ...] = getattr(trainer.network, "clipped_alone", (trainer.network,))
+        self.clipped = trainer.network.clipped_alone
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
@@ -49,8 +49,7 @@ class Step:
             return None  # and not a retry from here: until the exception is gone, it keeps the tensors of the step
 
     def _split(self, n_sequences: int) -> None:
-        network: Any = self.trainer.network
-        if self.n_parts >= n_sequences or not network.sequences_independent:
+        if self.n_parts >= n_sequences or not self.trainer.network.sequences_independent:
             at_once = "one sequence" if self.n_parts >= n_sequences else f"a batch of {n_sequences}, which recurrent inference cannot part"
             raise InputError(
                 f"the GPU's memory does not hold a training step of {at_once}. Free it of other programs, take a GPU with more, or a lower "
@@ -95,10 +94,10 @@ class Step:
     def _terms(self, mixture: Tensor, targets: Tensor) -> Any:
         with products(self.recipe.training.precision, mixture.device):
             output = self.trainer.network(mixture)
-        return self.recipe.trained_family.terms(output, targets)
+        return self.trainer.network.terms(output, targets)
 
     def _objective(self, terms: Any) -> Any:
-        return self.recipe.trained_family.objective(self.trainer.network, terms, self.recipe.loss)
+        return self.trainer.network.objective(terms, self.recipe.loss)
 
     def _update(self, losses: Tensor, n_sequences: int) -> None:
         clip = self.recipe.training.gradient_norm_clip or math.inf

@@ -51,7 +51,7 @@ def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Opti
         sequences, held_out = Sequences(training, recipe, stft, augmented=True), Sequences(validation, recipe, stft, augmented=False)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        if hasattr(network, "standardise"):
+        if recipe.trained_family.standardises:
             network.standardise(*bin_statistics(Sequences(training, recipe, stft, augmented=False)))
         trainer = Trainer(network.to(device), recipe)
         data, held_out_names = digest([entry["sha256"] for entry in entries]), sorted(held_out.names)

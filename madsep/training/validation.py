@@ -2,17 +2,17 @@
 
 import numpy as np
 import torch
-from torch import nn
 
 from madsep.bsseval import frame_sdr
 from madsep.core.precision import products
 from madsep.models.checkpoint import Checkpoint
+from madsep.models.network import Network
 from madsep.separation.network import Separator
 from madsep.systems.recipe import System
 from madsep.training.sequences import Sequences
 
 
-def validation_loss(recipe: System, network: nn.Module, held_out: Sequences) -> float:
+def validation_loss(recipe: System, network: Network, held_out: Sequences) -> float:
     """Mean divergence of the estimate over the held-out sequences."""
     total, batches = 0.0, torch.arange(len(held_out)).split(recipe.training.batch_size)
     with torch.no_grad():
@@ -20,11 +20,11 @@ def validation_loss(recipe: System, network: nn.Module, held_out: Sequences) -> 
             mixture, targets = held_out.features(spans)
             with products(recipe.training.precision, spans.device):
                 output = network(mixture)
-            total += recipe.trained_family.terms(output, targets)[0].item() * len(numbers)
+            total += network.terms(output, targets)[0].item() * len(numbers)
     return total / len(held_out)
 
 
-def validation_sdr(recipe: System, network: nn.Module, held_out: Sequences, device: torch.device) -> float | None:
+def validation_sdr(recipe: System, network: Network, held_out: Sequences, device: torch.device) -> float | None:
     """Median over tracks of the median over 1-second frames of the voice's SDR in dB, on the mono training signals.
 
     It is BSSEval v4's SDR in its closed form, with the mixture's phase. Frames in which voice or accompaniment, or an estimate of them,

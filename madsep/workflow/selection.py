@@ -121,7 +121,7 @@ def _check_coupled(name: str, selection: Selection, dataset: Dataset) -> None:
     if name not in selection.recipes:
         raise InputError(f"couplings: {name} is not among the recipes of `systems`{nearest(name, selection.recipes)}; name it there, too.")
     recipe = selection.recipes[name]
-    recipe.trained_family.check_stack(f"couplings: {name}")
+    recipe.check_stack(f"couplings: {name}")
     rate_hz = recipe.front_end.sample_rate_hz
     if rate_hz != dataset.sample_rate_hz:
         raise InputError(

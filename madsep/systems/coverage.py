@@ -1,0 +1,31 @@
+"""Whether a front end's frames cover a signal, decided from its sizes alone."""
+
+from madsep.core.errors import InputError
+from madsep.core.settings import FrontEnd
+
+ZERO_AT_THE_ENDS = ("hann", "bartlett")
+
+
+def n_weighted(front_end: FrontEnd) -> int:
+    """Return the number of samples to which the window gives weight. They are consecutive.
+
+    Symmetric Hann and Bartlett windows are zero at both ends, periodic ones at the first sample. Hamming and Blackman-Harris windows are
+    zero nowhere (Harris, Proc. IEEE 66(1), 1978). A window of one sample is 1.
+    """
+    length = front_end.window_length
+    if front_end.window not in ZERO_AT_THE_ENDS or length == 1:
+        return length
+    return length - 1 if front_end.periodic else length - 2
+
+
+def check_front_end(front_end: FrontEnd, where: str) -> None:
+    """Raise InputError if the lengths are not in order, or if hops leave samples without weight, so that there is no inverse."""
+    hop, window, transform = front_end.hop_length, front_end.window_length, front_end.fft_length
+    if not hop <= window <= transform:
+        sizes = {"hop_length": hop, "window_length": window, "fft_length": transform}
+        raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
+    if hop > n_weighted(front_end):
+        raise InputError(
+            f"{where}: front_end: hops of {hop} leave samples to which the {front_end.window} window gives no weight; "
+            f"expected a hop_length of at most {n_weighted(front_end)}."
+        )

@@ -1,0 +1,36 @@
+"""What a recipe may say of denoising autoencoders on single frames: Mimilakis et al., IEEE/ACM TASLP 28, 2020."""
+
+from pydantic import Field
+
+from madsep.core.settings import Count, Settings
+from madsep.systems.families.family import Family
+
+
+class DaeSettings(Settings):
+    """Depth of the network, and what its output is."""
+
+    n_encoder_layers: Count = Field(description="dense layers before the decoder's one")
+    skip_filter: bool = Field(description="the output is a mask of the mixture; false: it is the voice's magnitude")
+
+
+class DaeLossSettings(Settings):
+    """The objective is the generalised Kullback-Leibler divergence alone."""
+
+
+class DaeFamily(Family[DaeSettings]):
+    """Dense layers as wide as the spectrum, with or without a skip filter. Without one the estimates are no masks."""
+
+    name = "dae"
+    network_settings = DaeSettings
+    loss_settings = DaeLossSettings
+    sources = ("vocals",)
+    recorded = ("kl",)
+    method = (
+        "Denoising autoencoder on single frames: dense layers as wide as the spectrum, each followed by a ReLU; all but the last encode "
+        "the mixture's magnitude and the last decodes it. With a skip filter the decoder's output is a mask that multiplies the mixture's "
+        "magnitude, without one it is the voice's magnitude."
+    )
+    cost = "generalised Kullback-Leibler divergence"
+    masks = False
+    takes_context = False
+    has_stack = True

@@ -1,0 +1,36 @@
+"""What a recipe may say of stacked recurrent layers with ratio masks (HEL1): Helal, Ward and Plumbley, SiSEC 2018."""
+
+from pydantic import Field
+
+from madsep.core.settings import Count, Settings
+from madsep.data.datasets import STEMS
+from madsep.systems.families.family import Family
+
+
+class HelSettings(Settings):
+    """Sizes of the network."""
+
+    n_layers: Count = Field(description="recurrent layers, one upon another")
+    n_hidden: Count = Field(description="units of each")
+
+
+class HelLossSettings(Settings):
+    """Nothing to weigh: the objective is the squared error alone."""
+
+
+class HelFamily(Family[HelSettings]):
+    """Stacked recurrent layers with ratio masks of four sources within the network."""
+
+    name = "hel"
+    network_settings = HelSettings
+    loss_settings = HelLossSettings
+    sources = STEMS
+    recorded = ()
+    method = (
+        "Stacked unidirectional recurrent layers (GRU) over short sequences of the mixture's magnitude; a dense layer (ReLU) for each "
+        "source, whose ratios are soft masks, applied to the mixture within the network, so that the sources' magnitudes add up to the "
+        "mixture's."
+    )
+    cost = "squared error summed over the sources"
+    masks = True
+    takes_context = True

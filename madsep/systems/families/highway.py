@@ -1,0 +1,34 @@
+"""What a recipe may say of a highway network on single frames (MIM-HW): Mimilakis et al., AES WIMP 2016."""
+
+from pydantic import Field
+
+from madsep.core.settings import Count, Settings
+from madsep.systems.families.family import Family
+
+
+class HighwaySettings(Settings):
+    """Sizes of the network."""
+
+    n_layers: Count
+    transform_bias: float = Field(description="initial bias of the transform gates; the more negative, the nearer each layer to identity")
+
+
+class HighwayLossSettings(Settings):
+    """The objective is the generalised Kullback-Leibler divergence alone."""
+
+
+class HighwayFamily(Family[HighwaySettings]):
+    """Highway layers from the magnitudes of a frame of the mixture to those of the voice."""
+
+    name = "highway"
+    network_settings = HighwaySettings
+    loss_settings = HighwayLossSettings
+    sources = ("vocals",)
+    recorded = ("kl",)
+    method = (
+        "Highway network: layers as wide as the spectrum, each of which mixes a ReLU transform of a single frame with the frame itself by "
+        "a learned gate; the first layer carries the mixture's magnitude, so that the carried part is a filter of it."
+    )
+    cost = "generalised Kullback-Leibler divergence"
+    masks = False
+    takes_context = False
