@@ -1,7 +1,6 @@
 """Training sequences: segments of prepared tracks, augmented each epoch, transformed on the device batch by batch."""
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from madsep.core.logs import log
+from madsep.data.prepared import PreparedTrack
 from madsep.front_end.segments import training_plan
 from madsep.front_end.stft import Stft
 from madsep.systems.recipe import System
@@ -26,7 +26,7 @@ class Sequences:
 
     def __init__(
         self,
-        entries: Sequence[dict[str, Any]],
+        tracks: Sequence[PreparedTrack],
         recipe: System,
         stft: Stft,
         augmented: bool,
@@ -34,13 +34,13 @@ class Sequences:
     ) -> None:
         self.recipe, self.stft = recipe, stft
         self.segments, self.augmentation = recipe.segments, recipe.training.augmentation if augmented else None
-        self.names = [entry["name"] for entry in entries]
-        self.signals = [self._signals(entry) for entry in entries]
+        self.names = [track.name for track in tracks]
+        self.signals = [self._signals(track) for track in tracks]
         index = [np.empty((0, 2), np.int64)]
-        for track, signal in enumerate(self.signals):
+        for number, signal in enumerate(self.signals):
             plan = training_plan(self.segments, stft.n_frames(signal.shape[-1]), recipe.training.edge_frames_dropped)
             frames = plan.first_read + plan.step * np.arange(plan.n_segments)
-            index.append(np.stack([np.full_like(frames, track), frames], axis=1))
+            index.append(np.stack([np.full_like(frames, number), frames], axis=1))
         self.index = np.concatenate(index)
         self.places = Places(self.index[:, 0], self.index[:, 1] * stft.hop + stft.first_sample(0))
         self.mixtures: Mixtures | None = None
@@ -57,13 +57,12 @@ class Sequences:
         fastest = 1 + self.augmentation.speed if self.augmentation else 1.0
         return kind(self.signals, self.places, self.stft.n_span(self.segments.n_frames), fastest, device)
 
-    def _signals(self, entry: dict[str, Any]) -> NDArray[np.float32]:
-        """Mixture and stems of a prepared track. Raises ValueError where it does not begin with them."""
-        wanted = ["mixture", *(source for source in self.recipe.sources if source != "background")]
-        if entry["signals"][: len(wanted)] != wanted:
-            raise ValueError(f"{entry['file']}: has the signals {entry['signals']}; expected {wanted} first")
-        array: NDArray[np.float32] = np.load(entry["file"], mmap_mode="r")
-        return array[: len(wanted)]
+    def _signals(self, track: PreparedTrack) -> NDArray[np.float32]:
+        """Return mixture and stems of a prepared track. Raises ValueError if it does not begin with them."""
+        wanted = ("mixture", *(source for source in self.recipe.sources if source != "background"))
+        if track.signals[: len(wanted)] != wanted:
+            raise ValueError(f"{track.file}: has the signals {', '.join(track.signals)}; expected {', '.join(wanted)} first")
+        return track.array()[: len(wanted)]
 
     def __len__(self) -> int:
         return len(self.index)
