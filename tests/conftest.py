@@ -13,6 +13,8 @@ from trainings import sung, write_prepared
 from madsep.data.prepared import PreparedTrack
 from madsep.synth import make_dataset
 
+torch.set_num_threads(1)  # the tests' networks are tiny: more threads would only wait for each other
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tiny import tiny_recipe
 from madsep.core.settings import Augmentation, Target
 from madsep.front_end.stft import Stft
 from madsep.systems.recipe import Recipe, load_recipe
+from madsep.training import spans as spans_module
 from madsep.training.sequences import Sequences
 from madsep.training.spans import N_AHEAD, READER, Streamed, at_speed, fits, n_read_for, read_circular
 
@@ -41,9 +42,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Tracks:
     return written
 
 
-def sequences_of(
-    songs: Tracks, augmentation: Augmentation | None = None, held: bool | None = None, edge: int = 3
-) -> Sequences:
+def sequences_of(songs: Tracks, augmentation: Augmentation | None = None, held: bool | None = None, edge: int = 3) -> Sequences:
     values = augmentation and augmentation.model_dump()
     recipe = tiny_recipe(training={"augmentation": values, "edge_frames_dropped": edge})
     return Sequences(songs, recipe, Stft(recipe.front_end), augmented=True, held=held)
@@ -428,40 +427,30 @@ def test_leaving_early_ends_the_thread(songs: Tracks) -> None:
 
 
 @pytest.mark.usefixtures("no_thread_left")
-def test_the_thread_reads_a_few_batches_ahead_and_no_more(songs: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, n_read = Streamed.read, 0
+def test_the_thread_reads_a_few_batches_ahead_and_no_more(songs: Tracks) -> None:
+    taken: list[int] = []
 
-    def counting(self: Streamed, numbers: torch.Tensor, mixtures: Any) -> Any:
-        nonlocal n_read
-        n_read += 1
-        return read(self, numbers, mixtures)
+    def batches() -> Iterator[torch.Tensor]:
+        for number in itertools.count():
+            taken.append(number)
+            yield torch.arange(3)
 
-    monkeypatch.setattr(Streamed, "read", counting)
-    stream = sequences_of(songs).stream(itertools.cycle([torch.arange(3)]))
+    stream = sequences_of(songs).stream(batches())
     for _ in range(3):
         next(stream)
-    time.sleep(0.2)
-    assert n_read == 3 + N_AHEAD
-    del stream
+    assert len(taken) == 3 + N_AHEAD
+    stream.close()
 
 
 def test_waiting_is_measured(songs: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading 8 batches takes 0.4 s: all of it is waited for where nothing else is done, hardly any where that takes longer."""
+    """By a clock that goes on by a second each time that it is read, which is before and after each wait."""
     sequences, held = drawn(songs, ALL), drawn(songs, ALL, held=True)
-    spans = torch.zeros(4, 2, N_SPAN)
-    monkeypatch.setattr(Streamed, "read", lambda *_: time.sleep(0.05) or (spans, None))
+    monkeypatch.setattr(spans_module, "time", SimpleNamespace(monotonic=itertools.count().__next__))
     batches = torch.arange(32).split(4)
     assert sequences.wait_s == 0
     list(sequences.stream(batches))
-    assert 0.39 < sequences.wait_s < 4
+    assert sequences.wait_s == 8
     sequences.draw(torch.Generator())
     assert sequences.wait_s == 0
-    stream = sequences.stream(batches)
-    next(stream)
-    first_s = sequences.wait_s
-    for _ in range(7):
-        time.sleep(0.1)
-        next(stream)
-    assert sequences.wait_s - first_s < 0.2
     list(held.stream(batches))
     assert held.wait_s == 0
