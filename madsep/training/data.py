@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,34 +16,41 @@ SUBSETS = ("train", "extra")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The tracks of a training, and which of them are held out for validation."""
+    """What data.json holds."""
 
-    tracks: Mapping[str, str]  # slug -> identity of the prepared audio
-    validation: list[str]  # slugs
-
-
-def write_training_data(tracks: Sequence[PreparedTrack], validation: Sequence[str], path: Path) -> None:
-    """Write which tracks a training uses, unless the file says the same already; `validation` lists the slugs held out."""
-    data = TrainingData({track.slug: track.identity for track in tracks}, sorted(validation))
-    if not path.is_file() or read_json(path) != asdict(data):
-        write_json(path, asdict(data))
+    tracks: dict[str, str]  # slug -> identity of the prepared audio
+    validation: list[str]  # slugs of the tracks held out
 
 
-def read_training_data(path: Path) -> TrainingData:
-    """Read what `write_training_data` wrote. Raises InputError if the file is missing or damaged."""
+def write_training_data(tracks: Mapping[str, str], validation: Sequence[str], path: Path) -> None:
+    """Write which tracks a training uses, unless the file says the same already.
+
+    `tracks` maps their slugs to the identities of their prepared audio; `validation` lists the slugs of those held out.
+    """
+    data = asdict(TrainingData(dict(sorted(tracks.items())), sorted(validation)))
+    if not _holds(path, data):
+        write_json(path, data)
+
+
+def read_training_data(path: Path, prepared: Path) -> tuple[list[PreparedTrack], list[str]]:
+    """Return the tracks that the file `path` lists, from the folder of prepared tracks, and the slugs of those held out.
+
+    Raises InputError if the file is missing or damaged, or if a track is missing, was changed, was prepared from other audio than the
+    file says, or is a test track.
+    """
     try:
-        return TypeAdapter(TrainingData).validate_python(read_json(path))
+        data = TypeAdapter(TrainingData).validate_python(read_json(path))
     except ValidationError:
         raise InputError(f"{path}: does not list the tracks of a training; remove it and run the same command again.") from None
-
-
-def training_tracks(data: TrainingData, prepared: Path) -> list[PreparedTrack]:
-    """Return the tracks of a training from the folder of prepared tracks.
-
-    Raises InputError if a track is missing, was changed, was prepared from other audio than `data` says, or is a test track.
-    """
     tracks = read_prepared(prepared, list(data.tracks), SUBSETS)
     for track in tracks:
         if track.identity != data.tracks[track.slug]:
-            raise InputError(f"{track.name}: was prepared from other audio than this training uses; run the same command again.")
-    return tracks
+            raise InputError(f"{track.name}: was prepared from other audio than {path} lists; run the same command again.")
+    return tracks, data.validation
+
+
+def _holds(path: Path, data: dict[str, Any]) -> bool:
+    try:
+        return bool(read_json(path) == data)
+    except InputError:
+        return False
