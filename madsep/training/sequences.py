@@ -1,4 +1,4 @@
-"""Training sequences: segments of prepared tracks, augmented each epoch, transformed on the device batch by batch."""
+"""Training sequences: segments of prepared tracks, augmented in each epoch and transformed on the device batch by batch."""
 
 from collections.abc import Generator, Iterable, Sequence
 
@@ -17,11 +17,11 @@ from madsep.training.targets import bounded, training_target
 
 
 class Sequences:
-    """All sequences of some tracks, numbered; their audio is held on the device where it fits and streamed from disk otherwise.
+    """All sequences of some tracks, numbered. Their audio is held on the device if it fits and streamed from disk otherwise.
 
-    `names` and `signals` are of the tracks, the latter memory maps (1 + S, 1, n_samples) of mixture and stems, those of `sources` but the
-    background; `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes mixtures anew where the recipe
-    says how. `held` decides what the device's free memory decides where it is None.
+    `names` are the tracks' names and `signals` their memory maps (1 + S, 1, n_samples) of the mixture and the recipe's sources, except the
+    background. `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes new mixtures as the recipe says.
+    `held` says whether to hold the audio on the device; if it is None, the device's free memory decides.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Sequences:
         return len(self.index)
 
     def tracks_of(self, numbers: Tensor) -> list[str]:
-        """True names of the tracks that the sequences `numbers` come from, of voices and of accompaniments."""
+        """Return the names of the tracks that the voices and accompaniments of the sequences `numbers` come from."""
         tracks = [self.places.track] if self.mixtures is None else [self.places.track, self.mixtures.accompaniment.track]
         return sorted({self.names[track] for of_sequence in tracks for track in of_sequence[numbers.numpy()]})
 
     @property
     def wait_s(self) -> float:
-        """Seconds for which `stream` has waited for audio since the last `draw`; 0 where it is held on the device."""
+        """Seconds for which `stream` has waited for audio since the last `draw`; 0 if it is held on the device."""
         return self.store.wait_s
 
     def draw(self, generator: torch.Generator) -> None:
-        """Begin an epoch: set `wait_s` to 0 and, where there is augmentation, draw what each voice is mixed with.
+        """Begin an epoch: set `wait_s` to 0 and, if there is augmentation, draw what each voice is mixed with.
 
-        All is drawn at once, so that an epoch's mixtures depend on `generator` alone and not on where in the epoch a run goes on.
+        All is drawn at once, so that an epoch's mixtures depend on `generator` alone, wherever in the epoch a training resumes.
         """
         self.store.wait_s = 0.0
         if self.augmentation is None:
@@ -99,9 +99,10 @@ class Sequences:
     def stream(self, batches: Iterable[Tensor]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 1 + S, n_span) of mixture and stems on the device.
 
-        Without augmentation these are the track's samples, zeros outside it. With it the voice is, at its drawn speed, and the
-        mixture is the voice plus the drawn gain times the drawn accompaniment (mixture minus voice of its track, read around the track's
-        end, at a speed of its own). Raises ValueError where an augmentation has not been drawn. Close the iterator to leave it early.
+        Without augmentation these are the track's samples, and zeros outside it. With augmentation, the voice is played at its drawn
+        speed, and the mixture is the voice plus the drawn gain times the drawn accompaniment. The latter is mixture minus voice of its
+        track, read circularly at another drawn speed. Raises ValueError if the augmentation has not been drawn. Close the iterator to
+        leave it early.
         """
         if self.augmentation is not None and self.mixtures is None:
             raise ValueError("the epoch's augmentation has not been drawn")

@@ -80,12 +80,12 @@ class TrainingState:
         return optimiser
 
     def advance(self) -> None:
-        """Let the optimiser take a step, which changes nothing from the first on that was not finite; Adadelta has to ask the host."""
+        """Let the optimiser take a step. After one that was not finite, steps change nothing; Adadelta has to ask the host for that."""
         if self.settings.optimiser == "adam" or not self.tally.ended:
             self.optimiser.step()
 
     def set_rate(self) -> None:
-        """Set the coming epoch's learning rate, where it follows a cosine."""
+        """Set the coming epoch's learning rate if the recipe lets it follow a cosine."""
         first, last, n_epochs = self.settings.learning_rate, self.settings.final_learning_rate, self.settings.n_epochs
         if last is None:
             return
@@ -94,7 +94,7 @@ class TrainingState:
             group["lr"] = last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
     def keep_best(self, value: float) -> None:
-        """Remember the present weights when `value` is the lowest so far."""
+        """Remember the present weights if `value` is the lowest so far."""
         if self.position.best is None or value < self.position.best:
             self.position.best = value
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -147,8 +147,8 @@ class TrainingState:
             saved = TypeAdapter(Saved).validate_python(metadata)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise Unusable(f"{path}: is not a training state that this version can read ({where}: {first['msg']}).") from None
+            key = ".".join(map(str, first["loc"]))
+            raise Unusable(f"{path}: is not a training state that this version can read ({key}: {first['msg']}).") from None
         except InputError as error:
             raise Unusable(str(error)) from None
         if saved.identity != identity:
