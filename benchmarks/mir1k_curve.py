@@ -33,9 +33,9 @@ from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means
 from madsep.separation.network import Separator
 from madsep.systems.recipe import System, load_recipe
 from madsep.training.loop import Loop
-from madsep.training.records import Records
+from madsep.training.records import RunFiles
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 from madsep.training.stop import Stop
 
 METRICS = ("GNSDR", "GSIR", "GSAR")
@@ -130,11 +130,11 @@ def main() -> None:
         held_out = Sequences([], recipe, sequences.stft, augmented=False)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        trainer = Trainer(network.to(device), recipe)
+        state = TrainingState(network.to(device), recipe)
         columns = ["epoch", "minutes", *(f"{metric}, {of}" for of in ("test", "training clips") for metric in METRICS)]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
         curve = Curve(arguments.tree, Separator(Checkpoint(recipe, network, {}), device), arguments.every)
-        Loop(recipe, trainer, sequences, held_out).run(Records(Path(temporary), {}, 1e9), Stop(None), curve.after_epoch)
+        Loop(recipe, state, sequences, held_out).run(RunFiles(Path(temporary), "", 1e9), Stop(None), curve.after_epoch)
         curve.write(arguments.out, recipe.name)
 
 

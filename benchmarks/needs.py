@@ -57,14 +57,14 @@ def stage_train(root: Path) -> None:
     from madsep.systems.recipe import load_recipe
     from madsep.training.loop import Loop
     from madsep.training.sequences import Sequences
-    from madsep.training.state import Trainer
+    from madsep.training.state import TrainingState
 
     torch.set_num_threads(THREADS)
     recipe = load_recipe("MDL1", {})
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(0))
     sequences = Sequences(read_prepared([root / "train.json"], "train"), recipe, Stft(recipe.front_end), augmented=False)
-    loop = Loop(recipe, Trainer(network, recipe), sequences, sequences)
+    loop = Loop(recipe, TrainingState(network, recipe), sequences, sequences)
     times = []
     for _, spans in sequences.stream(loop.batches()[:N_TIMED_STEPS]):
         started = time.perf_counter()

@@ -43,7 +43,7 @@ def loss(run: Run, rounded: bool, n_steps: int) -> float:
     for part in (batches[: n_steps - n_tail], batches[n_steps - n_tail :]):
         for _, spans in run.sequences.stream(part):
             run.step(spans)
-        sums.append(run.trainer.tally.read().sums["loss"])
+        sums.append(run.state.tally.read().sums["loss"])
     return (sums[-1] - sums[-2]) / n_tail / run.recipe.training.batch_size
 
 

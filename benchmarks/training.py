@@ -31,7 +31,7 @@ from madsep.models.gru import Gru
 from madsep.synth import make_dataset
 from madsep.systems.recipe import System, load_recipe
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 from madsep.training.step import stepper
 
 STEPS = 408_000  # 100 epochs of MUSDB18
@@ -59,8 +59,8 @@ class Run:
         network = build_network(self.recipe)
         network.initialise(torch.Generator().manual_seed(seed))
         self.network = network.to(device)
-        self.trainer = Trainer(self.network, self.recipe)
-        self.step = stepper(self.recipe, self.trainer, self.sequences, device)
+        self.state = TrainingState(self.network, self.recipe)
+        self.step = stepper(self.recipe, self.state, self.sequences, device)
 
     def batches(self, n_steps: int) -> list[Tensor]:
         """Sequence numbers of the first `n_steps` batches, the same in every run."""

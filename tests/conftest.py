@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from flow import Run, run, tiny_config
+from prepared_songs import write_songs
 from systems_flow import make_songs, track_names
 from trainings import sung, write_prepared
 
 from madsep.data.prepared import PreparedTrack
 from madsep.synth import make_dataset
+
+torch.set_num_threads(1)  # the tests' networks are tiny: more threads would only wait for each other
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -48,6 +51,12 @@ def torch_settings_restored() -> Iterator[None]:
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
     """Three prepared training tracks of 15 sequences each; not to be changed."""
     return write_prepared(tmp_path_factory.mktemp("prepared"), [sung(seed) for seed in range(3)])
+
+
+@pytest.fixture(scope="session")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
+    """Three prepared training tracks of 15 sequences each; not to be changed."""
+    return write_songs(tmp_path_factory.mktemp("songs"), [sung(seed) for seed in range(3)])
 
 
 @pytest.fixture(scope="session")

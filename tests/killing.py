@@ -1,6 +1,7 @@
-"""A program that kills trainings: python killing.py MANIFEST ROOT SEED. It prints, as JSON, folder -> moments of its kills in seconds.
+"""A program that kills trainings: python killing.py PREPARED ROOT SEED. It prints, as JSON, folder -> before which operations.
 
-Each run is a child of its own, started from one process that has everything imported, so that a run takes no longer than its training.
+An operation is one on the file system in the training's folder. Each training is a child process that kills itself with SIGKILL,
+started from one process that has everything imported, so that a run takes no longer than its training.
 """
 
 import json
@@ -8,62 +9,68 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
+import torch
 import torch.utils.tensorboard
+from prepared_songs import Tracks, read_songs
 from tiny import tiny_recipe
 from trainings import EACH_STEP, run
 
-RECIPE = tiny_recipe(training={"n_epochs": 3})
-KILLS = [2, *8 * [1]]  # of each run
+RECIPE = tiny_recipe(training={"n_epochs": 2})
+KILLS = [2, *8 * [1]]  # of each training
+OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
 
-def start(manifest: Path, folder: Path) -> int:
-    """Start a run in a child process; return its id."""
+class Operations:
+    """Counts a process's operations in a folder; before number `last`, it kills the process."""
+
+    def __init__(self, folder: Path, last: int | None) -> None:
+        self.folder, self.last, self.count = str(folder), last, 0
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event in OPERATIONS and str(arguments[0]).startswith(self.folder):
+            if self.count == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.count += 1
+
+
+def train_in_child(tracks: Tracks, folder: Path, last: int | None) -> int | None:
+    """Train in a process of its own; return the number of its operations, or None if it was killed before number `last`."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            run(RECIPE, manifest, folder, EACH_STEP)
+            operations = Operations(folder, last)
+            sys.addaudithook(operations)
+            run(RECIPE, tracks, folder, EACH_STEP)
+            os.write(writer, str(operations.count).encode())
             status = 0
         finally:
             os._exit(status)
-    return child
-
-
-def ends(child: int) -> bool:
-    """Wait for a run; return whether it came to its end, rather than being killed."""
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        told = stream.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
-    return status == 0
+    return int(told) if status == 0 else None
 
 
-def killed(manifest: Path, folder: Path, moment_s: float) -> bool:
-    """Kill a run that long after its start; return whether it was still running."""
-    child = start(manifest, folder)
-    time.sleep(moment_s)
-    os.kill(child, signal.SIGKILL)
-    return not ends(child)
-
-
-def main(manifest: Path, root: Path, seed: int) -> None:
+def main(tracks: Tracks, root: Path, seed: int) -> None:
     torch.use_deterministic_algorithms(True)  # imports much, once
     generator = random.Random(seed)
-    began = time.monotonic()
-    assert ends(start(manifest, root / "whole"))
-    whole_s = time.monotonic() - began
-    moments: dict[str, list[float]] = {}
+    n_operations = train_in_child(tracks, root / "whole", None)
+    assert n_operations is not None
+    kills: dict[str, list[int]] = {}
     for number, n_kills in enumerate(KILLS):
         folder = root / f"killed{number}"
-        moments[folder.name] = []
-        while len(moments[folder.name]) < n_kills:
-            moment_s = generator.uniform(0, whole_s / n_kills)
-            if killed(manifest, folder, moment_s):
-                moments[folder.name].append(moment_s)
-        assert ends(start(manifest, folder))
-    print(json.dumps(moments))
+        kills[folder.name] = [generator.randrange(n_operations // n_kills) for _ in range(n_kills)]
+        for last in kills[folder.name]:
+            assert train_in_child(tracks, folder, last) is None
+        assert train_in_child(tracks, folder, None) is not None
+    print(json.dumps(kills))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(read_songs(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))

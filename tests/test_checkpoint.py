@@ -1,30 +1,40 @@
 """Checkpoints: read back as written, refused when they are anything else, and never unpickled."""
 
+import errno
+import json
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tiny import SIZES, tiny_checkpoint, tiny_recipe
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.models import checkpoint
+from madsep.core.files import sha256
 from madsep.models.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint, write_tensors
+from madsep.systems.identity import system_identity
 from madsep.systems.recipe import Recipe, load_recipe
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 
 CPU = torch.device("cpu")
+IDENTITY = 64 * "a"  # of the training
 PROVENANCE = {"data": "abc", "versions": {"torch": "2"}}
 
 
-def write_weights(path: Path, recipe: Recipe, seed: int = 1) -> torch.nn.Module:
+def write_training(folder: Path, recipe: Recipe, seed: int = 1) -> torch.nn.Module:
+    """Write initialised weights and their record as a finished training does; return the network."""
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(seed))
-    write_tensors(path, network.state_dict(), {"trained": recipe.training_half(), "provenance": PROVENANCE})
+    path = folder / "weights.safetensors"
+    with Stage(folder).making("weights", {"training": IDENTITY}) as made:
+        metadata = {"trained": recipe.training_half(), "identity": IDENTITY, "provenance": PROVENANCE}
+        write_tensors(path, network.state_dict(), metadata)
+        made["files"] = [path]
     return network.eval()
 
 
@@ -32,24 +42,30 @@ def write_weights(path: Path, recipe: Recipe, seed: int = 1) -> torch.nn.Module:
 def written(tmp_path: Path) -> Path:
     """A good checkpoint of the tiny recipe."""
     path = tmp_path / "checkpoint.safetensors"
-    write_weights(tmp_path / "weights.safetensors", tiny_recipe())
-    write_checkpoint(tmp_path / "weights.safetensors", tiny_recipe(), path)
+    write_training(tmp_path, tiny_recipe())
+    write_checkpoint(tmp_path, tiny_recipe(), path)
     return path
 
 
 @pytest.mark.parametrize("name", ["MDL1", "GRU-RIS-s", "MDLT"])
 def test_a_checkpoint_gives_the_same_outputs_from_the_file_alone(tmp_path: Path, name: str) -> None:
     recipe, path = tiny_recipe(name), tmp_path / "checkpoint.safetensors"
-    network = write_weights(tmp_path / "weights.safetensors", tiny_recipe() if name == "MDLT" else recipe)
-    write_checkpoint(tmp_path / "weights.safetensors", recipe, path)
+    network = write_training(tmp_path, tiny_recipe() if name == "MDLT" else recipe)
+    write_checkpoint(tmp_path, recipe, path)
+    weights_sha256 = sha256(tmp_path / "weights.safetensors")
     (tmp_path / "weights.safetensors").unlink()
     loaded = load_checkpoint(path, CPU)
     assert loaded.recipe.system_values() == recipe.system_values() and type(loaded.recipe.network) is type(recipe.network)
-    assert loaded.provenance == PROVENANCE
+    assert loaded.provenance == PROVENANCE | {"weights_sha256": weights_sha256}
     assert not loaded.network.training
     mixture = torch.rand(2, 12, 257, generator=torch.Generator().manual_seed(2))
     for ours, theirs in zip(loaded.network(mixture), network(mixture), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_checkpoint_knows_its_training(written: Path) -> None:
+    metadata = read_tensors(written)[1]
+    assert metadata["training"] == IDENTITY and metadata["identity"] == system_identity(tiny_recipe(), IDENTITY)
 
 
 def test_tensors_and_metadata_are_read_back(tmp_path: Path) -> None:
@@ -78,7 +94,7 @@ def test_the_files_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-@pytest.mark.parametrize("n_header", [*range(512, 1024, 8), int.from_bytes(b"PK", "little")])
+@pytest.mark.parametrize("n_header", [*range(640, 1024, 8), int.from_bytes(b"PK", "little")])
 def test_a_file_is_no_pickle_whatever_its_headers_length(tmp_path: Path, n_header: int) -> None:
     """The length stands first in the file; some lengths' bytes are those that a pickle or a zip archive begins with."""
     path = tmp_path / "x.safetensors"
@@ -95,6 +111,93 @@ def test_a_truncated_file_is_refused(written: Path, kept: float) -> None:
     content = written.read_bytes()
     written.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(InputError, match=r"checkpoint.safetensors: is damaged or truncated, or no checkpoint at all"):
+        load_checkpoint(written, CPU)
+
+
+def test_a_flipped_bit_never_gives_other_values(tmp_path: Path) -> None:
+    """600 bits of a small file: of the header's length, the header, its metadata and the tensors."""
+    path = tmp_path / "x.safetensors"
+    kinds = {"f": torch.ones(3), "b": torch.ones(2).bfloat16(), "i": torch.arange(2), "t": torch.tensor([True]), "s": torch.tensor(3.5)}
+    write_tensors(path, kinds, {"text": "Größe", "nested": {"list": [0.5, None]}})
+    content, whole, n_refused = path.read_bytes(), contents(path), 0
+    for bit in random.Random(1).sample(range(8 * len(content)), 600):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            assert contents(path) == whole
+        except InputError as error:
+            n_refused += 1
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    assert n_refused > 590
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Type, shape and values of each tensor, and the metadata."""
+    tensors, metadata = read_tensors(path)
+    return {name: (tensor.dtype, tensor.tolist()) for name, tensor in tensors.items()}, metadata
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_checkpoint_with_a_flipped_bit_is_refused(written: Path, number: int) -> None:
+    content = bytearray(written.read_bytes())
+    bit = random.Random(number).randrange(8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    written.write_bytes(content)
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors: "):
+        load_checkpoint(written, CPU)
+
+
+ODD_METADATA = {
+    "no JSON": "{",
+    "a list": "[]",
+    "null": "null",
+    "nested deeply": 5_000 * "[" + 5_000 * "]",
+    "nested deeply in place": '{"sha256": "", "metadata": {"a": ' + 5_000 * "[" + 5_000 * "]" + "}}",
+    "nested as deeply as JSON is read": '{"sha256": "", "metadata": {"a": ' + 900 * "[" + 900 * "]" + "}}",
+    "a number too long": "9" * 5_000,
+    "no digest": '{"recipe": {}}',
+    "metadata that are none": '{"metadata": [], "sha256": ""}',
+    "a digest that is none": '{"metadata": {}, "sha256": []}',
+}
+
+
+@pytest.mark.parametrize("name", ODD_METADATA)
+def test_odd_metadata_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(1)}, path, {"madsep": ODD_METADATA[name]})
+    with pytest.raises(InputError, match=r"^[^\n]*x\.safetensors: [^\n]*$"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("n_bytes", [2**20, 2**40, 2**63])
+def test_sizes_beyond_the_file_are_refused(tmp_path: Path, n_bytes: int) -> None:
+    path = tmp_path / "x.safetensors"
+    header = json.dumps({"a": {"dtype": "U8", "shape": [n_bytes], "data_offsets": [0, n_bytes]}}).encode()
+    for n_header in (len(header), n_bytes):
+        path.write_bytes(n_header.to_bytes(8, "little") + header + b"0000")
+        with pytest.raises(InputError, match=r"x\.safetensors: is damaged or truncated"):
+            read_tensors(path)
+
+
+ODD_CHECKPOINTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a recipe that is a list": lambda values: values.update(recipe=[]),
+    "a recipe without a family": lambda values: values["recipe"].pop("family"),
+    "a family that is a list": lambda values: values["recipe"].update(family=[]),
+    "a network that is text": lambda values: values["recipe"].update(network="gru"),
+    "a network without end": lambda values: values["recipe"]["network"].update(n_denoiser_hidden=10**30),
+    "training that is a list": lambda values: values["recipe"].update(training=[1]),
+    "an unknown key": lambda values: values["recipe"].update(colour="red"),
+    "no provenance": lambda values: values.pop("provenance"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_CHECKPOINTS)
+def test_metadata_that_hold_no_system_are_refused(written: Path, name: str) -> None:
+    tensors, metadata = read_tensors(written)
+    ODD_CHECKPOINTS[name](metadata)
+    write_tensors(written, tensors, metadata)
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors: "):
         load_checkpoint(written, CPU)
 
 
@@ -150,7 +253,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_a_training_state_or_bare_weights_are_no_checkpoint(tmp_path: Path, written: Path) -> None:
     recipe = tiny_recipe()
-    Trainer(build_network(recipe), recipe).save(tmp_path / "state.safetensors", {})
+    TrainingState(build_network(recipe), recipe).save(tmp_path / "state.safetensors", "abc")
     for name in ("state.safetensors", "weights.safetensors"):
         with pytest.raises(InputError, match=rf"{name}: holds no recipe \(a training state or bare weights\?\)"):
             load_checkpoint(tmp_path / name, CPU)
@@ -192,27 +295,36 @@ def test_a_recipe_that_this_version_does_not_know_is_refused(written: Path) -> N
 
 
 @pytest.mark.parametrize("changes", [{"training": {"seed": 5}}, {"network": {"n_denoiser_hidden": 17}}, {"loss": {"latent_l1": 0.5}}])
-def test_weights_trained_by_other_settings_are_refused(tmp_path: Path, changes: dict[str, dict[str, object]]) -> None:
-    weights = tmp_path / "weights.safetensors"
-    write_weights(weights, tiny_recipe())
-    with pytest.raises(InputError, match=r"weights.safetensors: was trained by other settings than recipe MDL1 now says"):
-        write_checkpoint(weights, tiny_recipe(**changes), tmp_path / "checkpoint.safetensors")
+def test_weights_trained_with_other_settings_are_refused(tmp_path: Path, changes: dict[str, dict[str, object]]) -> None:
+    write_training(tmp_path, tiny_recipe())
+    with pytest.raises(InputError, match=r"weights.safetensors: was trained with different settings from those in recipe MDL1"):
+        write_checkpoint(tmp_path, tiny_recipe(**changes), tmp_path / "checkpoint.safetensors")
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
+def test_weights_that_no_training_finished_are_refused(tmp_path: Path) -> None:
+    write_training(tmp_path, tiny_recipe())
+    weights = tmp_path / "weights.safetensors"
+    write_tensors(weights, *read_tensors(weights)[:1], {})
+    with pytest.raises(InputError, match=r"weights\.safetensors: was changed after it was written"):
+        write_checkpoint(tmp_path, tiny_recipe(), tmp_path / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"weights\.json: is missing"):
+        write_checkpoint(tmp_path, tiny_recipe(), tmp_path / "checkpoint.safetensors")
+
+
 def test_the_way_to_separate_may_change_without_training(tmp_path: Path) -> None:
-    weights, path = tmp_path / "weights.safetensors", tmp_path / "checkpoint.safetensors"
-    write_weights(weights, tiny_recipe())
-    write_checkpoint(weights, load_recipe("MDLT", {"MDL1": SIZES, "MDLT": {"separation": {"griffin_lim_iterations": 7}}}), path)
+    path = tmp_path / "checkpoint.safetensors"
+    write_training(tmp_path, tiny_recipe())
+    write_checkpoint(tmp_path, load_recipe("MDLT", {"MDL1": SIZES, "MDLT": {"separation": {"griffin_lim_iterations": 7}}}), path)
     separation = load_checkpoint(path, CPU).recipe.separation
     assert (separation.latent_threshold, separation.griffin_lim_iterations) == (0.2, 7)
 
 
 def test_a_full_disk_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def disk_full(*_: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")  # safetensors 0.8
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
     with pytest.raises(InputError, match=r"x.safetensors: the disk is full"):
         write_tensors(tmp_path / "x.safetensors", {"a": torch.ones(100_000)}, {})
     assert list(tmp_path.iterdir()) == []

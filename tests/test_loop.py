@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from prepared_songs import Tracks, write_songs
 from tiny import SIZES, tiny_recipe
-from trainings import EACH_STEP, NEVER, OUTPUTS, features_of, history, losses, run, sequences_of, sung, weights, write_prepared
+from trainings import EACH_STEP, NEVER, OUTPUTS, features_of, history, losses, run, sequences_of, sung, weights
 
 from madsep.core.errors import InputError
 from madsep.models.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint
 from madsep.models.losses import generalised_kl
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.loop import Loop
-from madsep.training.records import Records
+from madsep.training.records import RunFiles
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 from madsep.training.stop import Stop
 
 COLUMNS = ["epoch", "step", "loss", "kl_denoised", "kl_masked", "latent", "learning_rate", "validation_loss", "validation_sdr"]
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
 
 def test_every_sequence_comes_once_an_epoch_in_an_order_of_the_seed(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[list[int]] = []
     stream = Sequences.stream
@@ -39,7 +40,7 @@ def test_every_sequence_comes_once_an_epoch_in_an_order_of_the_seed(
     orders = []
     for seed in (1, 1, 2):
         drawn.clear()
-        run(tiny_recipe(training={"seed": seed}), manifest, tmp_path / f"run{len(orders)}")
+        run(tiny_recipe(training={"seed": seed}), tracks, tmp_path / f"run{len(orders)}")
         assert [len(numbers) for numbers in drawn] == 2 * ([4] * 11 + [1])
         orders.append([list(chain(*drawn[:12])), list(chain(*drawn[12:]))])
     for order in orders:
@@ -48,9 +49,9 @@ def test_every_sequence_comes_once_an_epoch_in_an_order_of_the_seed(
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_the_loss_falls_and_everything_is_written(manifest: Path, tmp_path: Path) -> None:
+def test_the_loss_falls_and_everything_is_written(tracks: Tracks, tmp_path: Path) -> None:
     recipe = tiny_recipe(training={"n_epochs": 4})
-    folder = run(recipe, manifest, tmp_path)
+    folder = run(recipe, tracks, tmp_path)
     assert losses(folder)[-1] < 0.6 * losses(folder)[0]
     rows = history(folder)
     assert list(rows[0]) == COLUMNS
@@ -61,8 +62,8 @@ def test_the_loss_falls_and_everything_is_written(manifest: Path, tmp_path: Path
     assert metadata["trained"] == recipe.training_half()
     assert metadata["provenance"]["device"] == "cpu" and metadata["provenance"]["versions"]["torch"] == torch.__version__
     assert sorted(path.name for path in folder.iterdir()) == OUTPUTS
-    write_checkpoint(folder / "weights.safetensors", recipe, tmp_path / "checkpoint.safetensors")
-    loaded = load_checkpoint(tmp_path / "checkpoint.safetensors", torch.device("cpu"))
+    write_checkpoint(folder, recipe, tmp_path / "system" / "checkpoint.safetensors")
+    loaded = load_checkpoint(tmp_path / "system" / "checkpoint.safetensors", torch.device("cpu"))
     assert all(torch.equal(tensor, weights(folder)[name]) for name, tensor in loaded.network.state_dict().items())
 
 
@@ -77,10 +78,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_learns(manifest: Path, tmp_path: Path, variant: str) -> None:
+def test_every_variant_learns(tracks: Tracks, tmp_path: Path, variant: str) -> None:
     name, changes = VARIANTS[variant]
     recipe = load_recipe(name, {"MDL1": SIZES, name: {**(SIZES if name == "MDL1" else {}), **changes}})
-    folder = run(recipe, manifest, tmp_path, held_out=("Artist - 2",))
+    folder = run(recipe, tracks, tmp_path, held_out=("Artist - 2",))
     assert losses(folder)[-1] < 0.9 * losses(folder)[0]
 
 
@@ -90,13 +91,13 @@ def initialised(recipe: Recipe) -> Any:
     return network
 
 
-def test_an_epochs_row_is_the_mean_over_its_sequences(manifest: Path, tmp_path: Path) -> None:
+def test_an_epochs_row_is_the_mean_over_its_sequences(tracks: Tracks, tmp_path: Path) -> None:
     """With a learning rate of nearly zero the network stays as it began; its losses over all sequences at once are the row's."""
     recipe = tiny_recipe(training={"learning_rate": 1e-30, "n_epochs": 1, "validation": True})
-    folder = run(recipe, manifest, tmp_path, held_out=("Artist - 1",))
+    folder = run(recipe, tracks, tmp_path, held_out=("Artist - 1",))
     network = initialised(recipe)
-    for tracks, columns in (([0, 2], ("kl_denoised", "kl_masked")), ([1], ("validation_loss", None))):
-        sequences = sequences_of(manifest, recipe, *tracks)
+    for numbers, columns in (([0, 2], ("kl_denoised", "kl_masked")), ([1], ("validation_loss", None))):
+        sequences = sequences_of(tracks, recipe, *numbers)
         mixture, target = features_of(sequences, torch.arange(len(sequences)), recipe)
         with torch.no_grad():
             output = network(mixture)
@@ -105,14 +106,14 @@ def test_an_epochs_row_is_the_mean_over_its_sequences(manifest: Path, tmp_path: 
                 assert losses(folder, column)[0] == pytest.approx(generalised_kl(target[:, 0], estimate).item(), rel=1e-5)
 
 
-def test_the_first_step_is_adams_with_the_clipped_gradient(manifest: Path, tmp_path: Path) -> None:
+def test_the_first_step_is_adams_with_the_clipped_gradient(tracks: Tracks, tmp_path: Path) -> None:
     """After one step Adam has moved each weight by rate * g / (|g| + 1e-8), for the gradient scaled to the norm allowed."""
     changes = {"n_epochs": 1, "batch_size": 45, "gradient_norm_clip": 1e-6, "learning_rate": 0.01}
     recipe = tiny_recipe(training=changes)
-    trained = weights(run(recipe, manifest, tmp_path))
+    trained = weights(run(recipe, tracks, tmp_path))
     network = initialised(recipe)
     order = torch.randperm(45, generator=torch.Generator().manual_seed(recipe.training.seed * 1_000_003))
-    mixture, target = features_of(sequences_of(manifest, recipe), order, recipe)
+    mixture, target = features_of(sequences_of(tracks, recipe), order, recipe)
     network.objective(network.terms(network(mixture), target), recipe.loss).total.backward()
     norm = torch.cat([parameter.grad.flatten() for parameter in network.parameters()]).norm().item()
     assert norm > 1e-6
@@ -123,16 +124,16 @@ def test_the_first_step_is_adams_with_the_clipped_gradient(manifest: Path, tmp_p
 
 
 @pytest.mark.parametrize(("first_epoch", "rates"), [(1, [1, 1, 0.5, 0.25]), (2, [1, 1, 1, 0.5])])
-def test_the_rate_falls_on_a_plateau(manifest: Path, tmp_path: Path, first_epoch: int, rates: list[float]) -> None:
+def test_the_rate_falls_on_a_plateau(tracks: Tracks, tmp_path: Path, first_epoch: int, rates: list[float]) -> None:
     """At so low a rate no epoch is better by 0.01 % than the first that is looked at."""
     plateau = {"factor": 0.5, "patience": 0, "first_epoch": first_epoch}
     recipe = tiny_recipe(training={"n_epochs": 4, "learning_rate": 1e-7, "plateau": plateau})
-    assert [rate / 1e-7 for rate in losses(run(recipe, manifest, tmp_path), "learning_rate")] == pytest.approx(rates)
+    assert [rate / 1e-7 for rate in losses(run(recipe, tracks, tmp_path), "learning_rate")] == pytest.approx(rates)
 
 
-def test_the_rate_falls_along_half_a_cosine(manifest: Path, tmp_path: Path) -> None:
+def test_the_rate_falls_along_half_a_cosine(tracks: Tracks, tmp_path: Path) -> None:
     recipe = tiny_recipe(training={"n_epochs": 5, "learning_rate": 9e-4, "final_learning_rate": 1e-4})
-    rates = losses(run(recipe, manifest, tmp_path), "learning_rate")
+    rates = losses(run(recipe, tracks, tmp_path), "learning_rate")
     assert rates == pytest.approx([9e-4, 5e-4 + 4e-4 * 0.5**0.5, 5e-4, 5e-4 - 4e-4 * 0.5**0.5, 1e-4])
 
 
@@ -141,9 +142,9 @@ def test_a_loss_that_is_not_finite_names_its_tracks_and_keeps_the_last_good_stat
     """Where the host looks at the epoch's end only, the steps after that one have changed nothing."""
     songs = [sung(seed) for seed in range(2)]
     songs[1][0][6000] = np.nan
-    manifest = write_prepared(tmp_path / "prepared", songs)
+    tracks = write_songs(tmp_path / "prepared", songs)
     with pytest.raises(InputError) as error:
-        run(tiny_recipe(training={"batch_size": 1}), manifest, tmp_path, save_every_s)
+        run(tiny_recipe(training={"batch_size": 1}), tracks, tmp_path, save_every_s)
     assert "loss nan" in str(error.value) and "not finite" in str(error.value)
     assert "Tracks in this batch: Artist - 1. Try a lower training.learning_rate." in str(error.value)
     tensors, metadata = read_tensors(tmp_path / "state.safetensors")
@@ -153,21 +154,22 @@ def test_a_loss_that_is_not_finite_names_its_tracks_and_keeps_the_last_good_stat
     assert not (tmp_path / "weights.safetensors").exists()
 
 
-def test_a_rate_that_blows_up_stops_the_run(manifest: Path, tmp_path: Path) -> None:
+def test_a_rate_that_blows_up_stops_the_run(tracks: Tracks, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"epoch 1, step \d+: loss (nan|inf), .*Artist - .*Try a lower training.learning_rate"):
-        run(tiny_recipe(training={"learning_rate": 1e30}), manifest, tmp_path)
+        run(tiny_recipe(training={"learning_rate": 1e30}), tracks, tmp_path)
 
 
-def test_something_can_be_done_after_each_epoch(manifest: Path, tmp_path: Path) -> None:
+def test_something_can_be_done_after_each_epoch(tracks: Tracks, tmp_path: Path) -> None:
     """When its state is saved and its row is there."""
+    torch.set_num_threads(1)
     recipe = tiny_recipe()
-    trainer = Trainer(initialised(recipe), recipe)
-    sequences = sequences_of(manifest, recipe)
+    state = TrainingState(initialised(recipe), recipe)
+    sequences = sequences_of(tracks, recipe)
     nothing = Sequences([], recipe, sequences.stft, augmented=False)
     seen = []
 
     def after_epoch() -> None:
-        seen.append((len(trainer.position.history), read_tensors(tmp_path / "state.safetensors")[1]["position"]["epoch"]))
+        seen.append((len(state.position.history), read_tensors(tmp_path / "state.safetensors")[1]["position"]["epoch"]))
 
-    Loop(recipe, trainer, sequences, nothing).run(Records(tmp_path, {}, NEVER), Stop(None), after_epoch)
+    Loop(recipe, state, sequences, nothing).run(RunFiles(tmp_path, "abc", NEVER), Stop(None), after_epoch)
     assert seen == [(1, 1), (2, 2)]

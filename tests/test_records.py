@@ -1,28 +1,28 @@
 """What a run writes beside its weights while it trains, and what a full disk does to it."""
 
-import csv
 import errno
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prepared_songs import Tracks
 from tiny import tiny_recipe
-from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, losses, run, same_bytes
+from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, history, losses, run, same_bytes
 
 from madsep.core.errors import DiskFull, InputError
 from madsep.models import checkpoint
 from madsep.training import records
-from madsep.training.records import FIRST, LAST, PARTIAL, Records
+from madsep.training.records import FIRST, LAST, RunFiles
 from madsep.training.sequences import Sequences
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
 
 @pytest.fixture(scope="module")
-def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tracks: Tracks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with room on the disk."""
-    return run(tiny_recipe(), manifest, tmp_path_factory.mktemp("whole"))
+    return run(tiny_recipe(), tracks, tmp_path_factory.mktemp("whole"))
 
 
 class Disk:
@@ -30,15 +30,14 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, full_from: int, full_to: int) -> None:
         self.n_writes, self.full = 0, range(full_from, full_to + 1)
-        self.save_file = checkpoint.save_file
-        monkeypatch.setattr(checkpoint, "save_file", self.write)
+        self.save = checkpoint.save
+        monkeypatch.setattr(checkpoint, "save", self.write)
 
-    def write(self, tensors: Any, path: Path, metadata: dict[str, str]) -> None:
+    def write(self, tensors: Any, metadata: dict[str, str]) -> bytes:
         self.n_writes += 1
         if self.n_writes in self.full:
-            path.write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.save_file(tensors, path, metadata)
+        return self.save(tensors, metadata)
 
 
 def states(folder: Path) -> dict[str, bytes]:
@@ -57,8 +56,8 @@ def events_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: sorted((event.step, event.value) for event in events.Scalars(name)) for name in events.Tags()["scalars"]}
 
 
-def test_tensorboard_shows_the_history_and_the_wait_for_data(manifest: Path, tmp_path: Path) -> None:
-    folder = run(tiny_recipe(training={**HELD_OUT}), manifest, tmp_path, held_out=("Artist - 2",))
+def test_tensorboard_shows_the_history_and_the_wait_for_data(tracks: Tracks, tmp_path: Path) -> None:
+    folder = run(tiny_recipe(training={**HELD_OUT}), tracks, tmp_path, held_out=("Artist - 2",))
     shown = events_of(folder)
     assert all(0 <= share < 1 for _, share in shown.pop("data_wait"))
     assert sorted(shown) == sorted([*FIRST[2:], "kl_denoised", "kl_masked", "latent", *LAST])
@@ -67,28 +66,27 @@ def test_tensorboard_shows_the_history_and_the_wait_for_data(manifest: Path, tmp
         assert [value for _, value in points] == pytest.approx(losses(folder, name), rel=1e-6)
 
 
-def test_the_history_so_far_is_there_while_a_run_trains(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_so_far_is_there_while_a_run_trains(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    add_epoch = Records.add_epoch
+    add_epoch = RunFiles.add_epoch
 
-    def spy(self: Records, *arguments: Any) -> None:
+    def spy(self: RunFiles, *arguments: Any) -> None:
         add_epoch(self, *arguments)
-        assert not (tmp_path / "history.csv").exists()
-        with (tmp_path / PARTIAL).open() as stream:
-            seen.append([row["epoch"] for row in csv.DictReader(stream)])
+        assert not (tmp_path / "records").exists()
+        seen.append([row["epoch"] for row in history(tmp_path)])
 
-    monkeypatch.setattr(Records, "add_epoch", spy)
-    run(tiny_recipe(), manifest, tmp_path)
+    monkeypatch.setattr(RunFiles, "add_epoch", spy)
+    run(tiny_recipe(), tracks, tmp_path)
     assert seen == [["1"], ["1", "2"]]
     assert sorted(path.name for path in tmp_path.iterdir()) == OUTPUTS
 
 
 def test_the_wait_for_data_is_said(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Sequences, "wait_s", 1e9)
     caplog.set_level("INFO", "madsep")
-    run(tiny_recipe(), manifest, tmp_path)
+    run(tiny_recipe(), tracks, tmp_path)
     (line,) = (line for line in caplog.messages if "epoch 1: loss" in line)
     said = re.search(r"; waited 1000000000.0 s for data, (\d+)\.\d% of the time$", line)
     assert said and int(said[1]) / 100 > 1e9 / 60  # of an epoch that took less than a minute
@@ -98,47 +96,47 @@ def test_the_wait_for_data_is_said(
 
 
 def test_training_goes_on_while_the_disk_is_full(
-    whole: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    whole: Path, tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     Disk(monkeypatch, 3, 7)
-    assert same_bytes(run(tiny_recipe(), manifest, tmp_path, EACH_STEP), whole)
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path, EACH_STEP), whole)
     said = [line for line in caplog.messages if "the disk is full" in line]
     assert said == 5 * [
-        f"{tmp_path}/state.next.safetensors: the disk is full, so it was not written. Training goes on; the next save tries again."
+        f"{tmp_path}/state.next.safetensors: the disk is full, so it was not written. Training continues, and the next save tries again."
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == OUTPUTS
 
 
-def test_while_the_disk_is_full_both_states_stay(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_disk_is_full_both_states_stay(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, bytes]] = []
-    save = Records.save
+    save = RunFiles.save
 
-    def spy(self: Records, *arguments: Any) -> bool:
+    def spy(self: RunFiles, *arguments: Any) -> bool:
         saved = save(self, *arguments)
         seen.append(states(tmp_path))
         return saved
 
-    monkeypatch.setattr(Records, "save", spy)
+    monkeypatch.setattr(RunFiles, "save", spy)
     Disk(monkeypatch, 3, 7)
-    run(tiny_recipe(), manifest, tmp_path, EACH_STEP)
+    run(tiny_recipe(), tracks, tmp_path, EACH_STEP)
     assert [len(state) for state in seen[:3]] == [1, 2, 2]
     assert all(state == seen[1] for state in seen[2:7])
     assert seen[7] != seen[1] and seen[7]["state.previous.safetensors"] == seen[1]["state.safetensors"]
 
 
 def test_weights_that_cannot_be_written_end_the_run_and_leave_only_its_end_to_do(
-    whole: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"weights\.safetensors: the disk is full"):
         Disk(patch, 3, 3)  # after a state at each epoch's end
-        run(tiny_recipe(), manifest, tmp_path, NEVER)
+        run(tiny_recipe(), tracks, tmp_path, NEVER)
     assert sorted(states(tmp_path)) == ["state.previous.safetensors", "state.safetensors"]
     monkeypatch.setattr("madsep.training.step.Step.__call__", lambda step, spans: pytest.fail("a step was taken"))
-    assert same_bytes(run(tiny_recipe(), manifest, tmp_path, NEVER), whole)
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path, NEVER), whole)
 
 
 def test_history_and_events_are_written_once_there_is_room_again(
-    whole: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    whole: Path, tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_text, n_writes = records.write_text, 0
 
@@ -157,16 +155,16 @@ def test_history_and_events_are_written_once_there_is_room_again(
 
     monkeypatch.setattr(records, "write_text", full_at_first)
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
-    assert same_bytes(run(tiny_recipe(), manifest, tmp_path), whole)
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path), whole)
     said = [line.partition(": ")[0] for line in caplog.messages if "the disk is full" in line]
-    assert said == [str(tmp_path / PARTIAL), str(tmp_path / "tensorboard")]
+    assert said == [str(tmp_path / "history.csv"), str(tmp_path / "tensorboard")]
     assert [epoch for epoch, _ in events_of(tmp_path)["loss"]] == [1, 2]
 
 
-def test_a_folder_that_may_not_be_written_ends_the_run(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_written_ends_the_run(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*arguments: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(checkpoint, "save_file", forbidden)
+    monkeypatch.setattr(checkpoint, "save", forbidden)
     with pytest.raises(InputError, match="no permission to write there"):
-        run(tiny_recipe(), manifest, tmp_path)
+        run(tiny_recipe(), tracks, tmp_path)

@@ -3,14 +3,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from madsep.comparison.report import medians_html, plot_boxplots, plot_losses
-from madsep.core.errors import InputError
+from madsep.comparison.report import medians_html, plot_boxplots
 from madsep.scoring.aggregate import sisec_medians, summarise, track_medians
 from madsep.scoring.scores import METRICS
-
-HISTORY = "epoch,step,loss,kl_denoised,kl_masked,validation_loss\n"
 
 
 def score_table(offset: float, n_tracks: int = 7) -> pd.DataFrame:
@@ -63,12 +59,9 @@ def test_far_baseline_is_named_at_the_edge(tmp_path: Path) -> None:
 
 
 def test_figures_are_the_same_every_time(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text(HISTORY + "1,10,3,1.5,1.5,\n2,20,2,1,1,2.5\n")
     for name in ("a", "b"):
         plot_boxplots({"MDL1": track_medians(score_table(0.0))}, tmp_path / f"box-{name}.svg")
-        plot_losses(tmp_path / "history.csv", tmp_path / f"loss-{name}.svg")
     assert (tmp_path / "box-a.svg").read_bytes() == (tmp_path / "box-b.svg").read_bytes()
-    assert (tmp_path / "loss-a.svg").read_bytes() == (tmp_path / "loss-b.svg").read_bytes()
     assert "<dc:date>" not in (tmp_path / "box-a.svg").read_text()
 
 
@@ -78,30 +71,6 @@ def test_one_track_and_tracks_without_numbers(tmp_path: Path) -> None:
     assert n_dots((tmp_path / "one.svg").read_text(), "#1f77b4") == 8
     plot_boxplots({"MDL1": one.assign(median=math.nan)}, tmp_path / "none.svg")
     assert n_dots((tmp_path / "none.svg").read_text(), "#1f77b4") == 0
-
-
-def test_losses_with_and_without_validation(tmp_path: Path) -> None:
-    history = tmp_path / "history.csv"
-    path = tmp_path / "losses.svg"
-    history.write_text(HISTORY + "1,10,3,1.5,1.5,\n2,20,2,1,1,\n")
-    plot_losses(history, path)
-    svg = path.read_text()
-    assert "<!-- epoch -->" in svg and "<!-- validation -->" not in svg
-    assert "<!-- training: KL after the denoiser, nats -->" in svg
-    history.write_text(HISTORY + "1,10,3,1.5,1.5,3.5\n2,20,2,1,1,\n")
-    plot_losses(history, path)
-    assert "<!-- validation -->" in path.read_text()
-
-
-@pytest.mark.parametrize("text", [None, "", "epoch,loss\n1,2\n", HISTORY, HISTORY + "1,10,x,1,1,\n"])
-def test_histories_of_another_form_are_refused(tmp_path: Path, text: str | None) -> None:
-    history = tmp_path / "history.csv"
-    if text is not None:
-        history.write_text(text)
-    with pytest.raises(InputError, match=r"history\.csv") as error:
-        plot_losses(history, tmp_path / "losses.svg")
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "losses.svg").exists()
 
 
 def test_page_gives_every_number_with_its_recipe(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_never_two_downloads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(musdb, "DB", FakeDB)
     with (tmp_path / ".sample.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="sample: another run is downloading the sample of MUSDB18; run the same command again when that has ended"):
+        with pytest.raises(
+            InputError, match="sample: another run is downloading the sample of MUSDB18; run the same command again when that has ended"
+        ):
             fetch_sample(tmp_path / "sample")
     assert not (tmp_path / "sample").exists()
     fetch_sample(tmp_path / "sample")  # a lock that nobody holds, as a killed run leaves it

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from prepared_songs import Tracks
 from tiny import SIZES, tiny_recipe
 from torch import Tensor
 from trainings import NEVER, losses, run, same_bytes, sequences_of
@@ -18,7 +19,7 @@ from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training import loop
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 from madsep.training.step import GraphStep, Step, stepper
 from madsep.training.tally import Tally
 from madsep.training.train import Options, train
@@ -28,12 +29,12 @@ pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 CPU = torch.device("cpu")
 
 
-def step_of(recipe: Recipe, manifest: Path, dtype: torch.dtype = torch.float32) -> Step:
+def step_of(recipe: Recipe, tracks: Tracks, dtype: torch.dtype = torch.float32) -> Step:
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(1))
-    sequences = sequences_of(manifest, recipe)
+    sequences = sequences_of(tracks, recipe)
     sequences.stft = Stft(recipe.front_end, dtype=dtype)
-    return Step(recipe, Trainer(network.to(dtype), recipe), sequences)
+    return Step(recipe, TrainingState(network.to(dtype), recipe), sequences)
 
 
 def spans_of(sequences: Sequences, *numbers: int) -> Tensor:
@@ -43,10 +44,10 @@ def spans_of(sequences: Sequences, *numbers: int) -> Tensor:
 
 def state_of(step: Step) -> list[Tensor]:
     """Copies of weights, moments, step counts and tally."""
-    trainer = step.trainer
-    moments = [value for state in trainer.optimiser.state.values() for value in state.values()]
-    tally = [trainer.tally.ended, trainer.tally.n_steps, trainer.tally.last, trainer.tally.sums]
-    return [tensor.detach().clone() for tensor in [*trainer.network.parameters(), *moments, *tally]]
+    state = step.state
+    moments = [value for state in state.optimiser.state.values() for value in state.values()]
+    tally = [state.tally.ended, state.tally.n_steps, state.tally.last, state.tally.sums]
+    return [tensor.detach().clone() for tensor in [*state.network.parameters(), *moments, *tally]]
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -82,15 +83,15 @@ def test_a_tally_keeps_the_first_step_that_is_not_finite(loss: float, norm: floa
     assert tally.read()[:2] == (False, 6) and tally.read().sums["loss"] == 6.0
 
 
-def test_after_a_step_that_is_not_finite_nothing_changes(manifest: Path) -> None:
-    step = step_of(tiny_recipe(), manifest)
+def test_after_a_step_that_is_not_finite_nothing_changes(tracks: Tracks) -> None:
+    step = step_of(tiny_recipe(), tracks)
     good = spans_of(step.sequences, 3, 4, 5, 6)
     step(good)
     before = state_of(step)
     step(torch.full_like(good, torch.nan))
     step(good)
     after = state_of(step)
-    assert step.trainer.tally.read().ended and not same(after, before)
+    assert step.state.tally.read().ended and not same(after, before)
     assert same(after[:-4], before[:-4]) and same(after[-3:-2] + after[-1:], before[-3:-2] + before[-1:])
 
 
@@ -107,41 +108,41 @@ def norm_of(network: torch.nn.Module) -> float:
     return torch.cat([parameter.grad.flatten() for parameter in network.parameters()]).norm().item()
 
 
-def test_each_network_of_mim_dwf_is_clipped_by_its_own_norm(manifest: Path) -> None:
+def test_each_network_of_mim_dwf_is_clipped_by_its_own_norm(tracks: Tracks) -> None:
     """At a norm between both, one gradient is cut and the other is left as it is. The tally keeps the larger norm."""
-    free = step_of(tiny_dwf(clip=1e9), manifest)
+    free = step_of(tiny_dwf(clip=1e9), tracks)
     spans = spans_of(free.sequences, 1, 2, 3, 4)
     free(spans)
-    norms = {name: norm_of(network) for name, network in free.trainer.network.named_children()}
+    norms = {name: norm_of(network) for name, network in free.state.network.named_children()}
     clip = sum(norms.values()) / 2
     assert min(norms.values()) < 0.95 * clip
-    limited = step_of(tiny_dwf(clip), manifest)
+    limited = step_of(tiny_dwf(clip), tracks)
     limited(spans)
     for name, norm in norms.items():
-        expected, found = (step.trainer.network.get_submodule(name).parameters() for step in (free, limited))
+        expected, found = (step.state.network.get_submodule(name).parameters() for step in (free, limited))
         for one, other in zip(expected, found, strict=True):
             torch.testing.assert_close(other.grad, min(clip / norm, 1.0) * one.grad)
-    assert limited.trainer.tally.read().norm == pytest.approx(max(norms.values()), rel=1e-5)
+    assert limited.state.tally.read().norm == pytest.approx(max(norms.values()), rel=1e-5)
 
 
-def test_other_networks_are_clipped_by_their_joint_norm(manifest: Path) -> None:
-    free, limited = (step_of(tiny_recipe(training={"gradient_norm_clip": clip}), manifest) for clip in (1e9, 0.01))
+def test_other_networks_are_clipped_by_their_joint_norm(tracks: Tracks) -> None:
+    free, limited = (step_of(tiny_recipe(training={"gradient_norm_clip": clip}), tracks) for clip in (1e9, 0.01))
     spans = spans_of(free.sequences, 1, 2, 3, 4)
     free(spans)
     limited(spans)
-    norm = norm_of(free.trainer.network)
-    assert norm > 0.1 and norm_of(limited.trainer.network) == pytest.approx(0.01, rel=1e-3)
-    for one, other in zip(free.trainer.network.parameters(), limited.trainer.network.parameters(), strict=True):
+    norm = norm_of(free.state.network)
+    assert norm > 0.1 and norm_of(limited.state.network) == pytest.approx(0.01, rel=1e-3)
+    for one, other in zip(free.state.network.parameters(), limited.state.network.parameters(), strict=True):
         torch.testing.assert_close(other.grad, 0.01 / norm * one.grad, rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["voice", "accompaniment"])
-def test_a_gradient_that_is_not_finite_in_one_network_ends_the_run(manifest: Path, name: str) -> None:
-    step = step_of(tiny_dwf(), manifest)
-    part = step.trainer.network.get_submodule(name)
+def test_a_gradient_that_is_not_finite_in_one_network_ends_the_run(tracks: Tracks, name: str) -> None:
+    step = step_of(tiny_dwf(), tracks)
+    part = step.state.network.get_submodule(name)
     part.dec.weight_hh_l0.register_hook(lambda gradient: gradient * torch.nan)
     step(spans_of(step.sequences, 1, 2))
-    assert step.trainer.tally.read().ended
+    assert step.state.tally.read().ended
 
 
 # --- parts
@@ -171,35 +172,35 @@ LOSS_OF: dict[str, dict[str, Any]] = {
 def gradient(step: Step, spans: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient that a step leaves, after its clip, and its losses."""
     step(spans)
-    flat = torch.cat([parameter.grad.flatten() for parameter in step.trainer.network.parameters() if parameter.grad is not None])
-    return flat, step.trainer.tally.sums / len(spans)
+    flat = torch.cat([parameter.grad.flatten() for parameter in step.state.network.parameters() if parameter.grad is not None])
+    return flat, step.state.tally.sums / len(spans)
 
 
 @pytest.mark.parametrize("loss", LOSS_OF)
 @pytest.mark.parametrize(("most", "n_parts"), [(4, 2), (2, 4), (1, 8)])
 def test_parts_give_the_gradient_of_the_whole_batch(
-    manifest: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loss: str, most: int, n_parts: int
+    tracks: Tracks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loss: str, most: int, n_parts: int
 ) -> None:
     """Seven sequences do not divide evenly; the second step is in parts from the start, and nothing is said again."""
     recipe = tiny_recipe(loss=LOSS_OF[loss], training={"gradient_norm_clip": 1e9})
-    whole, parted = (step_of(recipe, manifest, torch.float64) for _ in range(2))
-    network = parted.trainer.network
+    whole, parted = (step_of(recipe, tracks, torch.float64) for _ in range(2))
+    network = parted.state.network
     monkeypatch.setattr(network, "forward", Small(network, most))
     spans = spans_of(whole.sequences, 0, 7, 14, 20, 30, 40, 44).double()
     for _ in range(2):
         (expected, of_whole), (found, of_parts) = gradient(whole, spans), gradient(parted, spans)
         assert (found - expected).norm() <= 1e-9 * expected.norm()
         torch.testing.assert_close(of_parts, of_whole, rtol=1e-9, atol=0)
-        parted.trainer.network.load_state_dict(whole.trainer.network.state_dict())
+        parted.state.network.load_state_dict(whole.state.network.state_dict())
     assert parted.n_parts == n_parts
     last = [line for line in caplog.messages if "the GPU's memory does not hold a batch of 7" in line][-1]
     assert f"each is computed in {n_parts} parts, with the same gradients" in last
     assert len([line for line in caplog.messages if "in parts" in line or "parts, with" in line]) == {2: 1, 4: 2, 8: 3}[n_parts]
 
 
-def test_the_gate_is_the_whole_batchs(manifest: Path) -> None:
+def test_the_gate_is_the_whole_batchs(tracks: Tracks) -> None:
     """One of two sequences is above the gate's threshold by itself, and their mean is: both count, or neither."""
-    step = step_of(tiny_recipe(loss={"gate": None}), manifest, torch.float64)
+    step = step_of(tiny_recipe(loss={"gate": None}), tracks, torch.float64)
     spans = spans_of(step.sequences, 2, 10).double()
     with torch.no_grad():
         one, other = (step._terms(*step.sequences.features(spans[i : i + 1])).kl_masked.item() for i in (0, 1))
@@ -208,7 +209,7 @@ def test_the_gate_is_the_whole_batchs(manifest: Path) -> None:
     gradients = []
     for threshold in (mean - 0.5 * span, mean + 0.5 * span):
         recipe = tiny_recipe(loss={"gate": {"masker": threshold, "denoiser": 0.0}}, training={"gradient_norm_clip": 1e9})
-        whole, parted = (step_of(recipe, manifest, torch.float64) for _ in range(2))
+        whole, parted = (step_of(recipe, tracks, torch.float64) for _ in range(2))
         parted.n_parts = 2
         expected, found = gradient(whole, spans)[0], gradient(parted, spans)[0]
         assert (found - expected).norm() <= 1e-9 * expected.norm()
@@ -216,17 +217,17 @@ def test_the_gate_is_the_whole_batchs(manifest: Path) -> None:
     assert (gradients[0] - gradients[1]).norm() > 1e-2 * gradients[0].norm()
 
 
-def test_memory_that_holds_no_single_sequence_ends_plainly(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = step_of(tiny_recipe(), manifest)
-    monkeypatch.setattr(step.trainer.network, "forward", Small(step.trainer.network, 0))
+def test_memory_that_holds_no_single_sequence_ends_plainly(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = step_of(tiny_recipe(), tracks)
+    monkeypatch.setattr(step.state.network, "forward", Small(step.state.network, 0))
     with pytest.raises(InputError, match=r"memory does not hold a training step of one sequence\. .* lower training\.batch_size"):
         step(spans_of(step.sequences, 1, 2, 3))
 
 
-def test_inference_over_the_batch_cannot_be_parted(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_over_the_batch_cannot_be_parted(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
     inference = {"max_iterations": 3, "tolerance": 1e-3, "stop": "batch"}
-    step = step_of(tiny_recipe(network={"n_encoder_bins": 20, "n_denoiser_hidden": 16, "recurrent_inference": inference}), manifest)
-    monkeypatch.setattr(step.trainer.network, "forward", Small(step.trainer.network, 2))
+    step = step_of(tiny_recipe(network={"n_encoder_bins": 20, "n_denoiser_hidden": 16, "recurrent_inference": inference}), tracks)
+    monkeypatch.setattr(step.state.network, "forward", Small(step.state.network, 2))
     with pytest.raises(InputError, match="a batch of 3, which recurrent inference cannot part"):
         step(spans_of(step.sequences, 1, 2, 3))
     assert step.n_parts == 1
@@ -244,28 +245,28 @@ def fake_capture(warm_up: Call, step: Call) -> Call:
     return step
 
 
-def test_a_run_of_replayed_steps_is_the_run_of_single_ones(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_replayed_steps_is_the_run_of_single_ones(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eleven whole batches an epoch are replayed, the twelfth has one sequence; the rate falls after each epoch but the first."""
     plateau = {"factor": 0.5, "patience": 0, "first_epoch": 1}
     recipe = tiny_recipe(training={"n_epochs": 3, "learning_rate": 1e-7, "plateau": plateau})
-    expected = run(recipe, manifest, tmp_path / "expected", NEVER)
+    expected = run(recipe, tracks, tmp_path / "expected", NEVER)
     captures: list[float] = []
 
-    def counted(recipe: Recipe, trainer: Trainer, sequences: Sequences, device: torch.device) -> GraphStep:
+    def counted(recipe: Recipe, state: TrainingState, sequences: Sequences, device: torch.device) -> GraphStep:
         def capture(warm_up: Call, step: Call) -> Call:
-            captures.append(trainer.optimiser.param_groups[0]["lr"])
+            captures.append(state.optimiser.param_groups[0]["lr"])
             return fake_capture(warm_up, step)
 
-        return GraphStep(Step(recipe, trainer, sequences), recipe.training.batch_size, capture)
+        return GraphStep(Step(recipe, state, sequences), recipe.training.batch_size, capture)
 
     monkeypatch.setattr(loop, "stepper", counted)
-    assert same_bytes(run(recipe, manifest, tmp_path / "replayed", NEVER), expected)
+    assert same_bytes(run(recipe, tracks, tmp_path / "replayed", NEVER), expected)
     assert captures == [1e-7, 5e-8]  # captured again only for another rate
 
 
-def test_warming_up_changes_nothing(manifest: Path) -> None:
+def test_warming_up_changes_nothing(tracks: Tracks) -> None:
     recipe = tiny_recipe()
-    step = step_of(recipe, manifest)
+    step = step_of(recipe, tracks)
     first, second = spans_of(step.sequences, 1, 2, 3, 4), spans_of(step.sequences, 5, 6, 7, 8)
     step(first)
     before = state_of(step)
@@ -280,11 +281,11 @@ def test_warming_up_changes_nothing(manifest: Path) -> None:
     graph = GraphStep(step, 4, capture)
     graph(second)
     assert same(states[0][:-4], before[:-4]) and same(states[0][-3:], before[-3:])
-    assert not same(state_of(step)[:-4], before[:-4]) and step.trainer.tally.read().n_steps == 2
+    assert not same(state_of(step)[:-4], before[:-4]) and step.state.tally.read().n_steps == 2
 
 
-def test_a_batch_is_copied_to_where_the_captured_step_reads_it(manifest: Path) -> None:
-    step = step_of(tiny_recipe(), manifest)
+def test_a_batch_is_copied_to_where_the_captured_step_reads_it(tracks: Tracks) -> None:
+    step = step_of(tiny_recipe(), tracks)
     read: list[Tensor] = []
     graph = GraphStep(step, 2, lambda warm_up, whole: lambda: read.append(graph.spans.clone()))
     batches = [spans_of(step.sequences, *numbers) for numbers in ((1, 2), (30, 4), (5, 6))]
@@ -296,37 +297,37 @@ def test_a_batch_is_copied_to_where_the_captured_step_reads_it(manifest: Path) -
 
 @pytest.mark.parametrize("error", [RuntimeError("operation not permitted\nwhen stream is capturing"), torch.OutOfMemoryError("out of it")])
 def test_where_nothing_can_be_captured_steps_go_on_one_by_one(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: RuntimeError
+    tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: RuntimeError
 ) -> None:
     def capture(warm_up: Call, step: Call) -> Call:
         warm_up()
         raise error
 
-    def graph(recipe: Recipe, trainer: Trainer, sequences: Sequences, device: torch.device) -> GraphStep:
-        return GraphStep(Step(recipe, trainer, sequences), recipe.training.batch_size, capture)
+    def graph(recipe: Recipe, state: TrainingState, sequences: Sequences, device: torch.device) -> GraphStep:
+        return GraphStep(Step(recipe, state, sequences), recipe.training.batch_size, capture)
 
-    expected = run(tiny_recipe(), manifest, tmp_path / "expected")
+    expected = run(tiny_recipe(), tracks, tmp_path / "expected")
     monkeypatch.setattr(loop, "stepper", graph)
-    assert same_bytes(run(tiny_recipe(), manifest, tmp_path / "refused"), expected)
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path / "refused"), expected)
     told = str(error).partition("\n")[0]
     said = [line for line in caplog.messages if "cannot be captured" in line]
     assert said == [f"the training step cannot be captured as a CUDA graph ({told}); it runs kernel by kernel, which is slower"]
 
 
-def test_only_a_gpu_captures(manifest: Path) -> None:
-    step = step_of(tiny_recipe(), manifest)
-    arguments = (step.recipe, step.trainer, step.sequences)
+def test_only_a_gpu_captures(tracks: Tracks) -> None:
+    step = step_of(tiny_recipe(), tracks)
+    arguments = (step.recipe, step.state, step.sequences)
     assert isinstance(stepper(*arguments, CPU), Step)
     on_gpu = stepper(*arguments, torch.device("cuda", 0))
     assert isinstance(on_gpu, GraphStep) and on_gpu.batch_size == 4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, options = tiny_recipe(training={"n_epochs": 3}), Options("cuda", 1, NEVER, ())
-    train(recipe, [manifest], tmp_path / "replayed", options)
-    monkeypatch.setattr(loop, "stepper", lambda recipe, trainer, sequences, device: Step(recipe, trainer, sequences))
-    train(recipe, [manifest], tmp_path / "single", options)
+def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, options = tiny_recipe(training={"n_epochs": 3}), Options("cuda", 1, NEVER)
+    train(recipe, tracks, [], tmp_path / "replayed", options)
+    monkeypatch.setattr(loop, "stepper", lambda recipe, state, sequences, device: Step(recipe, state, sequences))
+    train(recipe, tracks, [], tmp_path / "single", options)
     assert losses(tmp_path / "replayed") == pytest.approx(losses(tmp_path / "single"), rel=1e-3)
 
 
@@ -335,17 +336,17 @@ def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(manifest: Path, tmp_pat
 
 @pytest.mark.parametrize("n_parts", [1, 2])
 @pytest.mark.parametrize("name", ["MDL1", "MDL1-branch", "GRU-RIS-s", "MIM-DWF"])
-def test_a_step_reads_nothing_from_the_device(manifest: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_parts: int) -> None:
+def test_a_step_reads_nothing_from_the_device(tracks: Tracks, monkeypatch: pytest.MonkeyPatch, name: str, n_parts: int) -> None:
     """Tensors on `meta` hold no values: whatever asked for one would raise."""
     monkeypatch.setattr("madsep.training.step.products", lambda precision, device: contextlib.nullcontext())
     recipe = load_recipe(name, {"MDL1": SIZES, "MDL1-branch": {"network": SIZES["network"]}, "MIM-DWF": {"front_end": TINY_DWF}})
-    step = step_of(recipe, manifest)
+    step = step_of(recipe, tracks)
     step.n_parts = n_parts
-    step.trainer.network.to("meta")
-    step.trainer.tally = Tally(recipe.trained_family.losses, torch.device("meta"))
+    step.state.network.to("meta")
+    step.state.tally = Tally(recipe.trained_family.losses, torch.device("meta"))
     step.sequences.stft = Stft(recipe.front_end, "meta")
-    losses = step._gradient(spans_of(sequences_of(manifest, recipe), 1, 2, 3).to("meta"))
-    monkeypatch.setattr(step.trainer, "advance", lambda: None)
+    losses = step._gradient(spans_of(sequences_of(tracks, recipe), 1, 2, 3).to("meta"))
+    monkeypatch.setattr(step.state, "advance", lambda: None)
     step._update(losses, 3)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        step.trainer.tally.read()
+        step.state.tally.read()

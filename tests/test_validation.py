@@ -6,51 +6,49 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from prepared_songs import Tracks, write_songs
 from tiny import Double, Identity, tiny_recipe
-from trainings import HELD_OUT, NEVER, entries_of, losses, run, sequences_of, sung, weights, write_prepared
+from trainings import HELD_OUT, losses, run, sequences_of, sung, weights
 
 from madsep.core.errors import InputError
-from madsep.training.train import Options, split, train
+from madsep.data.tracks import slug_of
+from madsep.training.train import split
 from madsep.training.validation import validation_sdr
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
 
-def test_validation_tracks_are_held_out(manifest: Path) -> None:
-    entries = entries_of(manifest)
-    training, held_out = split(entries, tiny_recipe(training=HELD_OUT), ["Artist - 2", "Artist - 0", "of another dataset"])
-    assert [entry["name"] for entry in training] == ["Artist - 1"]
-    assert [entry["name"] for entry in held_out] == ["Artist - 0", "Artist - 2"]
-    assert split(entries, tiny_recipe(), ["Artist - 2"]) == (entries, [])
+def test_validation_tracks_are_held_out(tracks: Tracks) -> None:
+    """Whatever order tracks come in, they are used in that of their names."""
+    slugs = [slug_of(name) for name in ("Artist - 2", "Artist - 0", "of another dataset")]
+    for given in (tracks, tracks[::-1]):
+        parts = split(tiny_recipe(training=HELD_OUT), given, slugs)
+        assert [track.name for track in parts.training] == ["Artist - 1"]
+        assert [track.name for track in parts.held_out] == ["Artist - 0", "Artist - 2"]
+    without = split(tiny_recipe(), tracks, [])
+    assert list(without.training) == list(tracks) and not without.held_out
 
 
 @pytest.mark.parametrize("names", [(), ("of another dataset",), ("Artist - 0", "Artist - 1", "Artist - 2")])
-def test_validation_needs_tracks_on_both_sides(manifest: Path, tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_validation_needs_tracks_on_both_sides(tracks: Tracks, tmp_path: Path, names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=r"recipe MDL1: training.validation is true, but [03] of the 3 training tracks"):
-        run(tiny_recipe(training=HELD_OUT), manifest, tmp_path, held_out=names)
+        run(tiny_recipe(training=HELD_OUT), tracks, tmp_path, held_out=names)
 
 
-def test_held_out_tracks_do_not_train(manifest: Path, tmp_path: Path) -> None:
+def test_held_out_tracks_do_not_train(tracks: Tracks, tmp_path: Path) -> None:
     """The weights are those of a run that never had the track."""
-    without = write_prepared(tmp_path / "without", [sung(0), sung(1)])
+    without = write_songs(tmp_path / "without", [sung(0), sung(1)])
     alone = run(tiny_recipe(), without, tmp_path / "alone")
-    held_out = run(tiny_recipe(training={"validation": True}), manifest, tmp_path / "held_out", held_out=("Artist - 2",))
+    held_out = run(tiny_recipe(training={"validation": True}), tracks, tmp_path / "held_out", held_out=("Artist - 2",))
     assert all(torch.equal(tensor, weights(held_out)[name]) for name, tensor in weights(alone).items())
 
 
-def test_test_tracks_never_train(manifest: Path, tmp_path: Path) -> None:
-    test_manifest = write_prepared(tmp_path / "prepared", [sung(5)], "test")
-    with pytest.raises(InputError, match=r"Artist - 0: is a test track; expected train tracks only"):
-        train(tiny_recipe(), [manifest, test_manifest], tmp_path / "run", Options("cpu", 1, NEVER, ()))
-    assert not (tmp_path / "run").exists()
-
-
-def test_validation_sdr_is_musevals(manifest: Path) -> None:
+def test_validation_sdr_is_musevals(tracks: Tracks) -> None:
     """Of a network that estimates the mixture itself: museval's SDR of the mixture as voice, and of silence-free frames only."""
     import museval
 
     recipe = tiny_recipe()
-    held_out = sequences_of(manifest, recipe, 0, 1)
+    held_out = sequences_of(tracks, recipe, 0, 1)
     medians = []
     for prepared in held_out.signals:
         mixture, voice = (part.T.astype(np.float64) for part in prepared[:2])
@@ -75,11 +73,11 @@ class AlmostIdentity(Double):
 def test_best_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     """Training tracks are all voice, the validation track a third: the estimate rises past the latter's target on its way."""
     mixture = sung(0)[0]
-    manifest = write_prepared(tmp_path / "prepared", [(mixture, mixture), (mixture, 0.3 * mixture)])
+    tracks = write_songs(tmp_path / "prepared", [(mixture, mixture), (mixture, 0.3 * mixture)])
 
     def trained(name: str, **training: object) -> Path:
         recipe = tiny_recipe(training={"validation": True, "n_epochs": 12, "learning_rate": 3e-3, **training})
-        return run(recipe, manifest, tmp_path / name, held_out=("Artist - 1",))
+        return run(recipe, tracks, tmp_path / name, held_out=("Artist - 1",))
 
     best = trained("best", selection="best")
     validation = losses(best, "validation_loss")
@@ -93,6 +91,6 @@ def test_best_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
 def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     songs = [sung(seed) for seed in range(2)]
     songs[1][1][6000] = np.nan
-    manifest = write_prepared(tmp_path / "prepared", songs)
+    tracks = write_songs(tmp_path / "prepared", songs)
     with pytest.raises(InputError, match=r"epoch 1: the validation loss is nan, not finite.*Validation tracks: Artist - 1"):
-        run(tiny_recipe(training=HELD_OUT), manifest, tmp_path, held_out=("Artist - 1",))
+        run(tiny_recipe(training=HELD_OUT), tracks, tmp_path, held_out=("Artist - 1",))

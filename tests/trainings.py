@@ -1,8 +1,7 @@
 """Trainings of a tiny network on made songs, and what they leave behind."""
 
 import csv
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from prepared_tracks import write_prepared_track
 
 from madsep.data.prepared import PreparedTrack
+from madsep.data.tracks import slug_of
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import read_tensors
 from madsep.systems.recipe import Recipe
@@ -21,7 +21,7 @@ from madsep.training.train import Options, train
 N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
 EACH_STEP = -1.0  # save_every_s
 NEVER = 1e9
-OUTPUTS = ["history.csv", "tensorboard", "weights.safetensors"]  # of a finished run: no state is left
+OUTPUTS = ["history.csv", "jobs", "records", "tensorboard", "train.lock", "weights.safetensors"]  # of a finished run: no state is left
 HELD_OUT = {"validation": True, "selection": "best"}
 
 
@@ -44,9 +44,9 @@ def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], sub
     ]
 
 
-def run(recipe: Recipe, manifest: Path, folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
-    """Train on the CPU; return the folder."""
-    train(recipe, [manifest], folder, Options("cpu", 1, save_every_s, held_out))
+def run(recipe: Recipe, tracks: Sequence[PreparedTrack], folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
+    """Train on the CPU with the tracks of the names `held_out` held out; return the folder."""
+    train(recipe, tracks, [slug_of(name) for name in held_out], folder, Options("cpu", 1, save_every_s))
     return folder
 
 
@@ -67,14 +67,9 @@ def same_bytes(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("weights.safetensors", "history.csv"))
 
 
-def entries_of(manifest: Path) -> list[dict[str, Any]]:
-    return [entry | {"file": manifest.parent / entry["file"]} for entry in json.loads(manifest.read_text())["tracks"]]
-
-
-def sequences_of(manifest: Path, recipe: Recipe, *tracks: int) -> Sequences:
-    """The sequences of some of a manifest's tracks, or of all."""
-    entries = entries_of(manifest)
-    return Sequences([entries[track] for track in tracks] or entries, recipe, Stft(recipe.front_end), augmented=False)
+def sequences_of(tracks: Sequence[PreparedTrack], recipe: Recipe, *numbers: int) -> Sequences:
+    """The sequences of some of the tracks, or of all."""
+    return Sequences([tracks[number] for number in numbers] or tracks, recipe, Stft(recipe.front_end), augmented=False)
 
 
 def features_of(sequences: Sequences, numbers: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:

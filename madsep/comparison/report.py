@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from madsep.comparison.published import BASELINE
-from madsep.core.errors import InputError
 from madsep.core.files import atomic
 from madsep.scoring.scores import METRICS, NO_ARTEFACTS_DB, TARGETS
 
@@ -20,13 +18,6 @@ BASELINE_COLOUR = "0.6"
 # beyond this distance from the systems' scores the baseline's are named at the edge of the panel instead of drawn:
 # its SAR is 80 dB and more where the mixture is the exact sum of its stems
 MAX_BASELINE_GAP_DB = 30.0
-LOSS_LABELS = {
-    "loss": "training: whole loss, penalties too",
-    "kl_denoised": "training: KL after the denoiser, nats",
-    "kl_masked": "training: KL after the masker, nats",
-    "validation_loss": "validation",
-}
-NO_LOSSES = ("epoch", "step", "latent", "learning_rate", "validation_sdr")  # columns of a history that are none, or on another scale
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -74,36 +65,6 @@ def plot_boxplots(track_medians: dict[str, pd.DataFrame], path: Path) -> None:
         _draw_metric(axes, {name: table[table["metric"] == metric] for name, table in track_medians.items()}, targets)
     handles = [mpl.patches.Patch(color=_colour(i, name), label=name) for i, name in enumerate(track_medians)]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    _save_svg(figure, path)
-
-
-def plot_losses(history_csv: Path, path: Path) -> None:
-    """Draw, as SVG, training and validation losses over epochs.
-
-    `history_csv` has the columns epoch, step, loss, its terms, validation_loss (which may be empty); several rows of one epoch are
-    averaged. Raises InputError when it cannot be read or holds no epoch.
-    """
-    try:
-        history = pd.read_csv(history_csv)
-        losses = ["loss", *(name for name in history if name not in ("loss", "validation_loss", *NO_LOSSES)), "validation_loss"]
-        epochs = history.groupby("epoch")[losses].mean()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{history_csv}: is not the history of a training ({error}). Train again.") from None
-    if epochs.empty:
-        raise InputError(f"{history_csv}: holds no epoch. Train for one epoch at least.")
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for column in map(str, losses):
-        values = epochs[column].dropna()
-        if len(values):
-            style = "o-" if column == "validation_loss" else ".-"
-            label = LOSS_LABELS.get(column, f"training: {column.replace('_', ' ')}")
-            axes.plot(values.index, values, style, label=label, markersize=4, linewidth=1.2)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss per frame")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color="0.9")
-    axes.legend()
     _save_svg(figure, path)
 
 

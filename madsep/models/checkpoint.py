@@ -1,5 +1,6 @@
 """A trained system in one file: tensors as safetensors, recipe and provenance as JSON metadata. Nothing is ever unpickled."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,21 +9,27 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
 from madsep.models import NETWORKS
 from madsep.models.network import Network
+from madsep.systems.identity import system_identity
 from madsep.systems.recipe import System, parse_system
+
+KEY = "madsep"  # of a file's header
+WEIGHTS = "weights"  # what the record of a training's weights is called, and their file without its suffix
+REMEDY = "Remove it and run the same command again."
 
 Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network ready to separate, with the recipe that made it and where it came from."""
+    """A network ready to separate, with its recipe and its provenance."""
 
     recipe: System
     network: Network
@@ -30,31 +37,68 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, Any]) -> None:
-    """Write named tensors and JSON-able metadata, whole or not at all; equal contents give equal bytes."""
+    """Write named tensors and JSON-able metadata with the SHA-256 of both, whole or not at all; equal contents give equal bytes.
+
+    Raises DiskFull if the disk is full, InputError if the folder cannot be written.
+    """
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # one key: safetensors writes several in a random order
+    text = json.dumps({"metadata": metadata, "sha256": _digest(flat, metadata)}, sort_keys=True)
     with atomic(path) as temporary:
-        save_file(flat, temporary, {"madsep": json.dumps(metadata, sort_keys=True)})
+        temporary.write_bytes(save(flat, {KEY: text}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote. Raises InputError when the file is missing, truncated, a pickle or of another kind."""
+    """Read tensors and metadata that `write_tensors` wrote.
+
+    Raises InputError if the file is missing, truncated, a pickle or of another kind, or if its content is not what was written.
+    """
     try:
-        with path.open("rb") as stream:
-            head = stream.read(9)
-        # a safetensors file begins with its header's length, which may be any 8 bytes, and the header's brace
-        if head[8:] != b"{" and head.startswith((b"PK", b"\x80")):
-            raise InputError(
-                f"{path}: is a pickled PyTorch file, which could run code; expected a .safetensors checkpoint written by madsep."
-            )
+        _refuse_pickle(path)
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            if "madsep" not in metadata:
-                raise InputError(f"{path}: was not written by madsep; expected a checkpoint from results/<system>/checkpoint.safetensors.")
-            return {name: stored.get_tensor(name) for name in stored.keys()}, json.loads(metadata["madsep"])  # noqa: SIM118
+            text = (stored.metadata() or {}).get(KEY)
+            if text is None:
+                raise InputError(f"{path}: was not written by madsep; expected a checkpoint such as results/MDL1/checkpoint.safetensors.")
+            metadata, sha256 = _parsed(text, path)
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        is_whole = _digest(tensors, metadata) == sha256
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except SafetensorError as error:
         raise InputError(f"{path}: is damaged or truncated, or no checkpoint at all ({error}).") from None
+    except (MemoryError, RecursionError):
+        raise InputError(f"{path}: holds more, or nests deeper, than can be read. {REMEDY}") from None
+    if not is_whole:
+        raise InputError(f"{path}: was changed after it was written: its SHA-256 is not that of its content. {REMEDY}")
+    return tensors, metadata
+
+
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    # a safetensors file begins with its header's length, which may be any 8 bytes, and the header's brace
+    if head[8:] != b"{" and head.startswith((b"PK", b"\x80")):
+        raise InputError(f"{path}: is a pickled PyTorch file, which could run code; expected a .safetensors file written by madsep.")
+
+
+def _parsed(text: str, path: Path) -> tuple[dict[str, Any], str]:
+    """Return the metadata and the SHA-256 that a file's header holds as JSON."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: its metadata is not valid JSON ({error}). {REMEDY}") from None
+    if not isinstance(values, dict) or values.keys() != {"metadata", "sha256"} or not isinstance(values["metadata"], dict):
+        raise InputError(f"{path}: holds no SHA-256 of its content, so another version of madsep wrote it. {REMEDY}")
+    return values["metadata"], values["sha256"]
+
+
+def _digest(tensors: Tensors, metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the metadata and of each tensor's name, type, shape and bytes, in the order of the names."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def build_network(recipe: System) -> Network:
@@ -62,24 +106,26 @@ def build_network(recipe: System) -> Network:
     return NETWORKS[recipe.family](recipe.network, recipe.sizes)
 
 
-def write_checkpoint(weights: Path, recipe: System, path: Path) -> None:
-    """Join trained weights with the recipe's way to separate. Raises InputError when they were trained by another recipe."""
+def write_checkpoint(training: Path, recipe: System, path: Path) -> None:
+    """Join the weights in the folder of a finished training with the recipe's way to separate.
+
+    Raises InputError if the training is not finished, its weights were changed, or they were trained with another recipe.
+    """
+    record = Stage(training).checked(WEIGHTS)
+    weights = training / f"{WEIGHTS}.safetensors"
     tensors, metadata = read_tensors(weights)
-    if "trained" not in metadata:
-        raise InputError(f"{weights}: holds no trained weights (a training state or a checkpoint?); remove it and train again.")
-    if metadata["trained"] != recipe.training_half():
-        raise InputError(
-            f"{weights}: was trained by other settings than recipe {recipe.name} now says; train again, or restore the recipe."
-        )
-    write_tensors(path, tensors, {"recipe": recipe.system_values(), "provenance": metadata["provenance"]})
+    if metadata.get("trained") != recipe.training_half():
+        raise InputError(f"{weights}: was trained with different settings from those in recipe {recipe.name}; train again.")
+    identity = metadata["identity"]
+    provenance = {**metadata["provenance"], "weights_sha256": record.files[weights.name]}
+    values = {"recipe": recipe.system_values(), "identity": system_identity(recipe, identity), "training": identity}
+    write_tensors(path, tensors, {**values, "provenance": provenance})
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
-    """Rebuild the network from the file alone. Raises InputError when the file is damaged or holds another network's tensors."""
+    """Rebuild the network from the file alone. Raises InputError if the file is damaged or holds another network's tensors."""
     tensors, metadata = read_tensors(path)
-    if "recipe" not in metadata:
-        raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
-    recipe = parse_system(metadata["recipe"], str(path))
+    recipe = _recipe(metadata, path)
     with torch.device("meta"):
         network = build_network(recipe)
     expected = {name: (tensor.dtype, *tensor.shape) for name, tensor in network.state_dict().items()}
@@ -91,3 +137,13 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
             )
     network.load_state_dict(tensors, strict=True, assign=True)
     return Checkpoint(recipe, network.to(device).eval(), metadata["provenance"])
+
+
+def _recipe(metadata: Mapping[str, Any], path: Path) -> System:
+    """Return the recipe in a checkpoint's metadata. Raises InputError if there is none or this version cannot read it."""
+    if not isinstance(metadata.get("recipe"), dict) or not isinstance(metadata.get("provenance"), dict):
+        raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
+    try:
+        return parse_system(metadata["recipe"], str(path))
+    except (AttributeError, RuntimeError, TypeError) as error:  # sections that are no sections, sizes beyond what PyTorch can count
+        raise InputError(f"{path}: holds a recipe that this version cannot read ({error}). {REMEDY}") from None

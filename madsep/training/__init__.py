@@ -1,1 +1,1 @@
-"""What training is made of: sequences drawn from prepared tracks, the loop over them, the state that lets a killed run go on."""
+"""Training: sequences drawn from prepared tracks, the loop over them, and the state from which a killed training resumes."""

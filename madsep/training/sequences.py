@@ -1,7 +1,6 @@
-"""Training sequences: segments of prepared tracks, augmented each epoch, transformed on the device batch by batch."""
+"""Training sequences: segments of prepared tracks, augmented in each epoch and transformed on the device batch by batch."""
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from madsep.core.logs import log
+from madsep.data.prepared import PreparedTrack
 from madsep.front_end.segments import training_plan
 from madsep.front_end.stft import Stft
 from madsep.systems.recipe import System
@@ -17,16 +17,16 @@ from madsep.training.targets import bounded, training_target
 
 
 class Sequences:
-    """All sequences of some tracks, numbered; their audio is held on the device where it fits and streamed from disk otherwise.
+    """All sequences of some tracks, numbered. Their audio is held on the device if it fits and streamed from disk otherwise.
 
-    `names` and `signals` are of the tracks, the latter memory maps (1 + S, 1, n_samples) of mixture and stems, those of `sources` but the
-    background; `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes mixtures anew where the recipe
-    says how. `held` decides what the device's free memory decides where it is None.
+    `names` are the tracks' names and `signals` their memory maps (1 + S, 1, n_samples) of the mixture and the recipe's sources, except the
+    background. `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes new mixtures as the recipe says.
+    `held` says whether to hold the audio on the device; if it is None, the device's free memory decides.
     """
 
     def __init__(
         self,
-        entries: Sequence[dict[str, Any]],
+        tracks: Sequence[PreparedTrack],
         recipe: System,
         stft: Stft,
         augmented: bool,
@@ -34,13 +34,13 @@ class Sequences:
     ) -> None:
         self.recipe, self.stft = recipe, stft
         self.segments, self.augmentation = recipe.segments, recipe.training.augmentation if augmented else None
-        self.names = [entry["name"] for entry in entries]
-        self.signals = [self._signals(entry) for entry in entries]
+        self.names = [track.name for track in tracks]
+        self.signals = [self._signals(track) for track in tracks]
         index = [np.empty((0, 2), np.int64)]
-        for track, signal in enumerate(self.signals):
+        for number, signal in enumerate(self.signals):
             plan = training_plan(self.segments, stft.n_frames(signal.shape[-1]), recipe.training.edge_frames_dropped)
             frames = plan.first_read + plan.step * np.arange(plan.n_segments)
-            index.append(np.stack([np.full_like(frames, track), frames], axis=1))
+            index.append(np.stack([np.full_like(frames, number), frames], axis=1))
         self.index = np.concatenate(index)
         self.places = Places(self.index[:, 0], self.index[:, 1] * stft.hop + stft.first_sample(0))
         self.mixtures: Mixtures | None = None
@@ -57,31 +57,30 @@ class Sequences:
         fastest = 1 + self.augmentation.speed if self.augmentation else 1.0
         return kind(self.signals, self.places, self.stft.n_span(self.segments.n_frames), fastest, device)
 
-    def _signals(self, entry: dict[str, Any]) -> NDArray[np.float32]:
-        """Mixture and stems of a prepared track. Raises ValueError where it does not begin with them."""
-        wanted = ["mixture", *(source for source in self.recipe.sources if source != "background")]
-        if entry["signals"][: len(wanted)] != wanted:
-            raise ValueError(f"{entry['file']}: has the signals {entry['signals']}; expected {wanted} first")
-        array: NDArray[np.float32] = np.load(entry["file"], mmap_mode="r")
-        return array[: len(wanted)]
+    def _signals(self, track: PreparedTrack) -> NDArray[np.float32]:
+        """Return mixture and stems of a prepared track. Raises ValueError if it does not begin with them."""
+        wanted = ("mixture", *(source for source in self.recipe.sources if source != "background"))
+        if track.signals[: len(wanted)] != wanted:
+            raise ValueError(f"{track.file}: has the signals {', '.join(track.signals)}; expected {', '.join(wanted)} first")
+        return track.array()[: len(wanted)]
 
     def __len__(self) -> int:
         return len(self.index)
 
     def tracks_of(self, numbers: Tensor) -> list[str]:
-        """True names of the tracks that the sequences `numbers` come from, of voices and of accompaniments."""
+        """Return the names of the tracks that the voices and accompaniments of the sequences `numbers` come from."""
         tracks = [self.places.track] if self.mixtures is None else [self.places.track, self.mixtures.accompaniment.track]
         return sorted({self.names[track] for of_sequence in tracks for track in of_sequence[numbers.numpy()]})
 
     @property
     def wait_s(self) -> float:
-        """Seconds for which `stream` has waited for audio since the last `draw`; 0 where it is held on the device."""
+        """Seconds for which `stream` has waited for audio since the last `draw`; 0 if it is held on the device."""
         return self.store.wait_s
 
     def draw(self, generator: torch.Generator) -> None:
-        """Begin an epoch: set `wait_s` to 0 and, where there is augmentation, draw what each voice is mixed with.
+        """Begin an epoch: set `wait_s` to 0 and, if there is augmentation, draw what each voice is mixed with.
 
-        All is drawn at once, so that an epoch's mixtures depend on `generator` alone and not on where in the epoch a run goes on.
+        All is drawn at once, so that an epoch's mixtures depend on `generator` alone, wherever in the epoch a training resumes.
         """
         self.store.wait_s = 0.0
         if self.augmentation is None:
@@ -100,9 +99,10 @@ class Sequences:
     def stream(self, batches: Iterable[Tensor]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 1 + S, n_span) of mixture and stems on the device.
 
-        Without augmentation these are the track's samples, zeros outside it. With it the voice is, at its drawn speed, and the
-        mixture is the voice plus the drawn gain times the drawn accompaniment (mixture minus voice of its track, read around the track's
-        end, at a speed of its own). Raises ValueError where an augmentation has not been drawn. Close the iterator to leave it early.
+        Without augmentation these are the track's samples, and zeros outside it. With augmentation, the voice is played at its drawn
+        speed, and the mixture is the voice plus the drawn gain times the drawn accompaniment. The latter is mixture minus voice of its
+        track, read circularly at another drawn speed. Raises ValueError if the augmentation has not been drawn. Close the iterator to
+        leave it early.
         """
         if self.augmentation is not None and self.mixtures is None:
             raise ValueError("the epoch's augmentation has not been drawn")

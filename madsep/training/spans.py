@@ -18,12 +18,12 @@ from madsep.front_end.segments import read_padded
 N_AHEAD = 4  # batches that the reading thread may be ahead of the training
 READER = "madsep-reader"  # the thread's name
 
-Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures where these are to be made
+Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures if these are to be made
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where each sequence lies: its track's number and its first sample there, which may be negative; both (n_sequences,)."""
+    """The place of each sequence: its track's number and its first sample there, which may be negative; both (n_sequences,)."""
 
     track: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -33,7 +33,8 @@ class Places:
 class Mixtures:
     """How each sequence's mixture is made; arrays (n_sequences,).
 
-    The accompaniment is read from its place around the track's end. Speeds are in samples read for each sample made; 1 where not drawn.
+    The accompaniment is read from its place and, after the track's end, from its beginning. Speeds are in samples read per sample made;
+    they are 1 if none is drawn.
     """
 
     accompaniment: Places
@@ -54,7 +55,7 @@ def mixed(accompaniments: Tensor, voices: Tensor, draws: Tensor, n_span: int) ->
 
 
 def read_circular(signals: NDArray[np.float32], first: int, n_samples: int) -> NDArray[np.float32]:
-    """Read samples [first, first + n_samples) of (..., n) as a new array, going on at sample 0 after the last one."""
+    """Read samples [first, first + n_samples) of (..., n) as a new array, continuing at sample 0 after the last one."""
     pieces, start, missing = [], first % signals.shape[-1], n_samples
     while missing:
         pieces.append(signals[..., start : start + missing])
@@ -82,12 +83,12 @@ def at_speed(blocks: Tensor, speed: Tensor, n_span: int) -> Tensor:
 
 
 def fits(n_bytes: int, device: torch.device) -> bool:
-    """Whether audio of `n_bytes` is to be held on the device: where it takes at most half of a GPU's free memory; never on a CPU."""
+    """Whether to hold audio of `n_bytes` on the device: if it takes at most half of a GPU's free memory; never on a CPU."""
     return device.type == "cuda" and 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]
 
 
 class Held:
-    """All tracks on the device, one after the other with silence as long as a reading around each; batches are gathered there.
+    """All tracks on the device, one after another, with as much silence around each as one reading spans; batches are gathered there.
 
     `signals` are mixture and stems of each track, (1 + S, 1, n_samples); `fastest` is the highest speed that they are played at.
     """
@@ -146,7 +147,7 @@ class Streamed:
     def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems on the device.
 
-        An exception in the thread is raised here. The thread ends with the iterator, also where that is closed before its end.
+        An exception in the thread is raised here. The thread ends with the iterator, even if that is closed early.
         """
         ahead: deque[tuple[Tensor, Future[Read]]] = deque()
         reader = ThreadPoolExecutor(1, READER)
@@ -170,10 +171,10 @@ class Streamed:
         return numbers, mixed(blocks[:, 0], blocks[:, 1], draws.to(self.device, non_blocking=True), self.n_span)
 
     def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Read:
-        """Audio of the sequences `numbers` in the host's memory, pinned where the device is a GPU.
+        """Return the audio of the sequences `numbers` in the host's memory, pinned if the device is a GPU.
 
-        Spans (B, 1 + S, n_span) of mixture and stems or, where mixtures are to be made, blocks (B, 2, n_read) of accompaniment and voice,
-        with their draws.
+        It is spans (B, 1 + S, n_span) of mixture and stems. If mixtures are to be made, it is blocks (B, 2, n_read) of accompaniment and
+        voice, with their draws.
         """
         if mixtures is None:
             spans = self._empty(len(numbers), len(self.signals[0]), self.n_span)

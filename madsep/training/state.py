@@ -1,11 +1,13 @@
-"""The training state: all that a killed run needs to go on as if it had never been killed."""
+"""The training state: all that a killed training needs to resume as if it had never been killed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -18,24 +20,46 @@ from madsep.systems.recipe import System
 from madsep.training.tally import Tally
 
 MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "adadelta": ("square_avg", "acc_delta")}
+CLOSED = ConfigDict(extra="forbid")
+
+Natural = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass
 class Position:
-    """Where a run stands, as last known to the host: finished epochs, steps in the current one, and what has been recorded.
+    """Where a training stands, as last known to the host: finished epochs, steps in the current one, and what has been recorded.
 
-    There is no generator's state: what is drawn in an epoch is drawn from the seed and the epoch's number.
+    No generator state is needed, because each epoch draws from the seed and the epoch's number.
     """
 
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    epoch: Natural = 0
+    step_in_epoch: Natural = 0
+    step: Natural = 0
     sums: dict[str, float] = field(default_factory=dict)  # of the current epoch's losses, weighted by sequences
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float | None = None
 
 
-class Trainer:
+@dataclass
+class Saved:
+    """The metadata of a saved state."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    identity: str  # of the training
+    position: Position
+    n_steps: Natural  # that the optimiser has taken
+    rates: list[float]  # learning rates of the optimiser's parameter groups
+    schedule: dict[str, Any] | None
+
+
+class Unusable(InputError):
+    """A saved state cannot be used; an earlier one may be."""
+
+
+class TrainingState:
     """Network, optimiser and position, saved and restored together."""
 
     def __init__(self, network: Network, recipe: System) -> None:
@@ -57,12 +81,12 @@ class Trainer:
         return optimiser
 
     def advance(self) -> None:
-        """Let the optimiser take a step, which changes nothing from the first on that was not finite; Adadelta has to ask the host."""
+        """Let the optimiser take a step. After one that was not finite, steps change nothing; Adadelta has to ask the host for that."""
         if self.settings.optimiser == "adam" or not self.tally.ended:
             self.optimiser.step()
 
     def set_rate(self) -> None:
-        """Set the coming epoch's learning rate, where it follows a cosine."""
+        """Set the coming epoch's learning rate if the recipe lets it follow a cosine."""
         first, last, n_epochs = self.settings.learning_rate, self.settings.final_learning_rate, self.settings.n_epochs
         if last is None:
             return
@@ -71,52 +95,100 @@ class Trainer:
             group["lr"] = last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
     def keep_best(self, value: float) -> None:
-        """Remember the present weights when `value` is the lowest so far."""
+        """Remember the present weights if `value` is the lowest so far."""
         if self.position.best is None or value < self.position.best:
             self.position.best = value
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
-    def save(self, path: Path, identity: dict[str, Any]) -> None:
-        """Write the state whole, keeping the one before; `identity` is what a resumed run must agree with.
+    def save(self, path: Path, identity: str) -> None:
+        """Write the state whole and keep the previous one; `identity` is that of the training.
 
-        Raises DiskFull, and both states before it are still there.
+        Raises DiskFull if the disk is full; both earlier states are then still there.
         """
-        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        n_steps = 0
-        for name, parameter in self.network.named_parameters():
-            for moment in MOMENTS[self.settings.optimiser] if parameter in self.optimiser.state else ():
-                tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
-                n_steps = int(self.optimiser.state[parameter]["step"])
+        n_steps = max((int(of_parameter["step"]) for of_parameter in self.optimiser.state.values()), default=0)
         schedule = self.schedule.state_dict() if self.schedule else None
         rates = [group["lr"] for group in self.optimiser.param_groups]
-        metadata = {"identity": identity, "position": asdict(self.position), "n_steps": n_steps, "schedule": schedule, "rates": rates}
-        write_tensors(_next(path), tensors, metadata)
+        write_tensors(_next(path), self._tensors(), asdict(Saved(identity, self.position, n_steps, rates, schedule)))
         if path.exists():
             path.replace(_previous(path))
         _next(path).replace(path)
 
-    def resume(self, path: Path, identity: dict[str, Any]) -> bool:
-        """Continue from `path` or, where it is damaged, from the state before it; False when there is none.
+    def resume(self, path: Path, identity: str) -> bool:
+        """Continue from `path` or, if it is damaged, from the state before it; return False if there is neither.
 
-        Raises InputError when the state belongs to other settings or data, naming the first key that differs.
+        Raises InputError if the state belongs to another training.
         """
         for candidate in (path, _previous(path)):
             if not candidate.exists():
                 continue
             try:
-                tensors, metadata = read_tensors(candidate)
-            except InputError as error:
-                log.warning("%s It is left out; training goes on from the state saved before it, or anew.", error)
+                tensors, saved = self._read(candidate, identity)
+            except Unusable as error:
+                log.warning("%s It is left out. Training resumes from the state saved before it, if there is one.", error)
                 candidate.unlink()
                 continue
-            _check_identity(path, metadata["identity"], identity)
-            self._restore(tensors, metadata)
-            log.info("training continues from %s: epoch %d, step %d", candidate, self.position.epoch + 1, self.position.step)
+            self._restore(tensors, saved)
+            log.info("training resumes from %s: epoch %d, step %d", candidate, self.position.epoch + 1, self.position.step)
             return True
         return False
 
-    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return weights, best weights and moments under their names in a saved state."""
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        for name, parameter in self.network.named_parameters():
+            for moment in MOMENTS[self.settings.optimiser] if parameter in self.optimiser.state else ():
+                tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
+        return tensors
+
+    def _read(self, path: Path, identity: str) -> tuple[dict[str, Tensor], Saved]:
+        """Read a saved state. Raises Unusable if it is damaged or malformed, InputError if it belongs to another training."""
+        try:
+            tensors, metadata = read_tensors(path)
+            saved = TypeAdapter(Saved).validate_python(metadata)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise Unusable(f"{path}: is not a training state that this version can read ({key}: {first['msg']}).") from None
+        except InputError as error:
+            raise Unusable(str(error)) from None
+        if saved.identity != identity:
+            other, own = saved.identity[:8], identity[:8]
+            raise InputError(f"{path}: belongs to training {other}, but this is training {own}; remove {path.parent} to start again.")
+        fault = self._misfit(tensors) or self._inconsistency(saved)
+        if fault:
+            raise Unusable(f"{path}: is not a state of this training: {fault}.")
+        return tensors, saved
+
+    def _misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
+        """Say which tensor of a saved state does not fit the network or is missing."""
+        weights, parameters = self.network.state_dict(), dict(self.network.named_parameters())
+        moments = MOMENTS[self.settings.optimiser]
+        groups: dict[str, Mapping[str, Tensor]] = {"network": weights, "best": weights, **dict.fromkeys(moments, parameters)}
+        found: dict[str, set[str]] = {group: set() for group in groups}
+        for full_name, tensor in tensors.items():
+            group, _, name = full_name.partition("/")
+            own = groups.get(group, {}).get(name)
+            if own is None or (own.shape, own.dtype) != (tensor.shape, tensor.dtype):
+                return f"tensor '{full_name}' does not fit the network"
+            found[group].add(name)
+        is_complete = found["network"] == weights.keys() and found["best"] in (set(), weights.keys())
+        return None if is_complete and found[moments[0]] == found[moments[1]] else "tensors are missing"
+
+    def _inconsistency(self, saved: Saved) -> str | None:
+        """Say which value of a saved state contradicts another one or the recipe."""
+        position, own = saved.position, self.schedule.state_dict() if self.schedule else None
+        if position.sums and position.sums.keys() != set(self.tally.losses):
+            return "it sums other losses"
+        if len(position.history) != position.epoch or position.epoch > self.settings.n_epochs:
+            return "its history does not have one row per finished epoch"
+        if any(row.keys() != position.history[0].keys() for row in position.history):
+            return "the rows of its history differ in their columns"
+        if len(saved.rates) != len(self.optimiser.param_groups) or _types(saved.schedule) != _types(own):
+            return "its learning rates are those of another schedule"
+        return None
+
+    def _restore(self, tensors: dict[str, Tensor], saved: Saved) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -126,21 +198,19 @@ class Trainer:
         for name, parameter in self.network.named_parameters():
             if f"{names[0]}/{name}" in tensors:
                 moments = {moment: tensors[f"{moment}/{name}"].to(self.device) for moment in names}
-                n_steps = torch.tensor(float(metadata["n_steps"]), device=self.device)
+                n_steps = torch.tensor(float(saved.n_steps), device=self.device)
                 self.optimiser.state[parameter] = {"step": n_steps, **moments}
-        for group, rate in zip(self.optimiser.param_groups, metadata["rates"], strict=True):
+        for group, rate in zip(self.optimiser.param_groups, saved.rates, strict=True):
             group["lr"] = rate
-        if self.schedule:
-            self.schedule.load_state_dict(metadata["schedule"])
-        self.position = Position(**metadata["position"])
+        if self.schedule and saved.schedule:
+            self.schedule.load_state_dict(saved.schedule)
+        self.position = saved.position
         self.tally.set(self.position.step_in_epoch, self.position.sums)
 
 
 def discard(path: Path) -> None:
-    """Remove the states of a finished run, and what killed ones left half-written beside them."""
-    beginnings = (f".{path.stem}.", ".weights.", ".history.", ".tmp")  # of temporary names; the last is safetensors' own
-    half_written = [file for beginning in beginnings for file in path.parent.glob(f"{beginning}*")]
-    for candidate in (path, _previous(path), _next(path), *half_written):
+    """Remove the saved states of a finished training."""
+    for candidate in (path, _previous(path), _next(path)):
         candidate.unlink(missing_ok=True)
 
 
@@ -152,19 +222,5 @@ def _next(path: Path) -> Path:
     return path.with_stem(path.stem + ".next")
 
 
-def _check_identity(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    difference = _first_difference(found, expected, "")
-    if difference:
-        raise InputError(
-            f"{path}: was saved with other settings: {difference}. Restore that value to go on, or delete {path.parent} to start anew."
-        )
-
-
-def _first_difference(found: Any, expected: Any, where: str) -> str | None:
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in sorted(found.keys() | expected.keys()):
-            difference = _first_difference(found.get(key), expected.get(key), f"{where}.{key}".lstrip("."))
-            if difference:
-                return difference
-        return None
-    return None if found == expected else f"'{where}' was {found!r}, now {expected!r}"
+def _types(values: Mapping[str, Any] | None) -> dict[str, type] | None:
+    return None if values is None else {key: type(value) for key, value in values.items()}

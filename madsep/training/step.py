@@ -12,7 +12,7 @@ from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.systems.recipe import System
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer
+from madsep.training.state import TrainingState
 
 WARM_UP_STEPS = 3  # before a CUDA graph is captured: libraries set themselves up, and autograd and the optimiser allocate
 
@@ -22,13 +22,13 @@ Replay = Callable[[], None]
 class Step:
     """Features, network, objective, gradient, clip and Adam of one batch; what does not fit into a GPU's memory is computed in parts."""
 
-    def __init__(self, recipe: System, trainer: Trainer, sequences: Sequences) -> None:
-        self.recipe, self.trainer, self.sequences = recipe, trainer, sequences
-        self.clipped = trainer.network.clipped_alone
+    def __init__(self, recipe: System, state: TrainingState, sequences: Sequences) -> None:
+        self.recipe, self.state, self.sequences = recipe, state, sequences
+        self.clipped = state.network.clipped_alone
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
-        """Take one step on spans (B, 1 + S, n_span) of mixture and sources; `trainer.tally` then knows its losses.
+        """Take one step on spans (B, 1 + S, n_span) of mixture and sources; `state.tally` then knows its losses.
 
         Raises InputError when a GPU's memory does not hold what the smallest possible part needs.
         """
@@ -49,7 +49,7 @@ class Step:
             return None  # and not a retry from here: until the exception is gone, it keeps the tensors of the step
 
     def _split(self, n_sequences: int) -> None:
-        if self.n_parts >= n_sequences or not self.trainer.network.sequences_independent:
+        if self.n_parts >= n_sequences or not self.state.network.sequences_independent:
             at_once = "one sequence" if self.n_parts >= n_sequences else f"a batch of {n_sequences}, which recurrent inference cannot part"
             raise InputError(
                 f"the GPU's memory does not hold a training step of {at_once}. Free it of other programs, take a GPU with more, or a lower "
@@ -64,7 +64,7 @@ class Step:
 
     def _gradient(self, spans: Tensor) -> Tensor:
         """Leave the objective's gradient in the parameters; return the batch's losses."""
-        self.trainer.optimiser.zero_grad(set_to_none=True)
+        self.state.optimiser.zero_grad(set_to_none=True)
         mixture, targets = self.sequences.features(spans)
         if self.n_parts > 1:
             return self._gradient_in_parts(mixture, targets)
@@ -93,17 +93,17 @@ class Step:
 
     def _terms(self, mixture: Tensor, targets: Tensor) -> Any:
         with products(self.recipe.training.precision, mixture.device):
-            output = self.trainer.network(mixture)
-        return self.trainer.network.terms(output, targets)
+            output = self.state.network(mixture)
+        return self.state.network.terms(output, targets)
 
     def _objective(self, terms: Any) -> Any:
-        return self.trainer.network.objective(terms, self.recipe.loss)
+        return self.state.network.objective(terms, self.recipe.loss)
 
     def _update(self, losses: Tensor, n_sequences: int) -> None:
         clip = self.recipe.training.gradient_norm_clip or math.inf
         norms = [nn.utils.clip_grad_norm_(part.parameters(), clip) for part in self.clipped]
-        self.trainer.tally.add(losses, torch.stack(norms).max(), n_sequences)  # the largest; NaN where one of them is
-        self.trainer.advance()
+        self.state.tally.add(losses, torch.stack(norms).max(), n_sequences)  # the largest; NaN where one of them is
+        self.state.advance()
 
 
 class GraphStep:
@@ -127,13 +127,13 @@ class GraphStep:
             self.replay()
 
     def _rate(self) -> float:
-        rate: float = self.step.trainer.optimiser.param_groups[0]["lr"]
+        rate: float = self.step.state.optimiser.param_groups[0]["lr"]
         return rate
 
     def _capture(self, spans: Tensor) -> None:
         self.replay, self.spans, self.rate = None, spans.clone(), self._rate()
         try:
-            with self.step.trainer.tally.held():
+            with self.step.state.tally.held():
                 self.replay = self.capture(lambda: self.step(self.spans), lambda: self.step.whole(self.spans))
         except RuntimeError as error:  # of CUDA and its libraries, memory that is too small for the graph included
             self.capturable = False
@@ -156,9 +156,9 @@ def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
     return graph.replay
 
 
-def stepper(recipe: System, trainer: Trainer, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
+def stepper(recipe: System, state: TrainingState, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
     """The way to take steps on a device: captured on a GPU, one by one elsewhere, and where the optimiser asks the host at each."""
-    step = Step(recipe, trainer, sequences)
+    step = Step(recipe, state, sequences)
     if device.type != "cuda" or recipe.training.optimiser != "adam":
         return step
     return GraphStep(step, recipe.training.batch_size, lambda warm_up, captured: capture_cuda(device, warm_up, captured))

@@ -13,7 +13,7 @@ class Found(NamedTuple):
 
     ended: bool  # a step was not finite; it and those after it changed nothing
     n_steps: int  # of the epoch, before that one
-    loss: float  # of the last step that was looked at: the one that was not finite, where there is one
+    loss: float  # of the last step that was looked at: the one that was not finite, if there is one
     norm: float  # of the same step's gradient
     sums: dict[str, float]  # of the epoch's losses, weighted by sequences
 
@@ -60,7 +60,7 @@ class Tally:
         return Found(bool(ended), int(n_steps), loss, norm, dict(zip(self.losses, sums, strict=True)))
 
     def set(self, n_steps: int, sums: dict[str, float]) -> None:
-        """Begin an epoch, or go on within one: `sums` are empty or those that `read` gave."""
+        """Begin an epoch, or resume within one: `sums` are empty or those that `read` gave."""
         values = [sums[name] for name in self.losses] if sums else [0.0] * len(self.losses)
         self.ended.zero_()
         self.n_steps.fill_(n_steps)

@@ -1,6 +1,8 @@
 """Train a recipe's network on prepared training tracks."""
 
-from collections.abc import Sequence
+import contextlib
+import fcntl
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,21 +10,26 @@ from typing import Any
 import torch
 from torch import nn
 
+from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import digest
+from madsep.core.files import digest, write_error
 from madsep.core.logs import log
 from madsep.core.provenance import versions
-from madsep.data.prepared import check_rate, read_prepared
+from madsep.data.prepared import PreparedTrack, check_rate
 from madsep.front_end.stft import Stft
-from madsep.models.checkpoint import build_network, write_tensors
+from madsep.models.checkpoint import WEIGHTS, build_network, write_tensors
+from madsep.systems.identity import training_identity
 from madsep.systems.recipe import System
 from madsep.training.loop import Loop
-from madsep.training.records import Records
+from madsep.training.records import RunFiles, discard_progress
 from madsep.training.sequences import Sequences
-from madsep.training.state import Trainer, discard
+from madsep.training.state import TrainingState
 from madsep.training.statistics import bin_statistics
 from madsep.training.stop import Stop
+
+JOB = "train"
+LOCK = "train.lock"
 
 
 @dataclass(frozen=True)
@@ -32,54 +39,102 @@ class Options:
     device: Device
     n_threads: int
     save_every_s: float
-    validation_names: Sequence[str]
     max_minutes: float | None = None  # then it saves its state and stops; None: no limit
 
 
-def train(recipe: System, manifests: Sequence[Path], folder: Path, options: Options) -> None:
-    """Write `folder`/weights.safetensors and history.csv (and TensorBoard events); go on from `folder`/state.safetensors.
+@dataclass(frozen=True)
+class Split:
+    """The tracks of a training, each part in the order of its names, whatever order they were given in."""
 
-    Raises InputError for test tracks, missing validation tracks, a state of other settings, or a loss that is not finite; Stopped, after
-    saving the state, on SIGTERM, on SIGINT and when `max_minutes` have passed.
+    identity: str  # of the training
+    data: str  # digest of all tracks
+    training: Sequence[PreparedTrack]
+    held_out: Sequence[PreparedTrack]
+
+
+def train(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[str], folder: Path, options: Options) -> None:
+    """Write `folder`/weights.safetensors, history.csv, TensorBoard events and the record of the weights; resume from a saved state.
+
+    `validation` lists the slugs of tracks that are held out. Weights that are there already are kept.
+    Raises InputError for missing validation tracks, audio at another rate, another process that trains in `folder`, a state of another
+    training, or a loss that is not finite; Stopped, after saving the state, on SIGTERM, on SIGINT and when `max_minutes` have passed.
     """
-    stop = Stop(options.max_minutes)
-    with claim(options.device, options.n_threads) as device, stop.listening():
-        entries = read_prepared(manifests, "train")
-        check_rate(entries, recipe.front_end.sample_rate_hz, recipe.name)
-        training, validation = split(entries, recipe, options.validation_names)
-        stft = Stft(recipe.front_end, device)
-        sequences, held_out = Sequences(training, recipe, stft, augmented=True), Sequences(validation, recipe, stft, augmented=False)
-        network = build_network(recipe)
-        network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        if recipe.trained_family.standardises:
-            network.standardise(*bin_statistics(Sequences(training, recipe, stft, augmented=False)))
-        trainer = Trainer(network.to(device), recipe)
-        data, held_out_names = digest([entry["sha256"] for entry in entries]), sorted(held_out.names)
-        records = Records(folder, {"settings": recipe.training_half(), "data": data, "validation": held_out_names}, options.save_every_s)
-        trainer.resume(records.state, records.identity)
-        sizes = (len(sequences), len(training), len(held_out), f"{_n_parameters(network):,}")
-        log.info("%d sequences of %d tracks, %d held out; %s parameters", *sizes)
-        if held_out_names:
-            log.info("held out for validation: %s", "; ".join(held_out_names))
-        Loop(recipe, trainer, sequences, held_out).run(records, stop)
-        weights = trainer.best_weights if recipe.training.selection == "best" else network.state_dict()
-        provenance = {"data": data, "device": device.type, "versions": versions(), "validation": held_out_names}
-        write_tensors(folder / "weights.safetensors", weights, {"trained": recipe.training_half(), "provenance": provenance})
-        discard(records.state)
+    check_rate(tracks, recipe.front_end.sample_rate_hz, recipe.name)
+    data = split(recipe, tracks, validation)
+    stage, made_from = Stage(folder), {"training": data.identity}
+    with _alone_in(folder):
+        if stage.is_current(WEIGHTS, made_from):
+            log.info("%s: these weights were trained before with the same recipe and data; nothing is left to do", folder)
+        else:
+            stop = Stop(options.max_minutes)
+            with claim(options.device, options.n_threads) as device, stop.listening():
+                loop, files = _loop(recipe, data, device), RunFiles(folder, data.identity, options.save_every_s)
+                loop.run(files, stop)
+                with stage.making(WEIGHTS, made_from) as made:
+                    made |= _write_weights(loop, data, files)
+        stage.finish_job(JOB, [WEIGHTS])
+        discard_progress(folder)
 
 
-def split(entries: Sequence[dict[str, Any]], recipe: System, validation_names: Sequence[str]) -> tuple[list[Any], list[Any]]:
-    """Divide prepared tracks into training and validation tracks, as the recipe says; validation is empty where it has none."""
-    if not recipe.training.validation:
-        return list(entries), []
-    held_out = [entry for entry in entries if entry["name"] in validation_names]
-    training = [entry for entry in entries if entry["name"] not in validation_names]
-    if not held_out or not training:
+def split(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[str]) -> Split:
+    """Divide tracks into those that train and those held out, of which there are none unless the recipe asks for validation.
+
+    Raises InputError if it does and either part is empty.
+    """
+    ordered = sorted(tracks, key=lambda track: track.name)
+    identities = {track.slug: track.identity for track in ordered}
+    slugs = set(validation) if recipe.training.validation else set()
+    training, held_out = [track for track in ordered if track.slug not in slugs], [track for track in ordered if track.slug in slugs]
+    if recipe.training.validation and not (training and held_out):
         raise InputError(
-            f"recipe {recipe.name}: training.validation is true, but {len(held_out)} of the {len(entries)} training tracks are validation "
+            f"recipe {recipe.name}: training.validation is true, but {len(held_out)} of the {len(ordered)} training tracks are validation "
             "tracks; name some in validation_tracks, or set it to false."
         )
-    return training, held_out
+    return Split(training_identity(recipe, identities, validation), digest(identities), training, held_out)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let no other process train in `folder`. Raises InputError if one does already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a")
+    except OSError as error:
+        raise (write_error(folder, error) or error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is training in this folder; wait until it has finished, or stop it.") from None
+        except OSError as error:
+            log.warning("%s: cannot be locked (%s); make sure that no other process trains in it.", folder, error.strerror)
+        yield
+
+
+def _loop(recipe: System, data: Split, device: torch.device) -> Loop:
+    """Return the loop over the training's sequences, with a network as it is before the first step."""
+    stft = Stft(recipe.front_end, device)
+    sequences, held_out = Sequences(data.training, recipe, stft, augmented=True), Sequences(data.held_out, recipe, stft, augmented=False)
+    network = build_network(recipe)
+    network.initialise(torch.Generator().manual_seed(recipe.training.seed))
+    if recipe.trained_family.standardises:
+        network.standardise(*bin_statistics(Sequences(data.training, recipe, stft, augmented=False)))
+    sizes = (len(sequences), len(data.training), len(data.held_out), f"{_n_parameters(network):,}")
+    log.info("%d sequences of %d tracks, %d held out; %s parameters", *sizes)
+    if held_out.names:
+        log.info("held out for validation: %s", "; ".join(held_out.names))
+    return Loop(recipe, TrainingState(network.to(device), recipe), sequences, held_out)
+
+
+def _write_weights(loop: Loop, data: Split, files: RunFiles) -> dict[str, Any]:
+    """Write the weights; return the files and facts of their record. Raises DiskFull."""
+    recipe, state = loop.recipe, loop.state
+    path = files.folder / f"{WEIGHTS}.safetensors"
+    tensors = state.best_weights if recipe.training.selection == "best" else state.network.state_dict()
+    made = {"device": state.device.type, "versions": versions(), "validation": loop.held_out.names}
+    metadata = {"trained": recipe.training_half(), "identity": data.identity, "provenance": {"data": data.data, **made}}
+    write_tensors(path, tensors, metadata)
+    return {"files": [path, files.history_file], "parts": files.parts.values(), **made}
 
 
 def _n_parameters(network: nn.Module) -> int:

@@ -28,7 +28,7 @@ def validation_sdr(recipe: System, network: Network, held_out: Sequences, device
     """Median over tracks of the median over 1-second frames of the voice's SDR in dB, on the mono training signals.
 
     It is BSSEval v4's SDR in its closed form, with the mixture's phase. Frames in which voice or accompaniment, or an estimate of them,
-    is silent do not count; None where no frame does.
+    is silent do not count. The result is None if no frame counts.
     """
     separation = recipe.separation.model_copy(update={"griffin_lim_iterations": 0})
     separator = Separator(Checkpoint(recipe.model_copy(update={"separation": separation}), network, {}), device)
