@@ -32,15 +32,14 @@ def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | Non
     if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):
         return None
     tracks = _find(config, dataset, selection) if is_main else read_inventory(INVENTORY)
-    names = [track.name for track in tracks.values() if track.subset == "test"]
-    systems = [*selection.names, BASELINE]
-    targets = {name: targets_of(name, selection, dataset, names) for name in systems}
+    slugs = {track.name: slug for slug, track in tracks.items() if track.subset == "test"}
+    targets = {name: targets_of(name, selection, dataset, list(slugs)) for name in [*selection.names, BASELINE]}
     digests = Digests(DIGESTS)
-    externals = {
-        name: external.identities({slug: track.name for slug, track in tracks.items() if track.subset == "test"}, digests.of)
-        for name, external in selection.externals.items()
-    }
-    return Plan(config, dataset, selection, tracks, targets, _validation(config, selection, tracks), externals)
+    ingredients = {}
+    for name, external in selection.externals.items():
+        found = external.ingredients(list(slugs), targets[name], digests.of)
+        ingredients[name] = {slugs[track]: made_from for track, made_from in found.items()}
+    return Plan(config, dataset, selection, tracks, targets, _validation(config, selection, tracks), ingredients)
 
 
 def sample_root(config: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from madsep.core.logs import job_log
 with job_log(snakemake.log[0]):
     from madsep.data.prepared import read_prepared
     from madsep.separation.external import find_external
-    from madsep.separation.tracks import separate_external
+    from madsep.separation.estimates import separate_external
 
     asked, job = snakemake.params.tracks, Path(snakemake.output[0])
     external = find_external(snakemake.wildcards.system, snakemake.config["external"])
