@@ -118,7 +118,7 @@ def main() -> None:
         hours, size = rows[stage][0] / SONG_S * n_seconds / 3600, disk[name] / SONG_S * n_seconds / 1e9
         print(f"| {stage} | {rows[stage][0]:.0f} s | {rows[stage][1]:.1f} GB | {hours * 60:.0f} min | {size:.1f} GB |")
     network_gb, days = N_COPIES * disk["network"] / 1e9, STEPS * step_s / 86400
-    print(f"| train | {step_s:.2f} s a step | {rows['train'][1]:.1f} GB | {days:.1f} days on this CPU | {network_gb:.1f} GB |")
+    print(f"| train | {step_s:.2f} s per step | {rows['train'][1]:.1f} GB | {days:.1f} days on this CPU | {network_gb:.1f} GB |")
     for stage, note in (("separate", f"{disk['estimates'] / SONG_S * TEST_S / 1e9:.1f} GB"), ("score", "-"), ("fast_score", "-")):
         print(f"| {stage} | {rows[stage][0]:.0f} s | {rows[stage][1]:.1f} GB | {rows[stage][0] / SONG_S * TEST_S / 60:.0f} min | {note} |")
 

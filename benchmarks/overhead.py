@@ -9,7 +9,7 @@ tracks share a job as tracks of 240 s would. So nearly all of the time is overhe
 - plan: a dry run.
 - one job's plan: a dry run of one prepare job, as on a compute node. A cluster job does this twice before it starts: once in its batch
   script and once in its step.
-- overhead a job: the seconds of the run on all cores, including Snakemake's start, divided by the number of jobs.
+- overhead per job: the seconds of the run on all cores, including Snakemake's start, divided by the number of jobs.
 - on MUSDB18: overhead of all jobs relative to the work, for tracks of 240 s. The work is that of docs/needs.md without training: prepare,
   separate, and score both the estimates and the mixture by museval.
 - on a cluster: the same, with the two plans of each job added.
@@ -39,7 +39,7 @@ TINY = {
     "segments": {"n_frames": 20, "n_context": 2},
     "training": {"n_epochs": 1},
 }
-COLUMNS = ["test tracks", "jobs", "wall", "CPU", "peak memory", "overhead a job", "on MUSDB18", "on a cluster", "plan", "one job's plan"]
+COLUMNS = ["test tracks", "jobs", "wall", "CPU", "peak memory", "overhead per job", "on MUSDB18", "on a cluster", "plan", "one job's plan"]
 PLANS = 2  # plans per cluster job: one in its batch script, one in its step
 
 
