@@ -65,10 +65,10 @@ def parameters(recipe: Recipe) -> str:
 def training(recipe: Recipe) -> str:
     """Optimiser, learning rate, batch, epochs and validation of a recipe."""
     if recipe.weights_from:
-        return f"none, uses the weights of {recipe.weights_from}"
+        return f"weights of {recipe.weights_from}"
     settings = recipe.training
     rate = f"{settings.learning_rate:g}" + (f" to {settings.final_learning_rate:g}" if settings.final_learning_rate else "")
-    kept = ", best epoch on held-out tracks" if settings.validation else ""
+    kept = ", validated" if settings.validation else ""
     return f"{settings.optimiser.capitalize()} {rate}, batches of {settings.batch_size}, {settings.n_epochs} epochs{kept}"
 
 
