@@ -1,4 +1,4 @@
-"""What the benchmarks of training and separation measure with: time, memory, and the processor's matrix peak."""
+"""Tools of the benchmarks of training and separation: time, memory, and the processor's peak speed in matrix products."""
 
 import multiprocessing
 import threading
@@ -11,17 +11,17 @@ from typing import Any
 import psutil
 import torch
 
-PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the square products whose speed is called the peak
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the square products whose speed is the peak
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked to do."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    """Wall-clock seconds that `work` takes, to the end of what it starts on the device, and what it returns."""
+    """Return the wall-clock seconds of `work`, including what it starts on the device, and its result."""
     wait_for(device)
     started = time.perf_counter()
     result = work()
@@ -57,24 +57,24 @@ def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
 
 
 def in_own_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What `work` returns from a fresh process, whose memory holds nothing of what was measured before."""
+    """Return the result of `work` from a new process, whose memory holds nothing from earlier measurements."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def repeated(work: Callable[[], Any], device: torch.device, n_times: int) -> float:
-    """Shortest seconds of one call out of three rounds of `n_times`."""
+    """Return the seconds of one call: the shortest of three rounds of `n_times` calls."""
     work()
     return min(seconds(lambda: [work() for _ in range(n_times)], device)[0] for _ in range(3)) / n_times
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """Floating-point operations a second in a large square product."""
+    """Return the floating-point operations per second in a large square product."""
     size = PEAK_SIZE[device.type]
     factor = torch.randn(size, size, device=device).to(dtype)
     return 2 * size**3 / repeated(lambda: factor @ factor, device, 3)
 
 
 def markdown(columns: list[str]) -> str:
-    """Head of a Markdown table."""
+    """Return the head of a Markdown table."""
     return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"

@@ -1,10 +1,10 @@
 """GNSDR on MIR-1K over the time of training, on the test clips and on the clips that the network learns from.
 
-    python benchmarks/mir1k_curve.py TREE MDL1-mir1k --every 5 --out curve        TREE is what `madsep import-mir1k` made
+    python benchmarks/mir1k_curve.py TREE MDL1-mir1k --every 5 --out curve        TREE is made by `madsep import-mir1k`
 
-Trains the recipe as the workflow does and, every few epochs, separates and scores all test clips and every fourth training clip, as they
-come. Prints a row each time and writes OUT.csv and OUT.svg. Minutes are those of training alone. `--set KEY=VALUE` changes keys of the
-recipe (`--set training.n_epochs=10`), to measure what one of them is worth.
+Trains the recipe as the workflow does. Every few epochs it separates and scores all test clips and every fourth training clip, unmodified.
+It prints a row each time and writes OUT.csv and OUT.svg. Minutes are those of training alone. `--set KEY=VALUE` changes keys of the recipe
+(`--set training.n_epochs=10`), to measure their effect.
 """
 
 import argparse
@@ -43,7 +43,7 @@ EVERY_TRAINING_CLIP = 4
 
 
 class Clips:
-    """Clips of one subset, ready to be scored again and again."""
+    """Clips of one subset, kept in memory to be scored repeatedly."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.clips = []
@@ -52,7 +52,7 @@ class Clips:
             self.clips.append((folder.name, mixture, SourcesScorer(np.concatenate([voice, accompaniment]))))
 
     def scores(self, separator: Separator) -> list[float]:
-        """GNSDR, GSIR and GSAR in dB of a separator's voices."""
+        """Return GNSDR, GSIR and GSAR in dB of the voices that a separator estimates."""
         rows: list[tuple[Any, ...]] = []
         for name, mixture, scorer in self.clips:
             voice = quantise(np.concatenate(list(separator.estimates(mixture)), axis=2))[0, 0]
@@ -70,7 +70,7 @@ def training_data(recipe: System, tree: Path, folder: Path, device: torch.device
 
 
 class Curve:
-    """Rows of scores over epochs and minutes, printed as they come."""
+    """Rows of scores over epochs and minutes, printed as they arrive."""
 
     def __init__(self, tree: Path, separator: Separator, every: int) -> None:
         self.test = Clips(sorted((tree / "test").iterdir()))
@@ -79,7 +79,7 @@ class Curve:
         self.epoch, self.trained_s, self.resumed = 0, 0.0, time.monotonic()
 
     def after_epoch(self) -> None:
-        """Score where it is time to; the clock of the training stands meanwhile."""
+        """Score if it is time to. This does not count as training time."""
         self.epoch += 1
         self.trained_s += time.monotonic() - self.resumed
         if self.epoch % self.every == 0:
@@ -103,7 +103,7 @@ class Curve:
 
 
 def with_keys(name: str, settings: list[str]) -> System:
-    """A recipe with some of its keys changed."""
+    """Return a recipe with some keys changed."""
     overrides: dict[str, Any] = {}
     for setting in settings:
         path, value = setting.split("=", 1)

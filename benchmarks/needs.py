@@ -1,9 +1,9 @@
-"""What a full run needs: time, memory and disk of each stage on one 240 s song with MDL1 at full size, and what MUSDB18 makes of it.
+"""What a full run needs: time, memory and disk of each stage on one 240 s song with MDL1 at full size, extrapolated to MUSDB18.
 
     python benchmarks/needs.py        prints a Markdown table (about 5 minutes on 2 cores)
 
-Each stage runs in a process of its own; its wall-clock time and peak resident memory are those of that process, start-up included.
-MUSDB18: 6.3 h of training tracks, 3.5 h of test tracks (207 min), 50 test tracks, 4,080 steps an epoch, 100 epochs.
+Each stage runs in a separate process. Its wall-clock time and peak resident memory are those of that process, including start-up.
+MUSDB18 has 6.3 h of training tracks, 3.5 h of test tracks (207 min), 50 test tracks and 4,080 steps per epoch, for 100 epochs.
 """
 
 import json
@@ -48,7 +48,7 @@ def stage_prepare_train(root: Path) -> None:
 
 
 def stage_train(root: Path) -> None:
-    """Time steps of the real loop, without its first two, and leave an untrained checkpoint behind."""
+    """Time the steps of the real loop except the first two, and write an untrained checkpoint."""
     import torch
 
     from madsep.data.prepared import read_prepared
@@ -99,7 +99,7 @@ def score_with(engine: str, root: Path) -> None:
 
 
 def run(stage: str, root: Path) -> tuple[float, float]:
-    """Wall-clock seconds and peak resident memory in GB of one stage in a process of its own."""
+    """Return the wall-clock seconds and the peak resident memory in GB of one stage in a separate process."""
     started = time.perf_counter()
     subprocess.run([sys.executable, __file__, stage, str(root)], check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started, json.loads((root / f"{stage}.peak").read_text())
@@ -118,7 +118,7 @@ def main() -> None:
         hours, size = rows[stage][0] / SONG_S * n_seconds / 3600, disk[name] / SONG_S * n_seconds / 1e9
         print(f"| {stage} | {rows[stage][0]:.0f} s | {rows[stage][1]:.1f} GB | {hours * 60:.0f} min | {size:.1f} GB |")
     network_gb, days = N_COPIES * disk["network"] / 1e9, STEPS * step_s / 86400
-    print(f"| train | {step_s:.2f} s a step | {rows['train'][1]:.1f} GB | {days:.1f} days on this CPU | {network_gb:.1f} GB |")
+    print(f"| train | {step_s:.2f} s per step | {rows['train'][1]:.1f} GB | {days:.1f} days on this CPU | {network_gb:.1f} GB |")
     for stage, note in (("separate", f"{disk['estimates'] / SONG_S * TEST_S / 1e9:.1f} GB"), ("score", "-"), ("fast_score", "-")):
         print(f"| {stage} | {rows[stage][0]:.0f} s | {rows[stage][1]:.1f} GB | {rows[stage][0] / SONG_S * TEST_S / 60:.0f} min | {note} |")
 

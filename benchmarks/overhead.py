@@ -1,16 +1,18 @@
-"""What the workflow costs beside its work: start-up, imports, waiting; for 1 to 500 test tracks, and the plan for 10,000.
+"""The overhead of the workflow (starting processes, importing, waiting) for 1 to 500 test tracks, and the time to plan 10,000 tracks.
 
     python benchmarks/overhead.py                      prints a Markdown table (about half an hour on 2 idle cores)
     python benchmarks/overhead.py --tracks 1 10        only these runs
 
-Runs are real ones on songs of 1 s, hard links to one, by a tiny network; limits of `job_s` are scaled so that as many tracks share a job
-as of 240 s would. So nearly all of the time is overhead, and all of it counts as such.
+The runs are real runs of a tiny network on songs of 1 s, which are hard links to one song. The limits of `job_s` are scaled so that as many
+tracks share a job as tracks of 240 s would. So nearly all of the time is overhead, and all of it is counted as overhead.
 
-- plan: a dry run. one job's plan: a dry run of one prepare job, which is what a cluster job does twice before it starts (once in the
-  batch script, once in its step), read from the data as it is on a compute node.
-- overhead a job: the run's seconds on all cores, Snakemake's start included, by its jobs.
-- on MUSDB18: overhead of all jobs in parts of the work, at 240 s a track; the work is that of docs/needs.md without training: prepare,
-  separate, and score by museval both the estimates and the mixture. On a cluster, each job plans itself twice as well.
+- plan: a dry run.
+- one job's plan: a dry run of one prepare job, as on a compute node. A cluster job does this twice before it starts: once in its batch
+  script and once in its step.
+- overhead per job: the seconds of the run on all cores, including Snakemake's start, divided by the number of jobs.
+- on MUSDB18: overhead of all jobs relative to the work, for tracks of 240 s. The work is that of docs/needs.md without training: prepare,
+  separate, and score both the estimates and the mixture by museval.
+- on a cluster: the same, with the two plans of each job added.
 """
 
 import argparse
@@ -37,13 +39,13 @@ TINY = {
     "segments": {"n_frames": 20, "n_context": 2},
     "training": {"n_epochs": 1},
 }
-COLUMNS = ["test tracks", "jobs", "wall", "CPU", "peak memory", "overhead a job", "on MUSDB18", "on a cluster", "plan", "one job's plan"]
-PLANS = 2  # of a cluster job: its batch script's and its step's
+COLUMNS = ["test tracks", "jobs", "wall", "CPU", "peak memory", "overhead per job", "on MUSDB18", "on a cluster", "plan", "one job's plan"]
+PLANS = 2  # plans per cluster job: one in its batch script, one in its step
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took: wall-clock and CPU seconds, bytes of its largest process, and its number of jobs."""
+    """Cost of a run: wall-clock and CPU seconds, bytes of its largest process, number of jobs."""
 
     wall_s: float
     cpu_s: float
@@ -52,7 +54,7 @@ class Cost:
 
 
 def make_songs(root: Path, n_tracks: int) -> None:
-    """One training song and `n_tracks` test songs: hard links to one."""
+    """Make one training song and `n_tracks` test songs, all hard links to one."""
     make_dataset(root, 1, 1, SONG_S, 0)
     (song,) = (root / "test").iterdir()
     for number in range(1, n_tracks):
@@ -63,7 +65,7 @@ def make_songs(root: Path, n_tracks: int) -> None:
 
 
 def write_settings(folder: Path) -> Path:
-    """Settings of the runs, laid over config.yaml."""
+    """Return the settings of the runs that differ from config.yaml."""
     shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["job_s"]
     settings = {
         "musdb_root": str(folder / "musdb"),
@@ -79,7 +81,7 @@ def write_settings(folder: Path) -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> Cost:
-    """Run the workflow in `folder`; raises CalledProcessError where it fails."""
+    """Run the workflow in `folder`. Raises CalledProcessError if it fails."""
     files = [
         "--snakefile",
         ROOT / "Snakefile",
@@ -106,14 +108,14 @@ def snakemake(folder: Path, *arguments: str) -> Cost:
 
 
 def work_s() -> float:
-    """Seconds of work on one test track, from docs/needs.md."""
+    """Return the seconds of work per test track, from docs/needs.md."""
     table = (ROOT / "docs/needs.md").read_text(encoding="utf-8")
     found = {stage: float(re.search(rf"^\| {stage} \| (\d+) s", table, re.MULTILINE)[1]) for stage in ("prepare", "separate", "score")}
     return found["prepare"] + found["separate"] + 2 * found["score"]
 
 
 def row(n_tracks: int, runs: bool) -> str:
-    """One line of the table; `runs` also carries out what is planned."""
+    """Return one row of the table. With `runs`, execute the plan as well."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_songs(folder / "musdb", n_tracks)

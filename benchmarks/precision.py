@@ -1,11 +1,11 @@
-"""Whether an arithmetic changes what is learnt: the loss after some hundred steps in each, on the same batches, over several seeds.
+"""Whether the arithmetic changes what is learned: the loss after some hundred steps in each, on the same batches, over several seeds.
 
     python benchmarks/precision.py                                      MDL1 at full size, synthetic songs (2 hours on 2 cores)
-    python benchmarks/precision.py --tree TREE --recipe MDL1-mir1k      real singing; TREE is what `madsep import-mir1k` made (40 minutes)
+    python benchmarks/precision.py --tree TREE --recipe MDL1-mir1k      real singing; TREE is made by `madsep import-mir1k` (40 minutes)
 
-A seed draws the first weights and the order of the batches. The loss is the mean over the last fifth of the steps. Trainings are chaotic: a
-run in fp32 whose first weights are rounded to bfloat16, and nothing else, is the control; what it differs by is what one run cannot tell.
-Prints a Markdown table, its last row the means over the seeds with their standard errors.
+A seed decides the first weights and the order of the batches. The loss is the mean over the last fifth of the steps. Training is chaotic,
+so the control is a run in fp32 with only the first weights rounded to bfloat16. A difference as large as the control's cannot be told
+from chance in one run. Prints a Markdown table whose last row is the mean over the seeds with its standard error.
 """
 
 import argparse
@@ -27,13 +27,13 @@ CONTROL = "fp32, first weights rounded"
 
 
 def mir1k(tree: Path, folder: Path) -> None:
-    """Write prepared training clips, and train.json, into `folder`."""
+    """Write prepared training clips and train.json into `folder`."""
     clips = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
     prepare(clips, ["mixture", "vocals"], True, folder, folder / "train.json")
 
 
 def loss(run: Run, rounded: bool, n_steps: int) -> float:
-    """Train for `n_steps` steps; return the mean loss of the last fifth."""
+    """Train for `n_steps` steps and return the mean loss of the last fifth."""
     if rounded:
         with torch.no_grad():
             for weight in run.network.parameters():

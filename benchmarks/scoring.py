@@ -1,14 +1,19 @@
-"""The scoring engine against museval: time, memory and differences on synthetic stereo songs, and the distance to a floor.
+"""The scoring engine compared with museval: time, memory and differences on synthetic stereo songs, and the distance to a floor.
 
     python benchmarks/scoring.py                     30, 60 and 240 s with 2 and 4 targets (about 10 minutes; museval needs 7 GB)
     python benchmarks/scoring.py --seconds 430       other lengths; at 430 s museval needs 12 GB
     python benchmarks/scoring.py --targets 2         one number of targets
 
-Prints a Markdown table. Times are wall-clock seconds on float64 arrays in memory, both engines in turn in one process with one BLAS thread:
-the engine before and after museval, the median of all its runs; once with two threads of its own. Memory is the peak resident size of a
-process of its own that does nothing else: museval with its arrays loaded, the engine streaming 16-bit wav files. Differences are the
-largest over all frames in dB. The floor is the time of the FFTs (each length as fast as it goes from the cache), of the products (at the
-speed of a large matrix product) and of the filters' solution, which no arrangement of this algorithm can go below on this machine.
+Prints a Markdown table.
+
+- Times are wall-clock seconds on float64 arrays in memory. Both engines run in turn in one process with one BLAS thread. The engine runs
+  before and after museval, and its time is the median of all its runs. It also runs with two threads.
+- Memory is the peak resident size of a separate process that does nothing else: museval with its arrays loaded, the engine streaming
+  16-bit wav files.
+- Differences are the largest over all frames, in dB.
+- The floor is the time of the FFTs (at the speed of each length from the cache), of the products (at the speed of a large matrix product)
+  and of the solution for the filters. No arrangement of this algorithm can be faster on this machine.
+- The distance is the engine's time over the floor.
 """
 
 import argparse
@@ -72,7 +77,7 @@ def museval_scores(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     import museval
 
     if not hasattr(np.linalg, "linalg"):
-        np.linalg.linalg = np.linalg  # the name that museval 0.4.1 knows
+        np.linalg.linalg = np.linalg  # the name that museval 0.4.1 uses
     return np.stack(museval.evaluate(references, estimates, win=RATE_HZ, hop=RATE_HZ))
 
 
@@ -102,13 +107,13 @@ def measure_speed(folder: Path) -> dict[str, object]:
 
 
 def best(work: Callable[[], object]) -> float:
-    """Shortest of several runs in seconds."""
+    """Return the shortest of several runs in seconds."""
     work()
     return min(timed(lambda: np.asarray(work()))[0] for _ in range(7))
 
 
 def measure_floor(n_frames: int, n_targets: int) -> float:
-    """Seconds of the FFTs, the products and the solutions alone for `n_frames` frames of a second, each at its best speed here."""
+    """Return the seconds of FFTs, products and solutions alone for `n_frames` frames of a second, each at its best speed here."""
     from madsep.bsseval import toeplitz
     from madsep.bsseval.correlations import block_plan
     from madsep.bsseval.fft import transform_into
@@ -140,7 +145,7 @@ def measure_memory(folder: Path, engine: str) -> dict[str, object]:
         from madsep.bsseval import score_track
 
         score_track(*paths(folder), RATE_HZ)
-    status = Path("/proc/self/status").read_text()  # getrusage would count what the parent held when it started this process
+    status = Path("/proc/self/status").read_text()  # getrusage would count the memory of the parent when it started this process
     return {"mb": int(status.split("VmHWM:")[1].split()[0]) / 1024}
 
 

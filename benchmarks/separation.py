@@ -1,11 +1,12 @@
-"""Separation against the step-by-step formulation of the papers: seconds of audio per second, on a 4-minute stereo song, MDL1 at full size.
+"""Separation compared with the papers' step-by-step form: seconds of audio per second, for a 4-minute stereo song and MDL1 at full size.
 
-    python benchmarks/separation.py            this machine's CPU, and its GPU where there is one (about 6 minutes on 2 cores)
+    python benchmarks/separation.py            this machine's CPU, and its GPU if there is one (about 6 minutes on 2 cores)
 
-Prints a Markdown table. Both sides run in turn in one process, on the same audio with the same random weights: read, transform, network,
-inverse transform. The peer is the published formulation: GRU cells stepped frame by frame, batches of 16 sequences, float32, the whole
-song's spectrogram in memory. `difference` is the estimate's distance to the peer's in dB of its energy. Peak memory is the growth of a
-process of its own while it separates, or the GPU's peak, for the peer and for songs of 4 and 16 minutes: it must not grow with the length.
+Prints a Markdown table. Both forms run in turn in one process, on the same audio with the same random weights: read, transform, network,
+inverse transform. The step-by-step form is the published one: GRU cells computed frame by frame, batches of 16 sequences, float32, the
+spectrogram of the whole song in memory. `difference` is the energy of the difference between the two estimates, relative to the energy of
+the step-by-step estimate, in dB. Peak memory is the growth of a separate process while it separates, or the GPU's peak, for the
+step-by-step form and for songs of 4 and 16 minutes. It must not grow with the length of the song.
 """
 
 import argparse
@@ -28,7 +29,7 @@ COLUMNS = ["device", "arithmetic", "step by step", "madsep", "ratio", "differenc
 
 
 def song(seconds: int) -> np.ndarray:
-    """Stereo noise with a slow envelope, (2, n_samples): what the network costs does not depend on what it hears."""
+    """Return stereo noise with a slow envelope, (2, n_samples). The cost of the network does not depend on the signal."""
     envelope = 0.1 * np.sin(np.arange(seconds * RATE_HZ) / RATE_HZ) ** 2
     return (envelope * np.random.default_rng(0).standard_normal((2, seconds * RATE_HZ))).astype(np.float32)
 
@@ -50,7 +51,7 @@ def separate(one: Checkpoint, device: torch.device, mixture: np.ndarray) -> np.n
 
 @torch.no_grad()
 def separate_stepwise(network: Stepwise, recipe: System, device: torch.device, mixture: np.ndarray) -> np.ndarray:
-    """The voice of each channel, segments in batches of 16, as the published code does it (but for its dropped ends)."""
+    """Return the voice of each channel, with segments in batches of 16 as in the published code, which also drops the ends."""
     stft, segments = Stft(recipe.front_end, device), recipe.segments
     voices = []
     for channel in mixture:
@@ -64,7 +65,7 @@ def separate_stepwise(network: Stepwise, recipe: System, device: torch.device, m
 
 
 def memory(precision: str, device: torch.device, seconds_long: int, stepwise: bool) -> int:
-    """Peak bytes of a separation in this process."""
+    """Return the peak bytes of a separation in this process."""
     torch.set_num_threads(os.cpu_count() or 1)
     one, mixture, found = checkpoint(precision, device), song(seconds_long), list[int]()
     with peak_bytes(device, found):

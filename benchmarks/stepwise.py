@@ -1,4 +1,4 @@
-"""The Masker-and-Denoiser written out step by step, as its papers define it and the published code runs it: the peer of both benchmarks."""
+"""The Masker-and-Denoiser step by step, as its papers define it and the published code runs it. Both benchmarks compare with it."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from madsep.models.mad import Mad
 
 
 class Stepwise(nn.Module):
-    """A `Mad` network's weights in GRU cells: two cells over all frames, one cell over the inner frames (Mimilakis et al., ICASSP 2018)."""
+    """The weights of a `Mad` network in GRU cells: two over all frames, one over the inner frames (Mimilakis et al., ICASSP 2018)."""
 
     def __init__(self, network: Mad) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Stepwise(nn.Module):
         )
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mixture magnitudes (B, T, N) -> H_dec, masked and denoised magnitudes of the T - 2L inner frames."""
+        """Return H_dec and the masked and denoised magnitudes of the T - 2L inner frames, from mixture magnitudes (B, T, N)."""
         n_frames, low = mixture.shape[1], mixture[:, :, : self.n_low]
         forward = backward = mixture.new_zeros(len(mixture), self.n_low)
         encoded = []
@@ -39,7 +39,7 @@ class Stepwise(nn.Module):
         return h_dec, masked, denoised
 
     def loss(self, mixture: Tensor, target: Tensor) -> Tensor:
-        """The objective of MDL1: both divergences with their gate, the penalties on H_dec and on W_dec (Eq. 9, 10)."""
+        """Return the objective of MDL1: both divergences with their gate, and the penalties on H_dec and on W_dec (Eq. 9, 10)."""
         h_dec, masked, denoised = self(mixture)
         kl_masked, kl_denoised = divergence(target, masked), divergence(target, denoised)
         total = kl_denoised + 1e-4 * self.denoiser_dec.weight.pow(2).sum() + 2e-7 * h_dec.abs().sum()
@@ -49,7 +49,7 @@ class Stepwise(nn.Module):
 
 
 def divergence(target: Tensor, estimate: Tensor) -> Tensor:
-    """Generalised Kullback-Leibler divergence, summed over bins, mean over sequences and frames, as the published code has it."""
+    """Return the generalised Kullback-Leibler divergence: sum over bins, mean over sequences and frames, as in the published code."""
     terms = target * (torch.log(target + 1e-6) - torch.log(estimate + 1e-6)) + (estimate - target)
     return terms.sum(-1).mean()
 

@@ -1,13 +1,16 @@
-"""Training against the step-by-step formulation of the papers: steps a second of MDL1 at full size, batches of 16, on synthetic songs.
+"""Training compared with the step-by-step form of the papers: steps per second of MDL1 at full size, batches of 16, on synthetic songs.
 
-    python benchmarks/training.py        this machine's CPU, and its GPU where there is one (about 5 minutes on 2 cores)
+    python benchmarks/training.py        this machine's CPU, and its GPU if there is one (about 5 minutes on 2 cores)
 
-Prints a Markdown table. Both run in turn in one process on the same batches, from audio to updated weights: features, network, objective,
-gradient, clip, Adam. The peer steps GRU cells frame by frame in float32, as the papers define it and the published code runs it; from the
-same weights both give the same objective, and the table's `loss` is their relative difference on the first batch. `peak share` is the share
-of the processor's speed in a large matrix product of the same arithmetic. `floor` is what this many operations must take on it: products
-that all frames share at that speed, and the products of 60 + 40 dependent frames, forward and back, at the speed of a chain of them alone.
-Peak memory is the growth of a process of its own, or the GPU's peak.
+Prints a Markdown table. Both forms run in turn in one process on the same batches, from audio to updated weights: features, network,
+objective, gradient, clip, Adam. The step-by-step form computes GRU cells frame by frame in float32, as the papers define it and the
+published code runs it.
+
+- `loss` is the relative difference of the objectives of both forms on the first batch, from the same weights.
+- `peak share` is the share of the processor's speed in a large matrix product of the same arithmetic.
+- `floor` is the speed at which these operations could run at best: products that all frames share at the peak speed, and the products of
+  60 + 40 dependent frames, forward and backward, at the speed of a chain of these products alone.
+- Peak memory is the growth of a separate process, or the GPU's peak.
 """
 
 import argparse
@@ -43,14 +46,14 @@ COLUMNS += ["step by step, memory", "madsep, memory", "408,000 steps, step by st
 
 
 def songs(folder: Path) -> None:
-    """Write prepared training tracks, and train.json, into `folder`: synthetic songs."""
+    """Write prepared synthetic training songs and train.json into `folder`."""
     make_dataset(folder / "songs", N_SONGS, 1, SONG_S, 0)
     tracks = [track for track in find_tracks(folder / "songs", MUSDB18, allow_partial=True) if track.subset == "train"]
     prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
 
 
 class Run:
-    """This training, in one arithmetic."""
+    """Training by madsep, in one arithmetic."""
 
     def __init__(self, precision: str, entries: list[dict], device: torch.device, name: str = "MDL1", seed: int = 0) -> None:
         self.recipe: System = load_recipe(name, {name: {"training": {"precision": precision}}})
@@ -63,7 +66,7 @@ class Run:
         self.step = stepper(self.recipe, self.state, self.sequences, device)
 
     def batches(self, n_steps: int) -> list[Tensor]:
-        """Sequence numbers of the first `n_steps` batches, the same in every run."""
+        """Return the sequence numbers of the first `n_steps` batches, which are the same in every run."""
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.cat([torch.randperm(len(self.sequences), generator=generator) for _ in range(n_steps)])
         return list(order[: n_steps * self.recipe.training.batch_size].split(self.recipe.training.batch_size))
@@ -74,7 +77,7 @@ class Run:
             self.step(spans)
 
     def first_loss(self) -> float:
-        """Objective of the first batch, from the present weights; they stay as they are."""
+        """Return the objective of the first batch with the present weights, without changing them."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
             mixture, targets = self.sequences.features(spans)
@@ -84,7 +87,7 @@ class Run:
 
 
 class StepwiseRun(Run):
-    """The peer: GRU cells and a plain Adam."""
+    """Training step by step: GRU cells and a plain Adam."""
 
     def __init__(self, entries: list[dict], device: torch.device) -> None:
         super().__init__("fp32", entries, device)
@@ -100,7 +103,7 @@ class StepwiseRun(Run):
             self.optimiser.step()
 
     def first_loss(self) -> float:
-        """The same objective of the same batch."""
+        """Return the same objective of the same batch."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
             return float(self._loss(spans))
@@ -111,7 +114,7 @@ class StepwiseRun(Run):
 
 
 def operations(run: Run) -> tuple[float, float]:
-    """Floating-point operations of a step's products: those that all frames share, and those of single frames, forward and back."""
+    """Return the floating-point operations of a step's products, both ways: those that all frames share, those of single frames."""
     segments, batch_size = run.recipe.segments, run.recipe.training.batch_size
     shared = dependent = 0.0
     for name, layer in run.network.named_children():
@@ -125,7 +128,7 @@ def operations(run: Run) -> tuple[float, float]:
 
 
 def dependent_s(run: Run, dtype: torch.dtype) -> float:
-    """Seconds of the products that wait for the frame before, chained and alone; a GPU takes both encoder directions at once."""
+    """Return the seconds of the products that wait for the previous frame. A GPU computes both encoder directions at once."""
     total, n_sequences = 0.0, run.recipe.training.batch_size
     directions = 1 if run.device.type == "cuda" else 2
     for layer, n_frames in (
@@ -144,10 +147,10 @@ def dependent_s(run: Run, dtype: torch.dtype) -> float:
 
 
 def median_rates(runs: list[Run]) -> list[float]:
-    """Steps a second of each run: the median of rounds in which all take their turns."""
+    """Return the steps per second of each run, the median of rounds in which all runs take turns."""
     found: list[list[float]] = [[] for _ in runs]
     for run in runs:
-        run.steps(4)  # what is set up or captured once
+        run.steps(4)  # set-up that happens only once
     for _ in range(ROUNDS):
         for run, rates in zip(runs, found, strict=True):
             rates.append(STEPS_A_ROUND / seconds(lambda run=run: run.steps(STEPS_A_ROUND), run.device)[0])
@@ -155,7 +158,7 @@ def median_rates(runs: list[Run]) -> list[float]:
 
 
 def memory(precision: str | None, folder: Path, device: torch.device) -> int:
-    """Peak bytes of three steps in this process; no precision: those of the peer."""
+    """Return the peak bytes of three steps in this process. Without a precision, measure the step-by-step form."""
     torch.set_num_threads(os.cpu_count() or 1)
     entries, found = read_prepared([folder / "train.json"], "train"), list[int]()
     with peak_bytes(device, found):

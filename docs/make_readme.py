@@ -1,4 +1,4 @@
-"""Write the generated parts of README and docs: config keys, systems, what was measured, the demo's table and picture."""
+"""Write the generated parts of README.md and docs/: settings, systems, measurements, and the table and picture of the demo."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ from madsep.workflow.config import describe_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "scoring.md", DOCS / "speed.md", DOCS / "systems.md")
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("config", "mir1k", "scoring", "speed", "systems")))
 MEASURED = {"needs": "needs.md", "scoring": "scoring_table.md", "training": "training_table.md", "separation": "separation_table.md"}
 
 
@@ -27,15 +27,20 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" if row else "|---" * len(head) + "|" for row in [head, [], *rows])
 
 
-def systems_table() -> str:
-    """Markdown table of all recipes: what each is, and the command that runs it."""
+def systems_table(for_mir1k: bool) -> str:
+    """Markdown table of the recipes for MIR-1K, or of those for MUSDB18: name, submission, title."""
     recipes = [load_recipe(name, {}) for name in recipe_names()]
-    rows = [[recipe.name, recipe.short_name, recipe.description.title, f"`{command(recipe)}`"] for recipe in recipes]
-    return table(["recipe", "submission", "what it is", "command"], rows)
+    rows = [[recipe.name, recipe.short_name, recipe.description.title] for recipe in recipes if is_for_mir1k(recipe) == for_mir1k]
+    return table(["recipe", "submission", "what it is"], rows)
+
+
+def is_for_mir1k(recipe: Recipe) -> bool:
+    """Whether a recipe works at the sampling rate of MIR-1K and needs no stems that MIR-1K lacks."""
+    return recipe.front_end.sample_rate_hz == MIR1K.sample_rate_hz and {*recipe.sources} <= {*MIR1K.stems}
 
 
 def sizes_table() -> str:
-    """Markdown table of all recipes: sources, front end, frames of a sequence, parameters, training."""
+    """Markdown table of all recipes: sources, front end, frames per sequence, parameters, training."""
     rows = []
     for recipe in (load_recipe(name, {}) for name in recipe_names()):
         segments = recipe.segments
@@ -45,24 +50,14 @@ def sizes_table() -> str:
     return table(["recipe", "family", "trained with", "front end", "frames", "parameters", "training"], rows)
 
 
-def command(recipe: Recipe) -> str:
-    """The command that runs a recipe: on MIR-1K if it is made for 16 kHz and needs no stems that MIR-1K lacks, else on MUSDB18."""
-    systems = f'"systems=[{recipe.name}]"'
-    if recipe.front_end.sample_rate_hz == MIR1K.sample_rate_hz and {*recipe.sources} <= {*MIR1K.stems}:
-        files = "--configfile config.yaml workflow/configs/mir1k.yaml"
-        return f"snakemake --cores all {files} --config musdb_root=/data/mir1k-tree {systems}"
-    extra = " extra_root=/data/further-tracks" if recipe.training.extra_tracks else ""
-    return f"snakemake --cores all --config musdb_root=/data/musdb18{extra} {systems}"
-
-
 def front_end(settings: FrontEnd) -> str:
-    """Rate, window, its samples, the transform's length and the hop."""
+    """Sampling rate, window, and the lengths of window, transform and hop in samples."""
     lengths = f"{settings.window_length}, {settings.fft_length}, {settings.hop_length}"
     return f"{settings.sample_rate_hz / 1000:g} kHz, {WINDOWS[settings.window]}, {lengths}"
 
 
 def parameters(recipe: Recipe) -> str:
-    """Number of a recipe's trained numbers, in millions."""
+    """Number of trained parameters of a recipe, in millions."""
     with torch.device("meta"):
         network = build_network(recipe)
     return f"{sum(tensor.numel() for tensor in network.parameters()) / 1e6:.2f} M"
@@ -71,26 +66,27 @@ def parameters(recipe: Recipe) -> str:
 def training(recipe: Recipe) -> str:
     """Optimiser, learning rate, batch, epochs and validation of a recipe."""
     if recipe.weights_from:
-        return f"none: the weights of {recipe.weights_from}"
+        return f"weights of {recipe.weights_from}"
     settings = recipe.training
     rate = f"{settings.learning_rate:g}" + (f" to {settings.final_learning_rate:g}" if settings.final_learning_rate else "")
-    kept = ", the best on the tracks held out" if settings.validation else ""
+    kept = ", validated" if settings.validation else ""
     return f"{settings.optimiser.capitalize()} {rate}, batches of {settings.batch_size}, {settings.n_epochs} epochs{kept}"
 
 
 def parts() -> dict[str, str]:
-    """The text of each generated part, by the name of its markers."""
+    """Text of each generated part, by the name of its markers."""
     measured = {name: (DOCS / file).read_text(encoding="utf-8").strip() for name, file in MEASURED.items()}
     return measured | {
         "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
-        "systems": systems_table(),
+        "systems": systems_table(for_mir1k=False),
+        "mir1k_systems": systems_table(for_mir1k=True),
         "sizes": sizes_table(),
         "demo": "```\n" + (DOCS / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
 
 
 def filled(text: str) -> str:
-    """A page's text with every generated part put between its markers."""
+    """Return the text of a page with each generated part between its markers."""
     for name, part in parts().items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
@@ -98,7 +94,7 @@ def filled(text: str) -> str:
 
 
 def draw(song: Path, estimate: Path, path: Path) -> None:
-    """Draw the spectrograms (dB, 0-8 kHz) of mixture, true vocals and estimated vocals below each other."""
+    """Draw the spectrograms (dB, 0 to 8 kHz) of the mixture, the true vocals and the estimated vocals, one below the other."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     panels = {"mixture": song / "mixture.wav", "true vocals": song / "vocals.wav", "estimated vocals": estimate / "vocals.wav"}
     for axes, (title, wav) in zip(figure.subplots(len(panels), 1, sharex=True), panels.items(), strict=True):
@@ -111,7 +107,7 @@ def draw(song: Path, estimate: Path, path: Path) -> None:
 
 
 def main() -> None:
-    """Copy the demo's table and draw its first test song where a demo has run; then fill the pages."""
+    """Fill the pages. If a demo has run, copy its table and draw its first test song before that."""
     table = ROOT / "results/table.txt"
     if table.exists():
         (DOCS / "demo.txt").write_text(table.read_text(encoding="utf-8"), encoding="utf-8")

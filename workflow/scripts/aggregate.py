@@ -1,4 +1,4 @@
-"""Adapter: the tables of one system's scores."""
+"""Adapter: make the tables of one system's scores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: join trained weights with a recipe's way to separate."""
+"""Adapter: combine trained weights with the separation settings of a recipe."""
 
 from pathlib import Path
 

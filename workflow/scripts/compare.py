@@ -1,4 +1,4 @@
-"""Adapter: compare all systems of a run, with SiSEC 2018's where they are on its tracks."""
+"""Adapter: compare all systems of a run with each other and, on the same tracks, with those of SiSEC 2018."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: the couplings of several systems beside each other."""
+"""Adapter: one table of the couplings of several systems."""
 
 from pathlib import Path
 

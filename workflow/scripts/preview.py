@@ -1,4 +1,4 @@
-"""Adapter: medians by the fast engine, while museval is still at work."""
+"""Adapter: show medians by the fast engine while museval is still scoring."""
 
 from pathlib import Path
 

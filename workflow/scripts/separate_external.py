@@ -1,4 +1,4 @@
-"""Adapter: estimates of the test tracks of one job by a callable, from a folder, or by an oracle."""
+"""Adapter: separate the test tracks of one job by a callable or an oracle, or copy estimates from a folder."""
 
 from pathlib import Path
 

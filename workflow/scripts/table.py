@@ -1,4 +1,4 @@
-"""Adapter: the table of medians that ends a run."""
+"""Adapter: write the table of medians that ends a run."""
 
 from pathlib import Path
 

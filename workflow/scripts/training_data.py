@@ -1,4 +1,4 @@
-"""Adapter: write what a training learns from."""
+"""Adapter: write the list of tracks that a training learns from."""
 
 from pathlib import Path
 
