@@ -122,7 +122,8 @@ class _Projection:
         if self.inverse is not None:
             solution = toeplitz.solve(self.inverse, (products * self.scale)[None, :, :, None])
             if solution is not None:
-                return solution[0, :, :, 0] * self.scale
+                filters: np.ndarray = solution[0, :, :, 0] * self.scale
+                return filters
         (found,) = solve_all([System(self.lags, products[:, :, None])])
         if found.left_out or found.nearly_singular or found.noise_added:
             warnings.warn(DEPENDENT, BssEvalWarning, stacklevel=2)

@@ -42,11 +42,12 @@ class Inverse:
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """Return the inverse of T times `columns`, with the accuracy of Levinson's recursion; `solve` refines it."""
-        parts = []
+        parts: list[np.ndarray] = []
         for spectrum, error in ((self.forward, self.forward_error), (self.backward, self.backward_error)):
             inner = self._filter(spectrum.conj().swapaxes(-1, -2), columns)
             parts.append(self._filter(spectrum, np.linalg.solve(error[:, None], inner)))
-        return parts[0] - parts[1]
+        product: np.ndarray = parts[0] - parts[1]
+        return product
 
     def _filter(self, spectrum: np.ndarray, columns: np.ndarray) -> np.ndarray:
         n_lags = columns.shape[1]
