@@ -1,7 +1,9 @@
-# make demo: set up, then run the whole benchmark on synthetic songs.   make test: set up, then run the tests.
+# make demo: set up, then run the whole benchmark on synthetic songs.   make test: set up, then run the quick tests.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DATA := results/demo-musdb
+# tests that share a run of the workflow stay on one worker
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # install a Debian package, or with Homebrew, or say in one line what is missing
 install_system = if command -v brew >/dev/null; then brew install $(2); \
@@ -9,7 +11,7 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
 	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
 
-.PHONY: demo test test-slurm lint format setup ffmpeg slurm readme clean
+.PHONY: demo test test-all test-slurm coverage lint format setup ffmpeg slurm readme clean
 
 demo: setup $(DEMO_DATA)
 	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
@@ -19,9 +21,17 @@ $(DEMO_DATA): | setup
 	$(BIN)/madsep synth $@ --train 12 --test 4 --seconds 20 --seed 1
 
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
 
-# on a Slurm of the tests' own, which ends with them
+# everything except the tests on Slurm
+test-all: setup
+	$(PYTEST)
+
+# as test-all, then the lines and branches of madsep/ that no test reached
+coverage: setup
+	$(PYTEST) --cov --cov-report=term-missing
+
+# on a Slurm that the tests start and stop
 test-slurm: setup slurm
 	$(BIN)/python -m pytest tests/slurm
 
@@ -31,6 +41,7 @@ lint: setup $(DEMO_DATA)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/hadolint workflow/envs/Dockerfile
+	$(BIN)/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 	$(BIN)/snakemake --lint --configfile config.yaml workflow/configs/demo.yaml
 
 format: setup

@@ -1,3 +1,3 @@
 """madsep: one command from MUSDB18 to a validated SiSEC submission."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -4,7 +4,7 @@
     score_track         one track by target names, from arrays, memory maps or wav files, in museval's JSON layout; `scores_text` writes it
     TrackScorer         the same for several systems on one track
     frame_sdr           SDR alone, in a fraction of the time
-    bss_eval_sources    v3's scores of mono sources, which may have passed through a filter; `SourcesScorer` for several systems on one clip
+    bss_eval_sources    v3's scores of mono sources that may have been filtered; `SourcesScorer` for several systems on one clip
     eval_mus_track, eval_mus_dir        drop-ins for museval's
 
 Vincent, Gribonval, Fevotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006; Stoeter, Liutkus, Ito, "The

@@ -1,4 +1,4 @@
-"""Drop-ins for museval.eval_mus_track and museval.eval_mus_dir: the same arguments, results and files, museval itself not imported."""
+"""Drop-ins for museval.eval_mus_track and museval.eval_mus_dir: the same arguments, results and files, without importing museval."""
 
 import dataclasses
 import warnings
@@ -18,7 +18,7 @@ from madsep.core.logs import log
 class TrackScores:
     """What museval calls a TrackStore: the scores of one track, as a dict, as text and as a table.
 
-    `museval.EvalStore().add_track(scores.df)` takes them in.
+    `museval.EvalStore().add_track(scores.df)` accepts them.
     """
 
     def __init__(self, track_name: str, scores: dict[str, Any]) -> None:
@@ -75,16 +75,16 @@ def eval_mus_track(
 def eval_mus_dir(
     dataset: Iterable[Any], estimates_dir: Path | str, output_dir: Path | str | None = None, ext: str = "wav", n_threads: int = 1
 ) -> None:
-    """Score every track of a musdb dataset that has a folder <estimates_dir>/<subset>/<track name> with one file a target.
+    """Score every track of a musdb dataset that has a folder <estimates_dir>/<subset>/<track name> with one file per target.
 
-    Tracks without such a folder, or with no file in it, are left out with a word in the log. Raises InputError as `eval_mus_track` does,
-    and where a file has another sample rate than its track.
+    Tracks without such a folder, or with no file in it, are skipped, and the log names them. Raises InputError as `eval_mus_track` does,
+    and if the sample rate of a file differs from its track's.
     """
     for track in dataset:
         folder = Path(estimates_dir) / track.subset / track.name
         paths = sorted(path for path in folder.iterdir() if path.suffix == f".{ext}") if folder.is_dir() else []
         if not paths:
-            log.info("%s: no estimates; left out", folder)
+            log.info("%s: no estimates; the track is skipped", folder)
             continue
         estimates = {path.stem: WavSignal(path) for path in paths}
         for signal in estimates.values():
@@ -106,7 +106,7 @@ def _eval_track(track: Any, estimates: Mapping[str, Source], output_dir: Path | 
 
 
 def _parts_of_accompaniment(track: Any) -> Sequence[str] | None:
-    """Return the targets whose plain sum musdb defines the accompaniment to be; None where it is given otherwise."""
+    """Return the targets whose sum musdb defines as the accompaniment; None if it is defined otherwise."""
     sources = getattr(track.targets.get(ACCOMPANIMENT), "sources", None)
     if not sources or any(source.gain != 1 or source.name not in track.targets for source in sources):
         return None

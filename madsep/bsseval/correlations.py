@@ -27,7 +27,7 @@ UNBALANCED = 1 << 10  # energies of a pair's channels further apart (30 dB) than
 
 
 def block_plan(length: int, n_lags: int) -> tuple[int, int, int]:
-    """Return (FFT points, samples a block, blocks of one stretch) for frames of `length` samples."""
+    """Return (FFT points, samples per block, blocks per stretch) for frames of `length` samples."""
     n_fft = scipy.fft.next_fast_len(min(length + n_lags - 1, 1 << math.ceil(math.log2(4 * n_lags))))
     largest = n_fft - n_lags + 1
     n_blocks = math.ceil(length / largest)
@@ -50,7 +50,7 @@ def lags_of_sequences(sequences: np.ndarray) -> np.ndarray:
 
 
 def balancing_gains(energy: np.ndarray) -> np.ndarray | None:
-    """Return factors (2 n_pairs,) that bring channels of given energies (2 n_pairs,) together; None where those of all pairs are near.
+    """Return factors (2 n_pairs,) that bring channels of given energies (2 n_pairs,) together; None if those of all pairs are near.
 
     The rounding of a pair's FFT is relative to its louder channel. Factors are powers of two, which round nothing themselves.
     """
@@ -116,8 +116,8 @@ def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> 
 class LagCorrelator:
     """Correlations of signal pairs, stretch by stretch, for frames of at most `length` samples.
 
-    `pairs` counts plain and extended ones. `stretch` is the number of samples correlated at a time, `n_columns` the number looked at:
-    those behind for the lags included.
+    `pairs` counts plain and extended ones. `stretch` is the number of samples correlated at a time, `n_columns` the number read: the
+    lags need samples after the stretch.
     """
 
     def __init__(self, pairs: tuple[int, int], n_lags: int, length: int, make: MakeWorkspace = Workspace) -> None:

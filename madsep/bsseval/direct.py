@@ -1,4 +1,4 @@
-"""Energies of a frame from the filtered signals themselves: slower, and exact where a quadratic form would lose digits."""
+"""Energies of a frame from the filtered signals themselves: slower, but exact when a quadratic form would lose digits."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def frame_energies(sources: Sources, numbers: Sequence[int], frame: Frame, filte
     n_lags = len(filters[0][0])
     loader, total = Loader(sources, STRETCH + n_lags - 1), np.zeros((len(numbers), 5))
     for first in range(start, stop + n_lags - 1, STRETCH):
-        # outputs `first` to `last`: filters reach n_lags - 1 samples back, within the frame, and ring as long behind its end
+        # outputs `first` to `last`: filters reach n_lags - 1 samples back, within the frame, and ring equally long after its end
         last, back = min(first + STRETCH, stop + n_lags - 1), max(start, first - n_lags + 1)
         loader.load(back, min(last, stop), min(last, stop) - back)
         images = [np.stack(loader.reference(part, last - back), axis=1) for part in range(len(sources.references))]

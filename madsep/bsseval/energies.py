@@ -76,7 +76,7 @@ def gross_amplitudes(all_sources: np.ndarray, own: np.ndarray, identity: np.ndar
 
 
 def decibels(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return 10 log10(numerator / denominator), at most 313.07 dB; infinite where both are zero."""
+    """Return 10 log10(numerator / denominator), at most 313.07 dB; infinite if both are zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 10 * np.log10(numerator / np.maximum(denominator, numerator / LARGEST_RATIO))
     return np.where((numerator == 0) & (denominator == 0), np.inf, ratio)

@@ -18,11 +18,11 @@ from madsep.core.errors import InputError
 
 EPSILON = np.finfo(float).eps  # on the diagonal of museval's normal equations; felt by references below -90 dB
 Scenario = tuple[int, ...]  # estimates, by number, that are scored together
-BARELY = 1e-12  # artifacts below this share of an estimate's error: it is its references filtered, but for rounding
+BARELY = 1e-12  # if artifacts are below this share of the error, the estimate is its references filtered, up to rounding
 
 
 class BssEvalWarning(UserWarning):
-    """Scores that are finite and defined, and that say little: what they stand for is in the message."""
+    """Scores that are finite and defined, and that say little: the message says why."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ def bss_eval(
 
     `references` and `estimates` have shape (n_sources, n_samples, n_channels) or (n_sources, n_samples), or are sequences of
     (n_samples, n_channels); any real type, memory maps too. Shorter estimates are padded with zeros, longer ones cut. `window` and `hop`
-    are in samples; an infinite window is the whole signal. `framewise_filters` gives BSS Eval v3: filters of each frame's own.
+    are in samples; an infinite window is the whole signal. `framewise_filters` gives BSS Eval v3: filters computed for each frame.
 
     NaN in frames where any reference or estimate is silent throughout. Raises InputError for shapes that do not fit, for a sample that is
-    not finite and for a source that is silent from beginning to end; warns with BssEvalWarning where scores say little.
+    not finite and for a source that is silent from beginning to end; warns with BssEvalWarning if scores say little.
     """
     if len(references) != len(estimates):
-        raise InputError(f"{len(references)} references and {len(estimates)} estimates: expected as many of both.")
+        raise InputError(f"{len(references)} references and {len(estimates)} estimates: expected equal numbers.")
     names = [f"source {number + 1}" for number in range(len(references))]
     scorer = Scorer(names, [as_signal(one) for one in references], Settings(window, hop, filters_len, framewise_filters))
     made = [Estimate(name, as_signal(one), (number,)) for number, (name, one) in enumerate(zip(names, estimates, strict=True))]
@@ -99,7 +99,7 @@ class Scorer:
         return [_score_scenario(sources, correlations, scenario, self._frames) for scenario in scenarios]
 
     def _score_framewise(self, sources: Sources, scenarios: Sequence[Scenario]) -> list[np.ndarray]:
-        """BSS Eval v3: each frame is a track of its own."""
+        """BSS Eval v3: each frame is scored like a track."""
         _refuse_silence(sources, summarise(sources))
         length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
 
@@ -132,7 +132,7 @@ def _refuse_silence(sources: Sources, whole: Summary) -> None:
 
 
 def _score_scenario(sources: Sources, correlations: Correlations, scenario: Scenario, framed: list[Frame]) -> np.ndarray:
-    """Return (4, n_targets, n_frames) with NaN where a frame is left out."""
+    """Return (4, n_targets, n_frames) with NaN in frames that are left out."""
     scores = np.full((4, len(scenario), len(framed)), np.nan)
     heard = ~scenario_silence(correlations.summaries, scenario)
     if not heard.any():

@@ -1,4 +1,4 @@
-"""The complex FFTs that most of the engine's time goes to: ducc0's where that is installed, SciPy's elsewhere; both agree to rounding."""
+"""The complex FFTs, which take most of the engine's time: ducc0's if it is installed, SciPy's otherwise. Both agree to rounding."""
 
 import importlib
 import importlib.util

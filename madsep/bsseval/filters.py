@@ -7,7 +7,7 @@ import numpy as np
 
 from madsep.bsseval import toeplitz
 
-DEPENDENT = 1e-13  # a channel that the others explain but for this share of its energy adds no direction of its own
+DEPENDENT = 1e-13  # a channel of whose energy the others explain all except this share adds no direction
 ILL_POSED = 1e-16  # reciprocal condition number below which digits of the references' rounding decide
 NOISE = 1e-10  # level of the white noise, relative to a channel's energy, that such systems are solved with
 
@@ -86,7 +86,7 @@ def _solve_dependent(system: System, kept: list[int]) -> Solution:
 
 
 def _solve_regular(systems: Sequence[System]) -> list[Solution]:
-    """Levinson's recursion for all at once; one by one by other means where that is not accurate enough."""
+    """Levinson's recursion for all at once; one by one by other means if that is not accurate enough."""
     inverse = toeplitz.invert(np.stack([system.lags for system in systems]))
     if inverse is not None:
         filters = toeplitz.solve(inverse, np.stack([system.products for system in systems]))

@@ -4,11 +4,11 @@ import math
 
 from madsep.core.errors import InputError
 
-Frame = tuple[int, int]  # first sample, and the one behind the last
+Frame = tuple[int, int]  # first sample, and the one after the last
 
 
 def frames(window: float, hop: float, n_samples: int) -> list[Frame]:
-    """Return the frames of museval: `window` samples every `hop`, whole ones only; one frame where the window is as long as the signal.
+    """Return the frames of museval: `window` samples every `hop`, whole ones only; one frame if the window is as long as the signal.
 
     Both may be fractions, whose frames start and end at the sample below, or infinite. Raises InputError unless both are positive.
     """
@@ -23,7 +23,7 @@ def frames(window: float, hop: float, n_samples: int) -> list[Frame]:
 
 
 def tiles(framed: list[Frame], n_samples: int) -> list[Frame] | None:
-    """Return the frames and the rest behind the last where these cover the signal once, and None where they overlap or leave gaps."""
+    """Return the frames and the rest after the last if they cover the signal once, or None if they overlap or leave gaps."""
     stops = [0, *(stop for _, stop in framed)]
     if any(start != stop for (start, _), stop in zip(framed, stops, strict=False)):
         return None

@@ -13,14 +13,14 @@ from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
 RUN = 16  # tiles that one thread takes at a time; sums go by runs, so results do not depend on the number of threads
-TILE = 1 << 16  # samples of the tiles that a whole track is correlated in where frames overlap or leave gaps
+TILE = 1 << 16  # samples per tile: a whole track is correlated in tiles if its frames overlap or leave gaps
 
 
 @dataclass
 class Correlations:
     """Correlations at lags 0 ... n_lags - 1 of reference channels with each other and with differences.
 
-    [t, a, b] is the sum over n of a(n) b(n + t). Frames stand alone, as though silence surrounded them.
+    [t, a, b] is the sum over n of a(n) b(n + t). Each frame is treated as if silence surrounded it.
     """
 
     references: np.ndarray  # (n_frames, n_lags, reference channels, reference channels)
@@ -56,7 +56,7 @@ class FrameCorrelator:
 
 
 class BorderCorrelator:
-    """What tiles miss of the whole track: products of the last samples before a border with the first behind it."""
+    """What tiles miss of the whole track: products of the last samples before a border with the first after it."""
 
     def __init__(self, sources: Sources, n_lags: int, with_references: bool, make: MakeWorkspace = Workspace) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references

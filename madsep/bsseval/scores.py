@@ -39,7 +39,7 @@ SISEC18 = Scoring()  # the campaign's: frames of a second, filters of the whole 
 
 
 class TrackScorer:
-    """References of one track, ready to score any number of systems; what the references alone decide is computed once.
+    """References of one track, ready to score any number of systems; what depends on the references alone is computed once.
 
     Signals are arrays (n_samples, n_channels), wav files or anything else that `as_signal` takes; none is held in memory whole. `parts`
     names the references whose sum is the accompaniment. Without it, an accompaniment that is no reference is the sum of all but vocals.
@@ -69,16 +69,16 @@ class TrackScorer:
     def score(self, estimates: Mapping[str, Source]) -> dict[str, Any]:
         """Return museval's scores, as `museval.eval_mus_track` does: a dict that `scores_text` writes.
 
-        Targets are those of the references, in that order, that have an estimate; others are ignored. Where vocals and accompaniment are
+        Targets are those of the references, in that order, that have an estimate; others are ignored. If vocals and accompaniment are
         both estimated, these two are scored against each other, and the others together with vocals but without accompaniment.
-        Raises InputError as `Scorer` does; warns where fewer than two targets are estimated, whose scores are empty.
+        Raises InputError as `Scorer` does; warns if fewer than two targets are estimated; the scores are then empty.
         """
         scenarios = self._scenarios(estimates)
         scored = list(dict.fromkeys(name for names, _ in scenarios for name in names))
         if not scored:
             return {"targets": [], "museval_version": MUSEVAL_VERSION}
         stems = [name for name in scored if name != ACCOMPANIMENT]
-        is_sum = bool(self._parts) and set(self._parts) <= set(stems)  # then nothing of the accompaniment's own is to be correlated
+        is_sum = bool(self._parts) and set(self._parts) <= set(stems)  # then the accompaniment needs no correlations
         base = tuple(stems if is_sum else scored)
         if base not in self._scorers:
             self._scorers[base] = Scorer(base, [self._reference(name) for name in base], self._settings)

@@ -68,10 +68,12 @@ class WavSignal:
         """Return samples `start` to `start + n_samples` as (n_channels, n_samples), float64 with full scale at 1."""
         with self._lock:
             self._file.seek(start)
-            block = self._file.read(n_samples, dtype="int16" if self._is_16_bit else "float64", always_2d=True)
+            block: np.ndarray = self._file.read(n_samples, dtype="int16" if self._is_16_bit else "float64", always_2d=True)
         if len(block) != n_samples:
             raise InputError(f"{self.path}: ends {n_samples - len(block)} samples before its header says; copy or download it again.")
-        return block.T * FROM_16_BIT if self._is_16_bit else block.T
+        if self._is_16_bit:
+            block = block * FROM_16_BIT
+        return block.T
 
 
 class SumSignal:

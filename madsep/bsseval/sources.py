@@ -10,7 +10,7 @@ Gribonval, Fevotte 2006, section III), an estimate e of reference j is taken apa
     SAR = |s_target + e_interf|^2 / |e_artif|^2
 
 over all n_samples + filters_len - 1 samples. The energies are those of the three signals themselves, not differences of quadratic forms, so
-that no digits are lost where an estimate is nearly perfect.
+that no digits are lost if an estimate is nearly perfect.
 """
 
 import warnings
@@ -32,7 +32,7 @@ def bss_eval_sources(references: np.ndarray, estimates: np.ndarray, filters_len:
     """Return SDR, SIR and SAR in dB, each (n_sources,): `mir_eval.separation.bss_eval_sources` without its permutations.
 
     `references` and `estimates` have shape (n_sources, n_samples); estimate j is that of reference j. Raises InputError for other shapes,
-    for samples that are not finite and for a reference or estimate that is silent throughout; warns with BssEvalWarning where references
+    for samples that are not finite and for a reference or estimate that is silent throughout; warns with BssEvalWarning if references
     are delayed or filtered copies of one another.
     """
     return SourcesScorer(references, filters_len).score(estimates)
@@ -66,14 +66,14 @@ class SourcesScorer:
         Raises InputError as `score_source` does, and for another number of estimates than of references.
         """
         if len(estimates) != self.n_sources:
-            raise InputError(f"{self.n_sources} references and {len(estimates)} estimates: expected as many of both.")
+            raise InputError(f"{self.n_sources} references and {len(estimates)} estimates: expected equal numbers.")
         sdr, sir, sar = np.transpose([self.score_source(number, estimate) for number, estimate in enumerate(estimates)])
         return sdr, sir, sar
 
     def score_source(self, number: int, estimate: np.ndarray) -> tuple[float, float, float]:
-        """Return SDR, SIR and SAR in dB of one estimate (n_samples,) of reference `number`; those of other sources play no part in it.
+        """Return SDR, SIR and SAR in dB of one estimate (n_samples,) of reference `number`; estimates of other sources do not matter.
 
-        SIR is infinite where there is one reference alone. Raises InputError for another shape, for samples that are not finite and for an
+        SIR is infinite if there is only one reference. Raises InputError for another shape, for samples that are not finite and for an
         estimate that is silent throughout.
         """
         estimate = np.asarray(estimate, dtype=np.float64)
@@ -103,7 +103,7 @@ class SourcesScorer:
 
 @dataclass(frozen=True)
 class _Projection:
-    """Normal equations of the projection onto some references' delays, with their inverse where Levinson's recursion gives one.
+    """Normal equations of the projection onto some references' delays, with their inverse if Levinson's recursion gives one.
 
     `lags` (filters_len, m, m) are the references' correlations, `scale` (m,) brings each reference to unit energy.
     """
@@ -122,7 +122,8 @@ class _Projection:
         if self.inverse is not None:
             solution = toeplitz.solve(self.inverse, (products * self.scale)[None, :, :, None])
             if solution is not None:
-                return solution[0, :, :, 0] * self.scale
+                filters: np.ndarray = solution[0, :, :, 0] * self.scale
+                return filters
         (found,) = solve_all([System(self.lags, products[:, :, None])])
         if found.left_out or found.nearly_singular or found.noise_added:
             warnings.warn(DEPENDENT, BssEvalWarning, stacklevel=2)

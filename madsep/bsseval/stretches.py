@@ -102,7 +102,7 @@ class Loader:
         return [self._lanes[channel // 2, :n, channel % 2] for channel in range(first, first + self.sources.n_channels)]
 
     def load(self, start: int, stop: int, n_own: int) -> Summary:
-        """Read samples `start` to `stop` into the first columns, zeros behind; summarise the first `n_own` of them.
+        """Read samples `start` to `stop` into the first columns, followed by zeros; summarise the first `n_own` of them.
 
         Raises InputError at a sample that is not finite.
         """

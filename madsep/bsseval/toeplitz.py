@@ -42,11 +42,12 @@ class Inverse:
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """Return the inverse of T times `columns`, with the accuracy of Levinson's recursion; `solve` refines it."""
-        parts = []
+        parts: list[np.ndarray] = []
         for spectrum, error in ((self.forward, self.forward_error), (self.backward, self.backward_error)):
             inner = self._filter(spectrum.conj().swapaxes(-1, -2), columns)
             parts.append(self._filter(spectrum, np.linalg.solve(error[:, None], inner)))
-        return parts[0] - parts[1]
+        product: np.ndarray = parts[0] - parts[1]
+        return product
 
     def _filter(self, spectrum: np.ndarray, columns: np.ndarray) -> np.ndarray:
         n_lags = columns.shape[1]
@@ -56,7 +57,7 @@ class Inverse:
     def smallest_error(self) -> np.ndarray:
         """Smallest relative energy (n_systems,) that any channel keeps when all others and its own past predict it.
 
-        An upper bound of T's smallest eigenvalue where every channel has unit energy.
+        This is an upper bound of T's smallest eigenvalue if every channel has unit energy.
         """
         return np.minimum(np.linalg.eigvalsh(self.forward_error)[:, 0], np.linalg.eigvalsh(self.backward_error)[:, 0])
 
@@ -67,7 +68,7 @@ def invert(lags: np.ndarray) -> Inverse | None:
     # R(n_lags-1) ... R(1) side by side: a stretch of columns is what one step multiplies with
     past = np.ascontiguousarray(lags[:, :0:-1].transpose(0, 2, 1, 3)).reshape(n_systems, m, -1)
     forward = np.zeros((n_systems, n_lags * m, m))
-    backward = np.zeros((n_systems, 2 * n_lags * m, m))  # moves to the front by one block a step instead of being shifted
+    backward = np.zeros((n_systems, 2 * n_lags * m, m))  # moves to the front by one block per step instead of being shifted
     forward[:, :m] = backward[:, n_lags * m : (n_lags + 1) * m] = np.eye(m)
     forward_error, backward_error = lags[:, 0].copy(), lags[:, 0].copy()
     for n in range(1, n_lags):
@@ -104,7 +105,7 @@ def _assemble(lags: np.ndarray, forward: np.ndarray, backward: np.ndarray, error
 
 
 def solve(inverse: Inverse, columns: np.ndarray) -> np.ndarray | None:
-    """Return inverse(T) `columns` refined against T itself, or None where refinement does not settle.
+    """Return inverse(T) `columns` refined against T itself, or None if refinement does not settle.
 
     The measure is the energy of the projected signal, which is what scores are made of: a correction c of the solution x of T x = d
     changes the projection by a signal of energy c'Tc = c'(d - T x); the projection itself has x'd.
@@ -137,7 +138,7 @@ def solve_dense(lags: np.ndarray, columns: np.ndarray, least_rcond: float) -> np
     blocks = np.zeros((n_lags, m, n_lags, m))
     for lag in range(n_lags):
         for k in range(lag, n_lags):
-            blocks[k, :, k - lag] = lags[lag]  # the lower triangle alone is read
+            blocks[k, :, k - lag] = lags[lag]  # only the lower triangle is read
     matrix = blocks.reshape(n_lags * m, n_lags * m)
     norm = np.abs(lags).sum(axis=(0, 2)).max() * 2  # bounds the matrix's largest column sum
     try:

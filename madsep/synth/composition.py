@@ -8,7 +8,7 @@ from madsep.synth.phonemes import CONSONANTS, VOWELS
 
 LEAD_IN_S = 0.12  # before the first beat, room for the first consonant
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
-PROGRESSIONS = {  # scale degrees from 0, one chord a bar
+PROGRESSIONS = {  # scale degrees from 0, one chord per bar
     "major": ((0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 1, 4), (3, 4, 2, 5), (0, 2, 3, 4)),
     "minor": ((0, 5, 2, 6), (0, 6, 5, 6), (0, 3, 6, 2), (0, 3, 0, 4), (5, 6, 0, 0)),
     "dorian": ((0, 3, 0, 6), (0, 2, 3, 3), (0, 6, 3, 0)),
@@ -28,7 +28,7 @@ class Composition:
 
     @property
     def n_bars(self) -> int:
-        """Bars begun within the song."""
+        """Number of bars that begin within the song."""
         return len(self.chords)
 
     def time_s(self, eighth: float) -> float:
@@ -46,7 +46,7 @@ class Syllable:
     pitch: int
     consonant: str
     vowel: str
-    glide: str  # the vowel it moves to, itself where it stays
+    glide: str  # the vowel it moves to; the same vowel if it does not move
 
 
 def compose(duration_s: float, rng: np.random.Generator) -> Composition:

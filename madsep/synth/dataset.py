@@ -56,7 +56,7 @@ def _check(n_train: int, n_test: int, duration_s: float, seed: int) -> None:
 
 
 def _claim(root: Path) -> Path:
-    """Create `root` where it does not exist and return a new folder in it for the unfinished tracks."""
+    """Create `root` if it does not exist and return a new folder in it for the unfinished tracks."""
     staging = root / ".unfinished"
     try:
         if root.exists() and any(root.iterdir()):

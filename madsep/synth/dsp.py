@@ -30,7 +30,7 @@ def harmonics(phase: Signal, ratio: Signal | float) -> Signal:
 
 
 def band_noise(n_samples: int, low_hz: float, high_hz: float, rng: np.random.Generator) -> Signal:
-    """Return noise (n_samples,) of unit standard deviation between two frequencies, 12 dB an octave beyond them."""
+    """Return noise (n_samples,) of unit standard deviation between two frequencies, falling by 12 dB per octave beyond them."""
     sos = butter(2, (low_hz, high_hz), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = sosfilt(sos, rng.standard_normal(n_samples))
     return noise / np.std(noise)
@@ -39,7 +39,7 @@ def band_noise(n_samples: int, low_hz: float, high_hz: float, rng: np.random.Gen
 def place(mono: Signal, pan: float, delay_samples: int = 0) -> Signal:
     """Return `mono` (n_samples,) as stereo (n_samples, 2) by the constant-power law.
 
-    pan: -1 left, 0 middle, 1 right. The farther channel comes `delay_samples` later.
+    pan: -1 left, 0 middle, 1 right. The farther channel is delayed by `delay_samples`.
     """
     angle = (pan + 1.0) * np.pi / 4.0
     stereo = np.stack([np.cos(angle) * mono, np.sin(angle) * mono], axis=1)
@@ -51,7 +51,7 @@ def place(mono: Signal, pan: float, delay_samples: int = 0) -> Signal:
 
 
 def reverberate(stereo: Signal, decay_s: float, level: float, rng: np.random.Generator) -> Signal:
-    """Return `stereo` (n_samples, 2) with the answer of a small room added; the tail is cut at the input's length.
+    """Return `stereo` (n_samples, 2) with the response of a small room added; the tail is cut at the input's length.
 
     decay_s: time in which the room falls by 60 dB. level: energy of the room relative to the direct sound.
     """

@@ -84,7 +84,7 @@ def tone(pitch: int, duration_s: float, timbre: Timbre) -> Signal:
         sound += harmonics(phase + cents, ratio)
     envelope = (1.0 - np.exp(-time_s / timbre.attack_s)) * np.exp(-time_s / timbre.decay_s)
     release = np.clip((time_s[-1:] - time_s) / 0.04, 0.0, 1.0)
-    return sound * envelope * np.sin(release * np.pi / 2.0) ** 2
+    return np.asarray(sound * envelope * np.sin(release * np.pi / 2.0) ** 2)
 
 
 def play_bass(song: Composition, n_samples: int, rng: np.random.Generator) -> Signal:
@@ -188,7 +188,7 @@ def _drum(length_s: float, end_hz: float, sweep_hz: float, decay_s: float) -> Si
     """Return a skin: a sine that falls by `sweep_hz` to `end_hz` and dies away."""
     time_s = np.arange(n_samples_of(length_s)) / SAMPLE_RATE_HZ
     phase = 2.0 * np.pi * (end_hz * time_s - sweep_hz * 0.03 * np.exp(-time_s / 0.03))
-    return np.sin(phase - phase[0]) * np.exp(-time_s / decay_s) * (1.0 - time_s / length_s)
+    return np.asarray(np.sin(phase - phase[0]) * np.exp(-time_s / decay_s) * (1.0 - time_s / length_s))
 
 
 def _noise_hit(length_s: float, band_hz: tuple[float, float], decay_s: float, rng: np.random.Generator) -> Signal:

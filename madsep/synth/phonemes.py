@@ -24,7 +24,7 @@ class Consonant:
 
     voicing, aspiration: level of the voice and of breath through the vocal tract, 1 is a full vowel.
     noise: level of the noise made at the lips and teeth in each of NOISE_BANDS_HZ.
-    formants_hz: where the vocal tract stands; None where it already takes the vowel's shape.
+    formants_hz: the shape of the vocal tract; None if it already has the vowel's shape.
     """
 
     duration_s: float

@@ -27,7 +27,7 @@ class Singer:
     lowest: int
     highest: int
     tract: float  # formant frequencies relative to a man's
-    tilt_hz: float  # the source falls by 6 dB an octave above
+    tilt_hz: float  # above this frequency the source falls by 6 dB per octave
     breathiness: float  # breath noise relative to the voiced source
     vibrato_hz: float
     vibrato_depth: float  # semitones either way
@@ -37,7 +37,7 @@ class Singer:
 
 @dataclass(frozen=True)
 class Controls:
-    """Everything that moves, one row a block of BLOCK samples."""
+    """Everything that moves, with one row per block of BLOCK samples."""
 
     pitch: Signal  # (n_blocks,) MIDI, before slides and vibrato
     vibrato: Signal  # (n_blocks,) share of the singer's depth
