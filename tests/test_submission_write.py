@@ -203,9 +203,7 @@ def test_a_link_is_followed(run: Finished, made: Path, folder: Path, tmp_path: P
     assert {path.name for path in target.parent.iterdir()} == {target.name}
 
 
-def test_a_write_that_is_interrupted_leaves_the_old_one(
-    run: Finished, submission: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_is_interrupted_leaves_the_old_one(run: Finished, submission: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(submission.parent)
 
     def interrupted(*_: Any, **__: Any) -> list[str]:
@@ -230,7 +228,10 @@ FORGED: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (lambda v: v["settings"].pop("loss"), ["settings.loss was changed"]),
     (lambda v: v["settings"].update(new=1), ["settings.new was changed"]),
     (lambda v: v["settings_sha256"].update(loss="0"), ["settings.loss was changed"]),
-    (lambda v: v["data"]["train"][TRAIN[0]]["sources"].update(vocals="0"), [f"data.train: the prepared audio of '{TRAIN[0]}' was made from"]),
+    (
+        lambda v: v["data"]["train"][TRAIN[0]]["sources"].update(vocals="0"),
+        [f"data.train: the prepared audio of '{TRAIN[0]}' was made from"],
+    ),
     (lambda v: v["data"]["test"][TEST[1]]["sources"].update(vocals="0"), [f"data.test: the prepared audio of '{TEST[1]}' was made from"]),
     (lambda v: v["data"]["train"].pop(TRAIN[0]), ["training.identity is"]),
     (lambda v: v["data"].update(validation_tracks=[TRAIN[0]]), ["training.identity is"]),
