@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from madsep.core.errors import InputError
-from madsep.couplings.algorithm import WINDOW, Fit, Options, loss_and_gradient, neural_couplings, student, untrained_couplings
-from madsep.couplings.composition import Layer, Orientation, compose, with_bias
+from madsep.couplings.algorithm import WINDOW, Fit, loss_and_gradient, neural_couplings, student, untrained_couplings
+from madsep.couplings.composition import Layer, compose, with_bias
 from madsep.couplings.measures import diagonal_energy_share, relative_fit
+from madsep.couplings.options import Options, Orientation
 from madsep.models.stack import Stack
 
 DOUBLE = torch.float64
