@@ -23,6 +23,7 @@ from madsep.core.artefacts import read_record
 from madsep.core.errors import InputError
 from madsep.core.files import sha256
 from madsep.core.intervals import Bootstrap
+from madsep.couplings import stage
 from madsep.couplings.figures import draw_losses, draw_maps
 from madsep.couplings.frames import Group, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
 from madsep.couplings.options import Options
@@ -245,9 +246,11 @@ def test_the_same_request_gives_the_same_bytes(finished: Path, tmp_path: Path) -
         assert (tmp_path / "out" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_a_run_s_couplings_are_computed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_s_couplings_are_computed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are computed again for another checkpoint, track or request, and if a file was changed."""
     caplog.set_level(logging.INFO, "madsep")
+    for figure in ("draw_maps", "draw_losses", "draw_profile"):
+        monkeypatch.setattr(stage, figure, lambda *_: [])
     names = ("{bar}", "NA", "e\u0301")
     tracks = [write_prepared_track(tmp_path / "prepared", name, {"mixture": noise(seed, 900)}, RATE_HZ) for seed, name in enumerate(names)]
     folder, checkpoint = tmp_path / "couplings", save(diagonal_checkpoint(), tmp_path / "checkpoint.safetensors")
@@ -259,7 +262,6 @@ def test_a_run_s_couplings_are_computed_once(tmp_path: Path, caplog: pytest.LogC
         return caplog.messages[-1] != f"the couplings in {folder} are up to date"
 
     assert computed() and not computed()
-    assert {path.name for path in folder.iterdir()} == FILES | {"records", "jobs"}
     provenance = yaml.safe_load((folder / "provenance.yaml").read_text(encoding="utf-8"))
     assert [group["tracks"] for group in provenance["groups"]] == [[name] for name in names]
     assert provenance["made_from"] == read_record(folder / "records/couplings.json").made_from
