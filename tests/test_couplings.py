@@ -1,7 +1,8 @@
 """The neural couplings algorithm against automatic differentiation and against stacks whose mapping is known."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,12 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from madsep.core.errors import InputError
-from madsep.couplings.algorithm import WINDOW, Fit, Options, loss_and_gradient, neural_couplings, student, untrained_couplings
-from madsep.couplings.composition import Layer, Orientation, compose, with_bias
+from madsep.couplings.algorithm import WINDOW, Fit, loss_and_gradient, neural_couplings, student, untrained_couplings
+from madsep.couplings.composition import Layer, compose, with_bias
 from madsep.couplings.measures import diagonal_energy_share, relative_fit
+from madsep.couplings.options import Options, Orientation
 from madsep.models.stack import Stack
 
 DOUBLE = torch.float64
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Matrices as small as these are faster without a pool of threads."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def options(orientation: Orientation = "module", seed: int = 0, n_iterations: int = 30, learning_rate: float = 1e-3) -> Options:
@@ -46,6 +57,7 @@ def spectra(n_frames: int, n_bins: int, seed: int) -> Tensor:
     return torch.rand(n_frames, n_bins // 2, generator=generator) ** 4 @ basis
 
 
+@functools.cache
 def trained_stack(n_bins: int, n_layers: int, skip_filter: bool, seed: int) -> Stack:
     """An autoencoder trained for a while to separate two such sources."""
     generator = torch.Generator().manual_seed(seed)

@@ -1,9 +1,10 @@
 """Couplings of checkpoints over tracks: which frames, which layers, what the files hold, and what is refused."""
 
 import itertools
+import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,24 @@ import pytest
 import soundfile as sf
 import torch
 import yaml
+from prepared_tracks import write_prepared_track
 from tiny import tiny_checkpoint
 from torch import nn
-from trainings import write_prepared
 
 from madsep import cli
+from madsep.core.artefacts import read_record
 from madsep.core.errors import InputError
+from madsep.core.files import sha256
 from madsep.core.intervals import Bootstrap
+from madsep.couplings import stage
 from madsep.couplings.figures import draw_losses, draw_maps
 from madsep.couplings.frames import Group, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
+from madsep.couplings.options import Options
 from madsep.couplings.results import Results
-from madsep.couplings.stage import Request, couplings, request
+from madsep.couplings.stage import Request, couplings, couplings_of_run, request
 from madsep.couplings.table import compare_couplings
 from madsep.data.mixtures import Mixture, find_mixtures
+from madsep.data.prepared import PreparedTrack
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network, write_tensors
 from madsep.separation.network import Separator
@@ -240,19 +246,55 @@ def test_the_same_request_gives_the_same_bytes(finished: Path, tmp_path: Path) -
         assert (tmp_path / "out" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+def test_a_run_s_couplings_are_computed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are computed again for another checkpoint, track or request, and if a file was changed."""
+    caplog.set_level(logging.INFO, "madsep")
+    for figure in ("draw_maps", "draw_losses", "draw_profile"):
+        monkeypatch.setattr(stage, figure, lambda *_: [])
+    names = ("{bar}", "NA", "e\u0301")
+    tracks = [write_prepared_track(tmp_path / "prepared", name, {"mixture": noise(seed, 900)}, RATE_HZ) for seed, name in enumerate(names)]
+    folder, checkpoint = tmp_path / "couplings", save(diagonal_checkpoint(), tmp_path / "checkpoint.safetensors")
+
+    def computed(tracks: Sequence[PreparedTrack] = tracks, **changes: Any) -> bool:
+        caplog.clear()
+        couplings_of_run(checkpoint, tracks, folder, wanted(n_iterations=1, **changes), "cpu", 1)
+        assert (folder / "jobs/couplings.json").is_file()
+        return caplog.messages[-1] != f"the couplings in {folder} are up to date"
+
+    assert computed() and not computed()
+    provenance = yaml.safe_load((folder / "provenance.yaml").read_text(encoding="utf-8"))
+    assert [group["tracks"] for group in provenance["groups"]] == [[name] for name in names]
+    assert provenance["made_from"] == read_record(folder / "records/couplings.json").made_from
+    assert provenance["made_from"]["checkpoint"] == sha256(checkpoint)
+    (folder / "jobs/couplings.json").unlink()
+    assert not computed()
+    assert computed(seed=4) and computed(tracks=tracks[:2], seed=4)
+    (folder / "measures.csv").write_text("other")
+    assert computed(tracks=tracks[:2], seed=4)
+    save(dense_checkpoint(), checkpoint)
+    assert computed(tracks=tracks[:2], seed=4)
+
+
+def test_defaults_stand_in_one_place() -> None:
+    """Those of the options; the config that ships repeats them for its readers."""
+    assert request({}, Bootstrap(100, 1)).fit == Options()
+    nca = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8"))["nca"]
+    del nca["every_track"]
+    assert request(nca, Bootstrap(100, 1)) == request({}, Bootstrap(100, 1))
+
+
 def test_mixtures_are_found_where_tracks_lie(tmp_path: Path) -> None:
     for name, folder in (("one", "songs"), ("two", "songs/Artist - B"), ("three", "other")):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         sf.write(tmp_path / folder / ("mixture.wav" if name == "two" else f"{name}.wav"), noise(0, 50).T, RATE_HZ)
-    manifest = write_prepared(tmp_path / "prepared", [(noise(1, 60)[0], noise(2, 60)[0])], "test")
-    found = find_mixtures([tmp_path / "songs", tmp_path / "other/three.wav", manifest])
-    assert [mixture.name for mixture in found] == ["Artist - B", "one", "three", "Artist - 0"]
-    assert [len(mixture.mono(RATE_HZ)) for mixture in found[:3]] == [50] * 3
-    np.testing.assert_array_equal(found[3].mono(44_100), noise(1, 60)[0])
+    found = find_mixtures([tmp_path / "songs", tmp_path / "other/three.wav"])
+    assert [mixture.name for mixture in found] == ["Artist - B", "one", "three"]
+    assert [len(mixture.mono(RATE_HZ)) for mixture in found] == [50] * 3
     (alone,) = find_mixtures([tmp_path / "songs/Artist - B"])
     assert alone.name == "Artist - B"
     (tmp_path / "empty").mkdir()
-    faults = {"empty": "holds no tracks", "gone.wav": "no such file or folder", "prepared/test000.npy": "is not a wav or a stem file"}
+    (tmp_path / "a.npy").touch()
+    faults = {"empty": "holds no tracks", "gone.wav": "no such file or folder", "a.npy": "is not a wav or a stem file"}
     for path, fault in faults.items():
         with pytest.raises(InputError, match=fault):
             find_mixtures([tmp_path / path])

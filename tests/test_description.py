@@ -128,25 +128,35 @@ def test_every_setting_is_among_those_tested(section: str) -> None:
 @pytest.mark.parametrize(
     ("section", "values", "said"),
     [
-        ("training", {}, "learning rate 0.0001, constant; batches of 16 sequences, gradient norm clipped at 0.5, 100 epochs, seed 218"),
-        ("training", {}, "all training tracks, without selection"),
-        ("training", {"validation": True, "selection": "best"}, "those held out for validation; the best epoch is kept"),
-        ("training", PLATEAU, "multiplied by 0.5 on a plateau of 7 epochs, from epoch 2 on"),
-        ("training", {"final_learning_rate": 3e-6}, "learning rate 0.0001, falling to 3e-06 along half a cosine;"),
-        ("training", {}, "left out; no augmentation; no normalisation"),
+        (
+            "training",
+            {},
+            "Adam with a learning rate of 0.0001, which is constant, for 100 epochs with batches of 16 sequences and seed 218.",
+        ),
+        ("training", {}, "The gradient norm is clipped at 0.5."),
+        ("training", {}, "Data: all training tracks are used, and the last epoch is kept."),
+        ("training", {"extra_tracks": True}, "Data: all training tracks and further tracks are used"),
+        (
+            "training",
+            {"validation": True, "selection": "best"},
+            "held out for validation, all others are used, and the best epoch is kept.",
+        ),
+        ("training", PLATEAU, "multiplied by 0.5 after 7 epochs without progress from epoch 2,"),
+        ("training", {"final_learning_rate": 3e-6}, "a learning rate of 0.0001, which falls to 3e-06 along half a cosine,"),
+        ("training", {}, "left out. There is no augmentation. Inputs: not normalised. There is no dropout."),
         (
             "training",
             AUGMENTATION,
-            "voices mixed anew each epoch with accompaniments of tracks drawn at random, with gains up to +-2.5 dB, both at speeds",
+            "voices are mixed with the accompaniments of randomly drawn tracks, with gains of up to +-2.5 dB. Both are played at speeds",
         ),
-        ("target", {}, "clipped at 1.0; input clipped at 1.0."),
-        ("target", {"input_clip": None}, "clipped at 1.0; input not clipped."),
-        ("target", {}, "target X V / (V + B)"),
-        ("target", {"definition": "irm_mixture_x2"}, "target 2 X V / (V + X)"),
+        ("target", {}, "clipped at 1.0. The input is clipped at 1.0."),
+        ("target", {"input_clip": None}, "clipped at 1.0. The input is not clipped."),
+        ("target", {}, "the target is X V / (V + B)"),
+        ("target", {"definition": "irm_mixture_x2"}, "the target is 2 X V / (V + X)"),
         ("loss", {}, "latent_l1 2e-07"),
-        ("separation", {}, "each channel alone, phase of the mixture; every frame is estimated."),
+        ("separation", {}, "each channel is separated alone, with the mixture's phase. Every frame is estimated."),
         ("separation", {"griffin_lim_iterations": 10}, "10 iterations of Griffin and Lim's algorithm"),
-        ("separation", {"latent_threshold": 0.2}, "Entries of H_dec with magnitude up to 0.2 are set to zero."),
+        ("separation", {"latent_threshold": 0.2}, "Entries of H_dec with a magnitude of up to 0.2 are set to zero."),
         ("separation", {"framing": "legacy"}, "last incomplete batch of sequences"),
         ("description", {}, "__is_blind:__ no"),
         ("description", {"additional_training_data": True}, "__additional_training_data:__ yes"),
@@ -161,14 +171,14 @@ def test_the_published_sizes_stand_in_mdl1s_text() -> None:
     for said in (
         "44100 Hz",
         "2049 samples divided by sqrt(4096)",
-        "hop 384; 2049 bins",
-        "60 frames, of which 10 at either end",
+        "a hop of 384 samples, which gives 2049 bins",
+        "Sequences have 60 frames. The 10 frames at either end are context only.",
         "n_encoder_bins 744",
     ):
         assert said in text
 
 
 def test_the_engine_and_its_audit_are_told() -> None:
-    assert "Scores: museval (BSSEval v4, window and hop of 1 s)." in describe(recipe(), SCORING, NOBODY)
+    assert "Scores: museval (BSSEval v4, with a window and a hop of 1 s)." in describe(recipe(), SCORING, NOBODY)
     audited = {"engine": "fast", "audit_by_museval": {"worst_difference_db": {"A - B": 2e-6, "C - D": 1e-5}}}
     assert "museval scored 2 tracks again and differed by at most 1.0e-05 dB" in describe(recipe(), audited, NOBODY)

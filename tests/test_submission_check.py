@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from submissions import METRICS, scores
 
+from madsep.core.yaml_files import write_yaml
+from madsep.data.datasets import MUSDB18
 from madsep.submission.check import HERE, campaign_check, check_submission
 
 TRACKS = ["A & B - It's (Mine)", "M.E.R.C. Music - Knockout", "Triviul feat. The Fiend - Widow"]
-METRICS = ("SDR", "SIR", "ISR", "SAR")
 DESCRIPTION = """# ABC1 <!-- Your submission short name in <=4 characters -->
 Ada Author, Ben Author <!-- Authors  -->
 University of Somewhere <!-- Affiliations -->
@@ -38,23 +39,19 @@ Here we describe the method.
 Change = Callable[[list[dict[str, Any]]], object]
 
 
-def scores(n_frames: int, targets: tuple[str, ...] = ("vocals", "accompaniment")) -> dict[str, Any]:
-    def frame(i: int) -> dict[str, Any]:
-        return {"time": float(i), "duration": 1.0, "metrics": dict.fromkeys(METRICS, 2.5 if i else math.nan)}
-
-    return {"targets": [{"name": name, "frames": [frame(i) for i in range(n_frames)]} for name in targets]}
-
-
 @pytest.fixture
 def submission(tmp_path: Path) -> Path:
+    """A submission that was not made here: it has no provenance.yaml."""
     folder = tmp_path / "ABC1"
     (folder / "test").mkdir(parents=True)
     (folder / "description.md").write_text(DESCRIPTION)
-    data = {"test_tracks": TRACKS, "durations_s": {name: 4.7 + i for i, name in enumerate(TRACKS)}}
-    (folder / "provenance.yaml").write_text(yaml.safe_dump({"commit": "0", "data": data}))
     for i, name in enumerate(TRACKS):
         (folder / "test" / f"{name}.json").write_text(json.dumps(scores(4 + i)))
     return folder
+
+
+def check(folder: Path) -> list[str]:
+    return check_submission(folder, TRACKS)
 
 
 def change(folder: Path, track: str, edit: Change) -> None:
@@ -71,8 +68,8 @@ def rewrite(folder: Path, old: str, new: str) -> None:
 
 
 def test_valid_submission_has_no_fault(submission: Path) -> None:
-    assert check_submission(submission) == []
-    assert campaign_check(submission, TRACKS) == []
+    assert check(submission) == []
+    assert campaign_check(submission, TRACKS, "ABC1") == []
     (submission / "README.md").write_text("Scores of ABC1.")
     assert check_submission(submission, TRACKS) == []
 
@@ -80,7 +77,7 @@ def test_valid_submission_has_no_fault(submission: Path) -> None:
 def test_template_comments_may_go(submission: Path) -> None:
     plain = "\n".join(line.split("<!--")[0].rstrip() for line in DESCRIPTION.splitlines())
     (submission / "description.md").write_text(plain)
-    assert check_submission(submission) == []
+    assert check(submission) == []
 
 
 def test_published_mdl1_has_its_two_faults(shared: Path) -> None:
@@ -95,7 +92,7 @@ def test_published_irm1_is_valid(shared: Path) -> None:
 
 
 def test_shipped_lists_are_the_campaigns(shared: Path) -> None:
-    names = json.loads((HERE.parent / "data/musdb18_test.json").read_text())
+    names = MUSDB18.test_names()
     assert names == sorted(json.loads((shared / "data/sisec18/mus18_test_tracks.json").read_text()))
     assert len(names) == 50
     schema = json.loads((HERE / "museval.schema.json").read_text())
@@ -103,7 +100,6 @@ def test_shipped_lists_are_the_campaigns(shared: Path) -> None:
 
 
 def test_names_default_to_the_fifty(submission: Path) -> None:
-    (submission / "provenance.yaml").unlink()
     faults = check_submission(submission)
     assert sum(fault.endswith(".json: missing") for fault in faults) == 50 - 2
     assert faults.count("test/A & B - It's (Mine).json: \"A & B - It's (Mine)\" is none of the 50 test tracks") == 1
@@ -111,8 +107,30 @@ def test_names_default_to_the_fifty(submission: Path) -> None:
 
 
 def test_given_names_win_over_those_of_the_provenance(submission: Path) -> None:
-    faults = check_submission(submission, [*TRACKS, "New - Song"])
-    assert faults == ["test/New - Song.json: missing"]
+    write_yaml(submission / "provenance.yaml", {"data": {"test_tracks": [*TRACKS, "New - Song"]}})
+    missing = "test/New - Song.json: missing"
+    assert missing in check_submission(submission) and missing not in check(submission)
+
+
+def test_hidden_files_are_named_once_each(submission: Path) -> None:
+    """macOS and Jupyter leave them; the campaign's check reads every .json below the folder."""
+    first = f"{TRACKS[0]}.json"
+    for name in (f"test/._{first}", f"test/.ipynb_checkpoints/{first}", ".DS_Store"):
+        (submission / name).parent.mkdir(exist_ok=True)
+        (submission / name).write_bytes(b"\x00\xff")
+    why = "is a hidden file; delete it"
+    assert check(submission) == [
+        f".DS_Store: {why}",
+        f"test/._{first}: {why}; the campaign's check reads every .json",
+        f"test/.ipynb_checkpoints/{first}: {why}; the campaign's check reads every .json",
+    ]
+
+
+def test_a_linked_folder_has_the_name_of_the_link(submission: Path) -> None:
+    link = submission.parent / "links/ABC1"
+    link.parent.mkdir()
+    link.symlink_to(submission.rename(submission.with_name("a-long-name")))
+    assert check(link) == []
 
 
 def test_missing_folder(tmp_path: Path) -> None:
@@ -125,14 +143,14 @@ def test_names_cut_at_a_dot(submission: Path) -> None:
         f"test/{TRACKS[1]}.json: missing",
         "test/M.json: 'M' is none of the 3 test tracks",
     ]
-    assert campaign_check(submission, TRACKS) == expected
-    assert check_submission(submission) == expected
+    assert campaign_check(submission, TRACKS, "ABC1") == expected
+    assert check(submission) == expected
 
 
 def test_long_name_and_other_heading(submission: Path) -> None:
     folder = submission.rename(submission.with_name("ABCDE"))
-    assert campaign_check(folder, TRACKS) == ["ABCDE: the folder's name has 5 characters; at most 4 are allowed"]
-    assert check_submission(folder) == [
+    assert campaign_check(folder, TRACKS, "ABCDE") == ["ABCDE: the folder's name has 5 characters; at most 4 are allowed"]
+    assert check(folder) == [
         "ABCDE: the folder's name has 5 characters; at most 4 are allowed",
         "description.md: is headed 'ABC1', but the folder is called 'ABCDE'",
     ]
@@ -140,25 +158,25 @@ def test_long_name_and_other_heading(submission: Path) -> None:
 
 def test_missing_description(submission: Path) -> None:
     (submission / "description.md").unlink()
-    assert check_submission(submission) == campaign_check(submission, TRACKS) == ["description.md: missing"]
+    assert check(submission) == campaign_check(submission, TRACKS, "ABC1") == ["description.md: missing"]
 
 
 def test_files_in_the_wrong_place(submission: Path) -> None:
     (submission / "train").mkdir()
     shutil.copy(submission / "test" / f"{TRACKS[0]}.json", submission / "train")
     (submission / "test" / "vocals.wav").write_bytes(b"")
-    assert check_submission(submission) == [
+    assert check(submission) == [
         f"{TRACKS[0]}: 2 JSON files have this name",
-        "test/vocals.wav: does not belong here; beside test/*.json only description.md, provenance.yaml, README, README.md may lie",
+        "test/vocals.wav: does not belong here; besides test/*.json, only description.md, provenance.yaml, README, README.md are allowed",
         f"train/{TRACKS[0]}.json: score files belong directly in test/",
     ]
 
 
-@pytest.mark.parametrize("text", ["{", "", "\x00"])
+@pytest.mark.parametrize("text", ["{", "", "\x00", "[" * 100_000], ids=["open", "empty", "nul", "deep"])
 def test_files_that_are_not_json(submission: Path, text: str) -> None:
     path = submission / "test" / f"{TRACKS[0]}.json"
     path.write_text(text)
-    faults = check_submission(submission)
+    faults = check(submission)
     assert len(faults) == 1 and faults[0].startswith(f"{path}: is not valid JSON")
 
 
@@ -166,10 +184,8 @@ def test_empty_scores_pass_the_campaign_but_not_here(submission: Path) -> None:
     path = submission / "test" / f"{TRACKS[0]}.json"
     for text in ("{}", '{"targets": []}'):
         path.write_text(text)
-        assert campaign_check(submission, TRACKS) == []
-        assert check_submission(submission) == [
-            f"test/{TRACKS[0]}.json: the targets are none; those of the other tracks are accompaniment, vocals"
-        ]
+        assert campaign_check(submission, TRACKS, "ABC1") == []
+        assert check(submission) == [f"test/{TRACKS[0]}.json: the targets are none; those of the other tracks are accompaniment, vocals"]
 
 
 def no_frames(targets: list[dict[str, Any]]) -> None:
@@ -218,7 +234,7 @@ FAULTS: list[tuple[Change, list[str]]] = [
 @pytest.mark.parametrize(("edit", "expected"), FAULTS, ids=[faults[0] for _, faults in FAULTS])
 def test_each_fault_in_the_scores_has_its_line(submission: Path, edit: Change, expected: list[str]) -> None:
     change(submission, TRACKS[0], edit)
-    faults = check_submission(submission)
+    faults = check(submission)
     assert len(faults) == len(expected), faults
     for fault, words in zip(faults, expected, strict=True):
         assert fault.startswith(f"test/{TRACKS[0]}.json: ") and words in fault
@@ -231,15 +247,16 @@ def test_all_faults_at_once(submission: Path) -> None:
     change(submission, TRACKS[1], set_frame(1, 2, math.nan))
     rewrite(submission, "__is_blind:__ no", "__is_blind:__ maybe")
     (submission / "test" / f"{TRACKS[2]}.json").unlink()
-    assert len(check_submission(submission)) == 6
+    assert len(check(submission)) == 6
 
 
 @pytest.mark.parametrize(("n_frames", "valid"), [(2, False), (3, True), (4, True), (5, True), (6, False)])
 def test_frame_count_may_differ_by_one_from_the_whole_seconds(submission: Path, n_frames: int, valid: bool) -> None:
     path = submission / "test" / f"{TRACKS[0]}.json"
-    path.write_text(json.dumps(scores(n_frames)))  # the track lasts 4.7 s
+    path.write_text(json.dumps(scores(n_frames)))
+    write_yaml(submission / "provenance.yaml", {"data": {"durations_s": {TRACKS[0]: 4.7}}})
     expected = [] if valid else [f"test/{TRACKS[0]}.json: has {n_frames} frames; expected 4 +-1 for 4.7 s"]
-    assert check_submission(submission) == expected
+    assert [fault for fault in check(submission) if fault.startswith("test/")] == expected
 
 
 @pytest.mark.parametrize(
@@ -257,7 +274,7 @@ def test_target_sets(submission: Path, targets: tuple[str, ...], valid: bool) ->
     for i, name in enumerate(TRACKS):
         (submission / "test" / f"{name}.json").write_text(json.dumps(scores(4 + i, targets)))
     line = f"test/: the targets are {', '.join(sorted(targets))}; "
-    faults = check_submission(submission)
+    faults = check(submission)
     assert faults == [] if valid else len(faults) == 1 and faults[0].startswith(line)
 
 
@@ -267,9 +284,9 @@ def test_stems_may_drop_other_frames_than_vocals_and_accompaniment(submission: P
         (submission / "test" / f"{name}.json").write_text(json.dumps(scores(4 + i, targets)))
     for stem in range(3):
         change(submission, TRACKS[0], set_frame(stem, 2, math.nan))
-    assert check_submission(submission) == []
+    assert check(submission) == []
     change(submission, TRACKS[0], set_frame(0, 3, math.nan))
-    assert check_submission(submission) == [f"test/{TRACKS[0]}.json: NaN in some but not all of the targets drums, bass, other in frames 3"]
+    assert check(submission) == [f"test/{TRACKS[0]}.json: NaN in some but not all of the targets drums, bass, other in frames 3"]
 
 
 @pytest.mark.parametrize(
@@ -292,14 +309,14 @@ def test_stems_may_drop_other_frames_than_vocals_and_accompaniment(submission: P
 )
 def test_each_fault_in_the_description_has_its_line(submission: Path, old: str, new: str, fault: str) -> None:
     rewrite(submission, old, new)
-    faults = check_submission(submission)
+    faults = check(submission)
     assert len(faults) >= 1 and faults[0].startswith("description.md: ") and fault in faults[0]
     assert len(faults) == 1 or old == "# ABC1"
 
 
 def test_description_without_any_head(submission: Path) -> None:
     (submission / "description.md").write_text("## Method\ntext\n## References\n")
-    assert [fault.removeprefix("description.md: ") for fault in check_submission(submission)] == [
+    assert [fault.removeprefix("description.md: ") for fault in check(submission)] == [
         "does not begin with the heading `# NAME`",
         "has no line of authors below the heading",
         "has no line of affiliations below the authors",
@@ -311,19 +328,41 @@ def test_description_without_any_head(submission: Path) -> None:
     ]
 
 
+NESTED = "\n".join(" " * depth + "a:" for depth in range(3000))
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("data: [unclosed", "cannot be read as YAML"),
-        ("just text", "has no mapping `data`"),
-        ("commit: 0", "has no mapping `data`"),
-        ("data: {test_tracks: all}", "data.test_tracks is not a list of names"),
-        ("data: {test_tracks: []}", "data.test_tracks is not a list of names"),
-        ("data: {durations_s: {a: long}}", "data.durations_s does not give seconds for each name"),
+        ("just text", "is not a mapping"),
+        ("- a", "is not a mapping"),
+        ("", "is not a mapping"),
+        ("a: .nan", "line 1: .nan is not a finite number"),
+        ("a: [-.inf]", "line 1: -.inf is not a finite number"),
+        ("a: &x [1]\nb: *x", "line 2: aliases are not allowed"),
+        ("a: !!python/object:os.path {}", "line 1: the tag 'tag:yaml.org,2002:python/object:os.path' is not allowed"),
+        ("7: a", "line 1: the key '7' is not text; put it in quotes"),
+        ("? [a]\n: b", "line 1: a key is not text"),
+        ("a: 1\na: 2", "line 2: the key 'a' stands there twice"),
+        ("[" * 100_000, "line 1: more than 20 levels are nested"),
+        (NESTED, "line 20: more than 20 levels are nested"),
+        ("a: 0x_", "cannot be read as YAML"),
+        (f"a: {'9' * 5000}", "cannot be read as YAML"),
+        ("a: \x00", "cannot be read as YAML"),
     ],
 )
-def test_broken_provenance_is_a_fault(submission: Path, text: str, fault: str) -> None:
+def test_a_provenance_that_is_not_plain_yaml_is_one_fault(submission: Path, text: str, fault: str) -> None:
     (submission / "provenance.yaml").write_text(text)
-    faults = check_submission(submission, TRACKS)
+    faults = check(submission)
     assert len(faults) == 1 and faults[0].startswith("provenance.yaml: ") and fault in faults[0]
     assert "\n" not in faults[0]
+
+
+@pytest.mark.parametrize("text", ["a: 1", "data: 1", "data: {test_tracks: all, durations_s: {a: long}}", "data: {test_tracks: [1]}"])
+def test_a_provenance_without_its_entries_is_named_line_by_line(submission: Path, text: str) -> None:
+    (submission / "provenance.yaml").write_text(text)
+    faults = check(submission)
+    assert "provenance.yaml: 'settings': is missing" in faults
+    assert all(fault.startswith("provenance.yaml: 'data") == ("data" in fault) for fault in faults)
+    assert any("data" in fault for fault in faults)

@@ -25,6 +25,6 @@ def save(figure: Figure, stem_path: Path) -> list[Path]:
     for suffix, undated in UNDATED.items():
         path = stem_path.with_name(stem_path.name + suffix)
         with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=undated)
+            figure.savefig(temporary, format=suffix[1:], metadata=undated)
         paths.append(path)
     return paths

@@ -1,6 +1,5 @@
-"""Where a result comes from: code, versions, hardware."""
+"""Where a result comes from: code, versions, hardware. Planning lists GPUs, so imports stay light."""
 
-import importlib.metadata
 import platform
 import shutil
 import subprocess
@@ -8,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import madsep
-from madsep.core.ffmpeg import ffmpeg_version
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "soundfile", "musdb", "museval", "stempeg", "snakemake", "safetensors")
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit that `folder` has checked out, with `-dirty` where files differ from it; None outside a repository."""
+    """Return the commit that `folder` has checked out, with `-dirty` if files differ from it; None outside a repository."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -23,7 +21,11 @@ def git_commit(folder: Path) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of madsep, Python, ffmpeg and the packages that decide numbers; None for one that is not installed."""
+    """Return the versions of madsep, Python, ffmpeg and the packages that affect results; None for one that is not installed."""
+    import importlib.metadata
+
+    from madsep.core.ffmpeg import ffmpeg_version
+
     found: dict[str, str | None] = {"madsep": madsep.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -35,7 +37,7 @@ def versions() -> dict[str, str | None]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory (GiB) and system of this machine."""
+    """Return this machine's processor, number of cores, memory in GiB, GPUs and operating system."""
     import psutil
 
     return {
@@ -48,7 +50,7 @@ def hardware() -> dict[str, Any]:
 
 
 def list_gpus() -> list[str]:
-    """NVIDIA GPUs as the driver lists them, a line each; none where there is no driver. Does not start CUDA."""
+    """Return the driver's line for each NVIDIA GPU; none if there is no driver. Does not start CUDA."""
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

@@ -12,23 +12,12 @@ from torch import Tensor, nn
 
 from madsep.core.errors import InputError
 from madsep.core.precision import products
-from madsep.couplings.composition import Layer, Orientation, Pullback, check_stack, compose
+from madsep.couplings.composition import Layer, Pullback, check_stack, compose
+from madsep.couplings.options import Options
 from madsep.models.stack import Stack
 
 WINDOW = 20  # iterations over which the convergence test looks at the loss
 Progress = Callable[[int, float], None]  # iterations done, and the loss relative to |X_t|_1
-
-
-class Options(NamedTuple):
-    """How a matrix is fitted. Iterations and learning rate are those of the published code, of whose Adam all else is PyTorch's default."""
-
-    orientation: Orientation  # of S_l: module, (W_l + 1 b_l^T) P_l^T; toy, its transpose's form P_l (W_l + 1 b_l^T)^T, of the toy script
-    seed: int  # of the free matrices' first values
-    double: bool  # float64, to check; float32 otherwise, from the same first values
-    frames_at_once: int  # memory: a few (N, N) matrices a layer, and blocks of so many frames
-    n_iterations: int = 600
-    learning_rate: float = 1e-4
-    tolerance: float | None = None  # stop once the losses of the last 20 iterations are within this part of the largest of them
 
 
 class Fit(NamedTuple):

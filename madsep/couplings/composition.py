@@ -5,15 +5,14 @@ Mimilakis et al., IEEE/ACM TASLP 28, 2020, as in their public code (github.com/J
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from madsep.core.errors import InputError
+from madsep.couplings.options import Orientation
 from madsep.models.stack import Stack
 
-Orientation = Literal["module", "toy"]
 Layer = tuple[Tensor, Tensor]  # weight (out, in) and bias (out,)
 Pullback = Callable[[Tensor], list[Tensor]]  # the loss's gradient with respect to a matrix -> those with respect to what it is made of
 

@@ -70,8 +70,8 @@ def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) ->
     """Return the layers with what they read and give, in float32, for the frames of the group's tracks, each frame once."""
     with torch.no_grad(), products("fp32", group.sequences.device):
         parts = [take(network, batch) for batch in group.sequences.split(recipe.separation.batch_size)]
-    inputs, outputs = (torch.cat([getattr(part, name) for part in parts])[group.inside] for name in ("inputs", "outputs"))
-    return Stack(parts[0].layers, inputs, outputs)
+    inputs, outputs = torch.cat([part.inputs for part in parts]), torch.cat([part.outputs for part in parts])
+    return Stack(parts[0].layers, inputs[group.inside], outputs[group.inside])
 
 
 def own_stack(recipe: System, where: str) -> TakeStack:

@@ -6,34 +6,39 @@ are this package's.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
+from numpy.typing import NDArray
 
+from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, check_unused, new_folder, sha256, write_text
+from madsep.core.files import atomic, check_unused, digest, new_folder, sha256, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.core.progress import Progress
 from madsep.core.provenance import git_commit, hardware, versions
-from madsep.couplings.algorithm import Options, neural_couplings, student, untrained_couplings
+from madsep.core.settings import FrontEnd
+from madsep.core.yaml_files import write_yaml
+from madsep.couplings.algorithm import neural_couplings, student, untrained_couplings
 from madsep.couplings.figures import draw_losses, draw_maps, draw_profile
 from madsep.couplings.frames import Group, TakeStack, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
 from madsep.couplings.jacobian import local_jacobian
+from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
 from madsep.couplings.results import JACOBIANS, Results
-from madsep.data.mixtures import Mixture
+from madsep.data.mixtures import Mixture, prepared_mixtures
+from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import Checkpoint, load_checkpoint
 from madsep.models.network import Network
 
-DETERMINED = 2  # frames of a fit for each bin: with fewer than 1 the map is underdetermined
-FRAMES_AT_ONCE = 4096  # of a fit; bounds its memory
-N_FITS = 3  # of a group: the trained network's couplings, its student, the untrained network's couplings
+COUPLINGS = "couplings"  # name of the record and of the job
+DETERMINED = 2  # frames per bin of a fit: with fewer than 1 the map is underdetermined
+N_FITS = 3  # per group: the trained network's couplings, its student, the untrained network's couplings
 TITLES = {
     "nca": "couplings",
     "student": "student",
@@ -49,17 +54,24 @@ class Request:
     """What to compute, as opposed to on what."""
 
     fit: Options
-    n_frames: int | None  # least frames of a fit; None: twice the bins
-    jacobian_sequences: int  # of each group
+    n_frames: int | None  # minimum number of frames per fit; None: twice the number of bins
+    jacobian_sequences: int  # per group
     bootstrap: Bootstrap
     layers: Sequence[str] = ()  # nn.Linear modules by name; none: those that the recipe's family names
 
 
+@dataclass(frozen=True)
+class _Computed:
+    checkpoint: Checkpoint
+    results: Results
+    device: str
+
+
 def request(nca: Mapping[str, Any], bootstrap: Bootstrap) -> Request:
-    """Return the request that the config's `nca` makes: the options of a fit, n_frames and jacobian_sequences."""
-    beside = {key: nca[key] for key in ("n_frames", "jacobian_sequences")}
-    fit = {key: value for key, value in nca.items() if key not in beside}
-    return Request(Options(frames_at_once=FRAMES_AT_ONCE, **fit), **beside, bootstrap=bootstrap)
+    """Return the request that the config's `nca` makes. What it leaves out has the defaults of `madsep couplings`."""
+    others = {"n_frames": None, "jacobian_sequences": JACOBIAN_SEQUENCES}
+    fit = {key: value for key, value in nca.items() if key not in others}
+    return Request(Options(**fit), **{key: nca.get(key, default) for key, default in others.items()}, bootstrap=bootstrap)
 
 
 @dataclass(frozen=True)
@@ -76,21 +88,47 @@ def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, reque
 
     `folder` then holds couplings.npz (the mean map of each kind, float32), measures.csv, summary.csv, losses.csv, lags.csv,
     {couplings,jacobian,lags,losses}.{pdf,svg,png} and provenance.yaml; it appears whole or not at all.
-    Raises InputError for a folder in use, a damaged checkpoint, one without such layers, tracks of another rate, silent or too short
-    together, and where a network gives nothing but zeros.
+    Raises InputError for a folder in use, a damaged checkpoint or one without such layers, for tracks that have another rate, are silent or
+    are too short together, and if a network's outputs are all zero.
     """
     check_unused(folder)
+    computed = _compute(checkpoint, mixtures, request, device, n_threads)
+    with new_folder(folder) as new:
+        _write(computed, request, {"checkpoint": sha256(checkpoint)}, new)
+    log.info("%s: %s", folder, _summary(computed, mixtures))
+
+
+def couplings_of_run(
+    checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, request: Request, device: Device, n_threads: int
+) -> None:
+    """Write what `couplings` writes, over prepared tracks, into a stage's folder, with a record and jobs/couplings.json.
+
+    Nothing is computed if the files there were made from the same checkpoint, tracks and request. Raises InputError as `couplings` does.
+    """
+    stage = Stage(folder)
+    made_from = {"checkpoint": sha256(checkpoint), "request": digest(asdict(request))} | {track.slug: track.sha256 for track in tracks}
+    if stage.is_current(COUPLINGS, made_from):
+        log.info("the couplings in %s are up to date", folder)
+    else:
+        mixtures = prepared_mixtures(tracks)
+        computed = _compute(checkpoint, mixtures, request, device, n_threads)
+        with stage.making(COUPLINGS, made_from) as made:
+            made["files"] = _write(computed, request, made_from, folder)
+        log.info("%s: %s", folder, _summary(computed, mixtures))
+    stage.finish_job(COUPLINGS, [COUPLINGS])
+
+
+def _compute(checkpoint: Path, mixtures: Sequence[Mixture], request: Request, device: Device, n_threads: int) -> _Computed:
     with claim(device, n_threads) as claimed:
         loaded = load_checkpoint(checkpoint, claimed)
         named = request.layers
         take = named_stack(loaded.recipe, loaded.network, named, str(checkpoint)) if named else own_stack(loaded.recipe, str(checkpoint))
         networks = _Networks(loaded, untrained(loaded, claimed), take)
-        results = _over_groups(networks, mixtures, request, claimed)
-    with new_folder(folder) as new:
-        _write(results, loaded, request, new)
-        provenance = _provenance(checkpoint, loaded, request, results) | {"device": claimed.type}
-        write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
-    log.info("%s: %d fits over %d tracks; %s", loaded.recipe.name, N_FITS * len(results.groups), len(mixtures), folder)
+        return _Computed(loaded, _over_groups(networks, mixtures, request, claimed), claimed.type)
+
+
+def _summary(computed: _Computed, mixtures: Sequence[Mixture]) -> str:
+    return f"{N_FITS * len(computed.results.groups)} fits for {computed.checkpoint.recipe.name} over {len(mixtures)} tracks"
 
 
 def _over_groups(networks: _Networks, mixtures: Sequence[Mixture], request: Request, device: torch.device) -> Results:
@@ -144,41 +182,50 @@ def _linearise(kind: str, network: Network, group: Group, checkpoint: Checkpoint
     results.add_lags(kind, jacobian)
 
 
-def _write(results: Results, loaded: Checkpoint, request: Request, new: Path) -> None:
-    """Write maps, tables and figures into the folder `new`."""
-    front_end, maps = loaded.recipe.front_end, results.mean_maps()
-    frequencies_hz = np.arange(front_end.n_bins) * front_end.sample_rate_hz / front_end.fft_length
-    with atomic(new / "couplings.npz") as temporary:
-        np.savez(temporary, frequencies_hz=frequencies_hz, **maps)  # type: ignore[arg-type]
+def _write(computed: _Computed, request: Request, made_from: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write maps, tables, figures and provenance into `folder`; return the files."""
+    recipe, results = computed.checkpoint.recipe, computed.results
+    maps, n_groups = results.mean_maps(), results.n_groups_text()
+    files = [_write_maps(maps, recipe.front_end, folder / "couplings.npz")]
     summary = results.summary(request.bootstrap.seed, request.bootstrap.n_resamples)
     tables = {"measures": results.measures(), "summary": summary, "losses": results.losses(), "lags": results.lags()}
     for name, table in tables.items():
-        with atomic(new / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.8g")
-    name, n_groups = loaded.recipe.name, results.n_groups_text()
-    about = f"{name}, mean over {n_groups}"
-    nyquist_hz = front_end.sample_rate_hz / 2
+        files.append(folder / f"{name}.csv")
+        write_text(files[-1], table.to_csv(index=False, float_format="%.8g"))
+    about, nyquist_hz = f"{recipe.name}, mean over {n_groups}", recipe.front_end.sample_rate_hz / 2
     fitted = {title: maps[kind] for kind, title in TITLES.items() if kind not in JACOBIANS}
-    draw_maps(fitted, nyquist_hz, f"{about}: |C| of the dense layers", new / "couplings")
+    files += draw_maps(fitted, nyquist_hz, f"{about}: |C| of the dense layers", folder / "couplings")
     jacobians = {TITLES[kind]: maps[kind] for kind in JACOBIANS}
-    draw_maps(jacobians, nyquist_hz, f"{about}: |J|, whole network", new / "jacobian")
-    draw_losses(tables["losses"].replace({"kind": TITLES}), f"{name}: losses of the fits to {n_groups}", new / "losses")
-    hop_s = front_end.hop_length / front_end.sample_rate_hz
-    draw_profile(tables["lags"].replace({"kind": TITLES}), hop_s, f"{about}: the Jacobian's reach in time", new / "lags")
+    files += draw_maps(jacobians, nyquist_hz, f"{about}: |J|, whole network", folder / "jacobian")
+    losses, lags = (tables[name].replace({"kind": TITLES}) for name in ("losses", "lags"))
+    files += draw_losses(losses, f"{recipe.name}: losses of the fits to {n_groups}", folder / "losses")
+    hop_s = recipe.front_end.hop_length / recipe.front_end.sample_rate_hz
+    files += draw_profile(lags, hop_s, f"{about}: the Jacobian's reach in time", folder / "lags")
+    write_yaml(folder / "provenance.yaml", _provenance(computed, request, made_from))
+    return [*files, folder / "provenance.yaml"]
 
 
-def _provenance(checkpoint: Path, loaded: Checkpoint, request: Request, results: Results) -> dict[str, Any]:
-    """Everything needed to say where the numbers come from, as plain values."""
-    n_frames = request.n_frames or DETERMINED * loaded.recipe.front_end.n_bins
+def _write_maps(maps: Mapping[str, NDArray[np.float32]], front_end: FrontEnd, path: Path) -> Path:
+    frequencies_hz = np.arange(front_end.n_bins) * front_end.sample_rate_hz / front_end.fft_length
+    with atomic(path) as temporary, temporary.open("wb") as stream:  # NumPy would add a suffix to a path without one
+        np.savez(stream, frequencies_hz=frequencies_hz, **maps)  # type: ignore[arg-type]
+    return path
+
+
+def _provenance(computed: _Computed, request: Request, made_from: Mapping[str, str]) -> dict[str, Any]:
+    """Return everything needed to say where the numbers come from, as plain values."""
+    recipe = computed.checkpoint.recipe
+    n_frames = request.n_frames or DETERMINED * recipe.front_end.n_bins
     options = request.fit._asdict() | {"n_frames": n_frames, "jacobian_sequences": request.jacobian_sequences}
     return {
-        "checkpoint": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
-        "layers": list(request.layers) or f"those of family {loaded.recipe.family}",
-        "options": options | {"bootstrap": {"n_resamples": request.bootstrap.n_resamples, "seed": request.bootstrap.seed}},
-        "groups": results.groups,
+        "made_from": dict(made_from),
+        "layers": list(request.layers) or f"those of family {recipe.family}",
+        "options": options | {"bootstrap": asdict(request.bootstrap)},
+        "groups": computed.results.groups,
         "madsep_commit": git_commit(Path(__file__).parent),
         "versions": versions(),
         "hardware": hardware(),
-        "settings": loaded.recipe.system_values(),
-        "training": dict(loaded.provenance),
+        "settings": recipe.system_values(),
+        "training": dict(computed.checkpoint.provenance),
+        "device": computed.device,
     }

@@ -1,57 +1,59 @@
 """Faults of a SiSEC submission: the campaign's own acceptance rules, and stricter ones.
 
-The campaign's rules are those of tests/test_submissions.py in https://github.com/sigsep/sigsep-mus-2018. From
-tests/data there come `data/musdb18_test.json` (mus18_test_tracks.json, sorted) and `museval.schema.json`.
+The campaign's rules are those of tests/test_submissions.py in https://github.com/sigsep/sigsep-mus-2018. Its tests/data hold the originals
+of `data/musdb18_test.json` (mus18_test_tracks.json, here sorted) and `museval.schema.json`.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
+from madsep.core.yaml_files import read_yaml
+from madsep.data.datasets import MUSDB18
+from madsep.submission import provenance
 from madsep.submission.score_check import is_number, listed, target_set_faults, track_faults
 
 HERE = Path(__file__).parent
 MAX_NAME_LENGTH = 4
-OTHER_FILES = ("description.md", "provenance.yaml", "README", "README.md")
+DESCRIPTION, READMES = "description.md", ("README", "README.md")
+OTHER_FILES = (DESCRIPTION, provenance.FILE, *READMES)
 
 
-def check_submission(folder: Path, expected_tracks: list[str] | None = None) -> list[str]:
-    """Return every fault of the submission in `folder`, one line each; an empty list when it is valid.
+def check_submission(folder: Path, expected_tracks: list[str] | None = None, short_name: str | None = None) -> list[str]:
+    """Return every fault of the submission in `folder`, one line each; an empty list if it is valid.
 
-    The test tracks are `expected_tracks`, or `data: test_tracks` of the submission's provenance.yaml, or the 50 of
-    MUSDB18. Frame counts are compared with `data: durations_s` (name -> seconds) where provenance.yaml gives it.
+    The test tracks are `expected_tracks`, or `data: test_tracks` of the submission's provenance.yaml, or the 50 of MUSDB18. If there is a
+    provenance.yaml, its digests must agree with each other and with the score files. The short name is the folder's unless it is given.
     """
     if not folder.is_dir():
         return [f"{folder}: no such folder"]
-    data, faults = _provenance_data(folder)
-    names = expected_tracks
-    if names is None:
-        names = data.get("test_tracks") or read_json(HERE.parent / "data" / "musdb18_test.json")
-    faults += [*campaign_check(folder, names), *_misplaced_files(folder), *_description_faults(folder)]
-    readable = [(path, document) for path, document in _documents(folder) if not isinstance(document, InputError)]
-    faults += target_set_faults({_label(folder, path): document for path, document in readable})
-    for path, document in readable:
-        duration_s = data.get("durations_s", {}).get(path.stem)
-        faults += [f"{_label(folder, path)}: {fault}" for fault in track_faults(document, duration_s)]
+    name = short_name or Path(os.path.abspath(folder)).name  # resolve() would follow a link  # noqa: PTH100
+    document, faults = _read_provenance(folder)
+    tracks = expected_tracks or _listed_tracks(document) or MUSDB18.test_names()
+    faults += [*campaign_check(folder, tracks, name), *_misplaced_files(folder), *_description_faults(folder, name)]
+    readable = {path: content for path, content in _documents(folder).items() if not isinstance(content, InputError)}
+    faults += target_set_faults({_label(folder, path): content for path, content in readable.items()})
+    durations_s = _durations_s(document)
+    for path, content in readable.items():
+        faults += [f"{_label(folder, path)}: {fault}" for fault in track_faults(content, durations_s.get(path.stem))]
     return faults
 
 
-def campaign_check(folder: Path, test_names: list[str]) -> list[str]:
+def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list[str]:
     """Return the faults by the campaign's four rules: short name, description.md, the tracks' names, the schema."""
     faults = []
-    name = folder.resolve().name
-    if len(name) > MAX_NAME_LENGTH:
-        faults.append(f"{name}: the folder's name has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed")
-    if not (folder / "description.md").is_file():
-        faults.append("description.md: missing")
-    documents = dict(_documents(folder))
+    if len(short_name) > MAX_NAME_LENGTH:
+        faults.append(f"{short_name}: the folder's name has {len(short_name)} characters; at most {MAX_NAME_LENGTH} are allowed")
+    if not (folder / DESCRIPTION).is_file():
+        faults.append(f"{DESCRIPTION}: missing")
+    documents = _documents(folder)
     counts = Counter(path.stem for path in documents)
     faults += [f"test/{track}.json: missing" for track in sorted(set(test_names) - set(counts))]
     faults += [f"{track}: {n} JSON files have this name" for track, n in sorted(counts.items()) if n > 1]
@@ -68,57 +70,70 @@ def campaign_check(folder: Path, test_names: list[str]) -> list[str]:
     return faults
 
 
-def _documents(folder: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield every JSON below `folder` with its content, or with the InputError that says why it cannot be read."""
+def _documents(folder: Path) -> dict[Path, Any]:
+    """Return every JSON below `folder` with its content, or with the InputError that says why it cannot be read.
+
+    Hidden ones, which the campaign's check would read too, are left to `_misplaced_files`.
+    """
+    documents: dict[Path, Any] = {}
     for path in sorted(folder.glob("**/*.json")):
-        try:
-            yield path, read_json(path)
-        except InputError as error:
-            yield path, error
+        if not _is_hidden(folder, path):
+            try:
+                documents[path] = read_json(path)
+            except InputError as error:
+                documents[path] = error
+    return documents
 
 
-def _provenance_data(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the entries of `data:` in provenance.yaml that are used here, and the faults of that file."""
-    path = folder / "provenance.yaml"
+def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the content of provenance.yaml, empty if there is none or it cannot be read, and its faults."""
+    path = folder / provenance.FILE
     if not path.exists():
         return {}, []
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        return {}, [f"provenance.yaml: cannot be read as YAML ({' '.join(str(error).split())})"]
-    data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, dict):
-        return {}, ["provenance.yaml: has no mapping `data`"]
-    used: dict[str, Any] = {}
-    faults = []
-    if "test_tracks" in data:
-        names = data["test_tracks"]
-        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-            used["test_tracks"] = names
-        else:
-            faults.append("provenance.yaml: data.test_tracks is not a list of names")
-    if "durations_s" in data:
-        durations_s = data["durations_s"]
-        if isinstance(durations_s, dict) and all(is_number(seconds) for seconds in durations_s.values()):
-            used["durations_s"] = durations_s
-        else:
-            faults.append("provenance.yaml: data.durations_s does not give seconds for each name")
-    return used, faults
+        values = read_yaml(path)
+    except InputError as error:
+        return {}, [str(error)]
+    try:
+        return values, list(provenance.chain_faults(provenance.parse_provenance(values), folder))
+    except InputError as error:
+        return values, str(error).splitlines()
+
+
+def _listed_tracks(document: dict[str, Any]) -> list[str] | None:
+    """Return `data: test_tracks` if it is a list of names."""
+    data = document.get("data")
+    names = data.get("test_tracks") if isinstance(data, dict) else None
+    return names if isinstance(names, list) and names and all(isinstance(name, str) for name in names) else None
+
+
+def _durations_s(document: dict[str, Any]) -> dict[str, float]:
+    """Return `data: durations_s`, as far as it gives seconds by name."""
+    data = document.get("data")
+    durations_s = data.get("durations_s") if isinstance(data, dict) else None
+    return {name: seconds for name, seconds in durations_s.items() if is_number(seconds)} if isinstance(durations_s, dict) else {}
 
 
 def _misplaced_files(folder: Path) -> Iterator[str]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         label = _label(folder, path)
-        if path.suffix == ".json":
+        if _is_hidden(folder, path):
+            why = "; the campaign's check reads every .json" if path.suffix == ".json" else ""
+            yield f"{label}: is a hidden file; delete it{why}"
+        elif path.suffix == ".json":
             if path.parent != folder / "test":
                 yield f"{label}: score files belong directly in test/"
         elif label not in OTHER_FILES:
-            yield f"{label}: does not belong here; beside test/*.json only {', '.join(OTHER_FILES)} may lie"
+            yield f"{label}: does not belong here; besides test/*.json, only {', '.join(OTHER_FILES)} are allowed"
 
 
-def _description_faults(folder: Path) -> Iterator[str]:
+def _is_hidden(folder: Path, path: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
     """Yield where description.md departs from the campaign's template; its comments are not needed."""
-    path = folder / "description.md"
+    path = folder / DESCRIPTION
     if not path.is_file():
         return  # campaign_check says so
     raw = path.read_bytes()
@@ -128,7 +143,7 @@ def _description_faults(folder: Path) -> Iterator[str]:
         yield f"description.md: is not UTF-8 (byte {error.start} is 0x{raw[error.start]:02x})"
         text = raw.decode("latin-1")
     lines = [line.strip() for line in re.sub("<!--.*?-->", "", text, flags=re.DOTALL).splitlines()]
-    for fault in (*_head_faults(lines, folder.resolve().name), *_field_faults(lines), *_section_faults(lines)):
+    for fault in (*_head_faults(lines, short_name), *_field_faults(lines), *_section_faults(lines)):
         yield f"description.md: {fault}"
 
 

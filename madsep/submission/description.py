@@ -8,8 +8,8 @@ from madsep.systems.recipe import Recipe
 
 WINDOWS = {"hamming": "Hamming", "hann": "Hann", "bartlett": "Bartlett", "blackman_harris": "Blackman-Harris"}
 TARGETS = {
-    "irm_background": "X V / (V + B), for the magnitudes X, V and B of mixture, voice and background (mixture minus voice)",
-    "irm_mixture_x2": "2 X V / (V + X), for the magnitudes X and V of mixture and voice",
+    "irm_background": "X V / (V + B), where X, V and B are the magnitudes of the mixture, the voice and the mixture minus the voice",
+    "irm_mixture_x2": "2 X V / (V + X), where X and V are the magnitudes of the mixture and the voice",
     "magnitude": "the magnitude of each source",
 }
 
@@ -17,7 +17,7 @@ TARGETS = {
 def describe(recipe: Recipe, scoring: Mapping[str, Any], authors: Mapping[str, str | None]) -> str:
     """Return the text of description.md for `recipe`.
 
-    `scoring` is the engine and its audit; `authors` gives authors, affiliations and contact, or None for each.
+    `scoring` holds the engine and its audit. `authors` holds authors, affiliations and contact, each of which may be None.
     """
     text = recipe.description
     names = authors["authors"] or f"Reproduction with madsep of the system by {text.original_authors}"
@@ -57,24 +57,24 @@ def _note(note: str | None) -> str:
 
 
 def _front_end(recipe: Recipe) -> str:
-    front_end = recipe.front_end
+    front_end, segments = recipe.front_end, recipe.segments
     return (
-        f"Front end: magnitude of the short-time Fourier transform at {front_end.sample_rate_hz} Hz, {_window(front_end)}, zero-padded to "
-        f"{front_end.fft_length}, hop {front_end.hop_length}; {front_end.n_bins} bins. Sequences of {recipe.segments.n_frames} frames, of "
-        f"which {recipe.segments.n_context} at either end are context{_overlap(recipe.segments)}."
+        f"Front end: the magnitude of the short-time Fourier transform at {front_end.sample_rate_hz} Hz, with a {_window(front_end)}, "
+        f"zero-padded to {front_end.fft_length} samples, and a hop of {front_end.hop_length} samples, which gives {front_end.n_bins} bins. "
+        f"Sequences have {segments.n_frames} frames. The {segments.n_context} frames at either end are context only.{_overlap(segments)}"
     )
 
 
 def _window(front_end: FrontEnd) -> str:
     kind = "periodic" if front_end.periodic else "symmetric"
     divisor = {"sqrt_fft_length": f" divided by sqrt({front_end.fft_length})", "window_sum": " divided by its sum", "one": ""}
-    gain = "" if front_end.gain == 1 else f" and multiplied with {front_end.gain}"
+    gain = "" if front_end.gain == 1 else f" and multiplied by {front_end.gain}"
     name = WINDOWS[front_end.window]
     return f"{kind} {name} window of {front_end.window_length} samples{divisor[front_end.scale]}{gain}"
 
 
 def _overlap(segments: Segments) -> str:
-    return f"; neighbours share {segments.overlap} estimated frames, cross-faded" if segments.overlap else ""
+    return f" Neighbouring sequences share {segments.overlap} estimated frames, which are cross-faded." if segments.overlap else ""
 
 
 def _network(recipe: Recipe) -> str:
@@ -86,19 +86,20 @@ def _training(recipe: Recipe) -> str:
     training, target = recipe.training, recipe.target
     loss = "".join(f"; {key} {value}" for key, value in recipe.loss.model_dump(mode="json").items())
     family, extra = recipe.trained_family, " and further tracks" if training.extra_tracks else ""
-    normalisation = "inputs standardised in each bin" if family.standardises else "no normalisation"
+    normalisation = "standardised in each bin" if family.standardises else "not normalised"
     of_each = " of each network" if family.clips_parts else ""
     tracks = (
-        f"all training tracks{extra}, without selection"
+        f"all training tracks{extra} are used, and the last epoch is kept"
         if not training.validation
-        else f"the training tracks{extra} but those held out for validation; the {training.selection} epoch is kept"
+        else f"some training tracks are held out for validation, all others{extra} are used, and the {training.selection} epoch is kept"
     )
     return (
-        f"Training: target {TARGETS[target.definition]}, {_bound(target.clip)}; input {_bound(target.input_clip)}. Cost: {family.cost}"
-        f"{loss}. {training.optimiser.capitalize()}, learning rate {_rate(training)}; batches of {training.batch_size} "
-        f"sequences, gradient norm{of_each} {_bound(training.gradient_norm_clip)}, {training.n_epochs} epochs, seed {training.seed}; "
-        f"products in {training.precision}; {tracks}. Mono mean of all channels; {training.edge_frames_dropped} frames at either end of a "
-        f"track left out; {_augmentation(training.augmentation)}; {normalisation}, no dropout."
+        f"Training: the target is {TARGETS[target.definition]}, {_bound(target.clip)}. The input is {_bound(target.input_clip)}. "
+        f"Cost: {family.cost}{loss}. Optimiser: {training.optimiser.capitalize()} with a learning rate of {_rate(training)}, "
+        f"for {training.n_epochs} epochs with batches of {training.batch_size} sequences and seed {training.seed}. "
+        f"The gradient norm{of_each} is {_bound(training.gradient_norm_clip)}. Matrix products are computed in {training.precision}. "
+        f"Data: {tracks}. Channels are averaged, and {training.edge_frames_dropped} frames at either end of each track are left out. "
+        f"{_augmentation(training.augmentation)} Inputs: {normalisation}. There is no dropout."
     )
 
 
@@ -109,47 +110,58 @@ def _bound(clip: float | None) -> str:
 def _rate(training: Training) -> str:
     rate, plateau = training.learning_rate, training.plateau
     if training.final_learning_rate is not None:
-        return f"{rate}, falling to {training.final_learning_rate} along half a cosine"
+        return f"{rate}, which falls to {training.final_learning_rate} along half a cosine"
     if plateau is None:
-        return f"{rate}, constant"
-    return f"{rate}, multiplied by {plateau.factor} on a plateau of {plateau.patience} epochs, from epoch {plateau.first_epoch} on"
+        return f"{rate}, which is constant"
+    return (
+        f"{rate}, which is multiplied by {plateau.factor} after {plateau.patience} epochs without progress from epoch {plateau.first_epoch}"
+    )
 
 
 def _augmentation(augmentation: Augmentation | None) -> str:
     if augmentation is None:
-        return "no augmentation"
-    whose = "accompaniments of tracks drawn at random" if augmentation.other_accompaniments else "their own accompaniments"
-    shifted = ", shifted at random" if augmentation.circular_shift else ""
-    speeds = f", both at speeds of 1 +- {augmentation.speed}" if augmentation.speed else ""
-    return f"voices mixed anew each epoch with {whose}{shifted}, with gains up to +-{augmentation.gain_db} dB{speeds}"
+        return "There is no augmentation."
+    whose = "the accompaniments of randomly drawn tracks" if augmentation.other_accompaniments else "their own accompaniments"
+    shifted = " after a random shift" if augmentation.circular_shift else ""
+    speeds = f" Both are played at speeds of 1 +- {augmentation.speed}." if augmentation.speed else ""
+    gains = f" with gains of up to +-{augmentation.gain_db} dB"
+    return f"Augmentation: in each epoch, voices are mixed with {whose}{shifted},{gains}.{speeds}"
 
 
 def _separation(recipe: Recipe) -> str:
     separation = recipe.separation
+    channels = (
+        "each channel is separated alone" if separation.channels == "each" else "the masks of the channels' mean apply to all channels"
+    )
     phase = (
-        "phase of the mixture"
+        "the mixture's phase"
         if separation.griffin_lim_iterations == 0
-        else f"{separation.griffin_lim_iterations} iterations of Griffin and Lim's algorithm from the phase of the mixture"
+        else f"{separation.griffin_lim_iterations} iterations of Griffin and Lim's algorithm, starting from the mixture's phase"
     )
-    latent = (
-        "" if separation.latent_threshold == 0 else f" Entries of H_dec with magnitude up to {separation.latent_threshold} are set to zero."
+    framing = "Every frame is estimated." if separation.framing == "full" else "The last incomplete batch of sequences is left silent."
+    threshold = separation.latent_threshold
+    latent = "" if threshold == 0 else f" Entries of H_dec with a magnitude of up to {threshold} are set to zero."
+    rest = "the mixture minus the vocals" if recipe.estimated == ("vocals",) else "the sum of the other stems"
+    return (
+        f"Separation: {channels}, with {phase}. {framing}{latent} Matrix products are computed in {separation.precision}. "
+        f"The accompaniment is {rest} in the time domain."
     )
-    framing = "every frame is estimated" if separation.framing == "full" else "the last incomplete batch of sequences is left silent"
-    products = f"Products in {separation.precision}."
-    channels = "each channel alone" if separation.channels == "each" else "masks of the channels' mean, applied to all"
-    rest = "mixture minus vocals" if recipe.estimated == ("vocals",) else "the sum of the other stems"
-    return f"Separation: {channels}, {phase}; {framing}.{latent} {products} Accompaniment: {rest} in the time domain."
 
 
 def _scoring(scoring: Mapping[str, Any]) -> str:
-    by_museval = "museval (BSSEval v4, window and hop of 1 s)"
+    by_museval = "museval (BSSEval v4, with a window and a hop of 1 s)"
     if scoring["engine"] == "museval":
         return f"Scores: {by_museval}."
-    text = f"Scores: madsep's own engine, which gives the numbers of {by_museval}"
+    text = f"Scores: madsep's own engine, which gives the same numbers as {by_museval}"
     differences = scoring.get("audit_by_museval", {}).get("worst_difference_db", {})
     if not differences:
         return f"{text}."
-    return f"{text}; museval scored {len(differences)} tracks again and differed by at most {max(differences.values()):.1e} dB."
+    worst = max(differences.values())
+    return f"{text}. museval scored {_counted(len(differences))} again and differed by at most {worst:.1e} dB."
+
+
+def _counted(n_tracks: int) -> str:
+    return "1 track" if n_tracks == 1 else f"{n_tracks} tracks"
 
 
 def _yes(value: bool) -> str:

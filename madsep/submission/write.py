@@ -1,24 +1,30 @@
 """Write a submission to the Signal Separation Evaluation Campaign: description, scores by true name, provenance."""
 
+import contextlib
 import datetime
-import re
+import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import pandas as pd
-import yaml
-
+from madsep.core.artefacts import Record, Stage
 from madsep.core.errors import InputError
-from madsep.core.files import digest, new_folder, read_json, sha256, write_text
+from madsep.core.files import atomic, digest, new_folder, read_json, sha256, write_text
+from madsep.core.logs import log
 from madsep.core.provenance import git_commit, hardware, versions
-from madsep.data.prepared import read_prepared
-from madsep.models.checkpoint import read_tensors
-from madsep.submission.check import check_submission
+from madsep.core.yaml_files import read_yaml, write_yaml
+from madsep.data.prepared import PreparedTrack
+from madsep.submission.check import DESCRIPTION, READMES, check_submission
 from madsep.submission.description import describe
+from madsep.submission.provenance import FILE, CheckpointFile, Data, Estimates, Prepared, Provenance, Scores, Training
+from madsep.submission.times import Jobs, times
 from madsep.systems.recipe import Recipe
+
+Authors = Mapping[str, str | None]
+Found = TypeVar("Found")
+WEIGHTS = "weights"  # name of the record in a training's folder
 
 
 @dataclass(frozen=True)
@@ -26,109 +32,174 @@ class Sources:
     """What a submission is made from."""
 
     checkpoint: Path
-    prepared: Sequence[Path]  # manifests
-    estimates: Sequence[Path]  # manifests
-    scores: Path  # folder of <slug>.json
-    benchmarks: Path  # folder of Snakemake's benchmark files
-    logs: Path  # folder of the jobs' logs, laid out as the benchmarks
+    training: Path  # folder of the training
+    train: Sequence[PreparedTrack]
+    validation: Sequence[str]  # slugs of the training tracks held out; none if the recipe uses no validation
+    test: Sequence[PreparedTrack]
+    estimates: Path  # folder of the stage
+    scores: Path  # folder of the stage
+    jobs: Jobs
+
+
+@dataclass(frozen=True)
+class _Records:
+    """What the stages' records say, each checked against its files; per track by its true name."""
+
+    checkpoint: Mapping[str, Any]  # metadata
+    weights: Record
+    prepared: Mapping[str, Record]
+    estimates: Mapping[str, Record]
+    scores: Mapping[str, Record]
 
 
 def read_scoring(engine: str, audit: Path | None = None) -> dict[str, Any]:
-    """What provenance and description say of the scores: the engine and, where museval audited it, the worst difference of each track."""
+    """Return what provenance and description say of the scores: the engine and, if museval audited it, each track's worst difference."""
     return {"engine": engine} | ({} if audit is None else {"audit_by_museval": read_json(audit)})
 
 
-def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any], authors: Mapping[str, str | None], folder: Path) -> None:
+def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any], authors: Authors, folder: Path) -> None:
     """Write `folder`/{description.md, provenance.yaml, test/<true name>.json}, check it, and only then put it in place.
 
-    Raises InputError that lists every fault when the check finds any; `folder` is then left as it was.
+    A description.md that was edited by hand and a README are kept; a `folder` that is a link is followed. Raises InputError with one line
+    for each fault, and `folder` stays as it was, if something was made from anything other than is given here, if the check finds a fault,
+    or if `folder` holds files that are not part of a submission.
     """
-    metadata = read_tensors(sources.checkpoint)[1]
-    if metadata["recipe"] != recipe.system_values():
-        raise InputError(f"{sources.checkpoint}: was made by other settings than recipe {recipe.name} now says; run the workflow again.")
-    test = _test_tracks(sources.prepared)
-    with new_folder(folder) as new:
-        (new / "test").mkdir()
-        for entry in test:
-            shutil.copyfile(sources.scores / f"{entry['slug']}.json", new / "test" / f"{entry['name']}.json")
-        write_text(new / "description.md", describe(recipe, scoring, authors))
-        provenance = {"scoring": dict(scoring)} | _provenance(sources, recipe, metadata["provenance"], test, new)
-        write_text(new / "provenance.yaml", yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True, width=120))
-        faults = check_submission(new)
+    records = _read(sources, recipe)
+    text = describe(recipe, scoring, authors)
+    kept = _kept(folder, text, {track.name for track in sources.test})
+    provenance = _provenance(sources, recipe, records, scoring, text)
+    with new_folder(folder.resolve()) as new:
+        for track in sources.test:
+            name = f"test/{track.name}.json"
+            with atomic(new / name) as temporary:
+                shutil.copyfile(sources.scores / name, temporary)
+        write_text(new / DESCRIPTION, text)
+        for name in kept:
+            shutil.copyfile(folder / name, new / name)
+        write_yaml(new / FILE, provenance.model_dump(mode="json"))
+        faults = check_submission(new, short_name=folder.name)
         if faults:
-            raise InputError("\n".join([f"{folder}: not written, {len(faults)} to mend:", *faults]))
+            raise InputError("\n".join([f"{folder}: not written, {_counted(len(faults))}:", *faults]))
 
 
-def _test_tracks(prepared: Sequence[Path]) -> list[dict[str, Any]]:
-    manifests = [path for path in prepared if read_json(path)["tracks"][0]["subset"] == "test"]
-    return read_prepared(manifests, "test")
+def _read(sources: Sources, recipe: Recipe) -> _Records:
+    """Read the records of all that a submission is made from. Raises InputError with a line for each that is missing or was changed."""
+    from madsep.models.checkpoint import read_tensors
+
+    faults: list[str] = []
+
+    def tried(read: Callable[[], Found]) -> Found | None:
+        try:
+            return read()
+        except InputError as error:
+            faults.append(str(error))
+            return None
+
+    def by_name(folder: Path) -> dict[str, Record]:
+        stage = Stage(folder)
+        found = {track.name: tried(lambda track=track: stage.checked(track.slug)) for track in sources.test}  # type: ignore[misc]
+        return {name: record for name, record in found.items() if record is not None}
+
+    checkpoint = tried(lambda: read_tensors(sources.checkpoint)[1])
+    if checkpoint is not None and checkpoint.get("recipe") != recipe.system_values():
+        faults.append(f"{sources.checkpoint}: was made with different settings from those in recipe {recipe.name}; run the workflow again.")
+    weights = tried(lambda: Stage(sources.training).checked(WEIGHTS))
+    # read_prepared has checked the files
+    prepared = {track.name: Stage(track.file.parent).record(track.slug) for track in (*sources.train, *sources.test)}
+    estimates, scores = by_name(sources.estimates), by_name(sources.scores)
+    if faults or checkpoint is None or weights is None:
+        raise InputError("\n".join(faults))
+    return _Records(checkpoint, weights, prepared, estimates, scores)
 
 
-def _provenance(
-    sources: Sources, recipe: Recipe, training: Mapping[str, Any], test: Sequence[Mapping[str, Any]], new: Path
-) -> dict[str, Any]:
-    """Everything needed to say where the numbers come from, as plain values."""
-    tracks = [entry for path in sources.prepared for entry in read_json(path)["tracks"]]
-    estimates = {track["name"]: track["files"] for path in sources.estimates for track in read_json(path)["tracks"]}
-    return {
-        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "madsep_commit": git_commit(Path(__file__).parent),
-        "versions": versions(),
-        "hardware": hardware(),
-        "seed": recipe.training.seed,
-        "settings": recipe.values(),
-        "settings_sha256": digest(recipe.values()),
-        "training": training,
-        "checkpoint_sha256": sha256(sources.checkpoint),
-        "data": {
-            "layouts": sorted({entry["layout"] for entry in tracks}),
-            "ffmpeg": next((entry["ffmpeg"] for entry in tracks if entry["ffmpeg"]), None),
-            "train_tracks": [entry["name"] for entry in tracks if entry["subset"] == "train"],
-            "test_tracks": sorted(entry["name"] for entry in test),
-            "durations_s": {entry["name"]: entry["n_samples"] / entry["sample_rate_hz"] for entry in test},
-            "n_samples": {entry["name"]: entry["n_samples"] for entry in tracks},
-            "sources_sha256": {entry["name"]: entry["source_sha256"] for entry in tracks},
-            "notes": {entry["name"]: entry["notes"] for entry in tracks if entry["notes"]},
+def _provenance(sources: Sources, recipe: Recipe, records: _Records, scoring: Mapping[str, Any], text: str) -> Provenance:
+    settings, metadata = recipe.values(), records.checkpoint
+    scores = {track.name: records.scores[track.name] for track in sources.test}
+    return Provenance(
+        written=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        madsep_commit=git_commit(Path(__file__).parent),
+        versions=versions(),
+        hardware=hardware(),
+        settings=settings,
+        settings_sha256={key: digest(value) for key, value in settings.items()},
+        scoring=dict(scoring),
+        description_sha256=_sha256_of(text),
+        training=_training(records),
+        checkpoint=CheckpointFile(
+            sha256=sha256(sources.checkpoint), identity=metadata.get("identity", ""), training=metadata.get("training", "")
+        ),
+        data=_data(sources, records),
+        estimates={name: _estimates(record) for name, record in records.estimates.items()},
+        scores={
+            name: Scores(made_from=dict(record.made_from), sha256=record.files.get(f"test/{name}.json", ""))
+            for name, record in scores.items()
         },
-        "estimates_sha256": {name: {target: file["sha256"] for target, file in files.items()} for name, files in estimates.items()},
-        "clipped_samples": {name: {target: file["n_clipped"] for target, file in files.items()} for name, files in estimates.items()},
-        "scores_sha256": {path.stem: sha256(path) for path in sorted((new / "test").iterdir())},
-        "times": _times(sources, recipe),
-    }
+        times=times(sources.jobs),
+    )
 
 
-def _times(sources: Sources, recipe: Recipe) -> dict[str, Any]:
-    """Wall-clock seconds and peak memory (MB) of the jobs behind this system, from Snakemake's benchmark files.
-
-    `slurm_job_ids`, from their logs, for those that ran as jobs of Slurm; it is missing where none did.
-    """
-    system = recipe.name
-    trained = recipe.weights_from or system
-    patterns = {
-        "prepare": {f"{path.parent.name.replace('prepared', 'prepare')}/{path.stem}.tsv" for path in sources.prepared},
-        "train": {f"train/{trained}.tsv"},
-        "separate": {f"separate/{system}/*.tsv"},
-        "score": {f"score/{system}/*.tsv"},
-    }
-    times: dict[str, dict[str, Any]] = {}
-    for stage, names in patterns.items():
-        paths = sorted(path for name in names for path in sources.benchmarks.glob(name))
-        rows = [pd.read_csv(path, sep="\t", na_values="-") for path in paths]
-        if rows:
-            table = pd.concat(rows)
-            times[stage] = {"n_jobs": len(rows), "seconds": round(float(table["s"].sum()), 1), "peak_memory_mb": _peak(table)}
-            logs = [sources.logs / path.relative_to(sources.benchmarks).with_suffix(".log") for path in paths]
-            if ids := [found for found in map(_slurm_job_id, logs) if found is not None]:
-                times[stage]["slurm_job_ids"] = ids
-    return times
+def _training(records: _Records) -> Training:
+    weights = records.weights
+    parts = list(weights.facts["parts"])
+    return Training(
+        identity=weights.made_from["training"],
+        files=dict(weights.files),
+        n_parts=len(parts),
+        seconds=round(sum(part["seconds"] for part in parts), 1),
+        parts=parts,
+        details=records.checkpoint["provenance"],
+    )
 
 
-def _slurm_job_id(log: Path) -> int | None:
-    """The job of Slurm that a log's first line names; None for a job that ran elsewhere."""
-    found = re.match(r"INFO: Slurm job (\d+) on ", log.read_text(encoding="utf-8")) if log.exists() else None
-    return int(found[1]) if found else None
+def _data(sources: Sources, records: _Records) -> Data:
+    tracks = (*sources.train, *sources.test)
+    names = {track.slug: track.name for track in sources.train}
+    return Data(
+        layouts=sorted({track.layout for track in tracks}),
+        ffmpeg=next((track.ffmpeg for track in tracks if track.ffmpeg), None),
+        validation_tracks=[names[slug] for slug in sources.validation],
+        test_tracks=[track.name for track in sources.test],
+        durations_s={track.name: track.duration_s for track in sources.test},
+        n_samples={track.name: track.n_samples for track in tracks},
+        notes={track.name: list(track.notes) for track in tracks if track.notes},
+        train={track.name: _prepared(track, records) for track in sources.train},
+        test={track.name: _prepared(track, records) for track in sources.test},
+    )
 
 
-def _peak(table: pd.DataFrame) -> float | None:
-    peak = table["max_rss"].max()
-    return None if pd.isna(peak) else round(float(peak), 1)
+def _prepared(track: PreparedTrack, records: _Records) -> Prepared:
+    form = records.prepared[track.name].made_from["form"]
+    return Prepared(sources=dict(track.sources), form=form, identity=track.identity, sha256=track.sha256)
+
+
+def _estimates(record: Record) -> Estimates:
+    return Estimates(made_from=dict(record.made_from), files=dict(record.files), n_clipped=record.facts["n_clipped"])
+
+
+def _kept(folder: Path, text: str, test_names: set[str]) -> list[str]:
+    """Return the names of the files in `folder` that a person wrote. Raises InputError if it holds files that belong to no submission."""
+    if not folder.is_dir():
+        return []
+    written: dict[str, Any] = {}
+    with contextlib.suppress(InputError):  # it is replaced
+        written = read_yaml(folder / FILE)
+    earlier = written.get("scores") if isinstance(written.get("scores"), dict) else {}
+    ours = {DESCRIPTION, FILE, *READMES, *(f"test/{name}.json" for name in {*test_names, *(earlier or {})})}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    if strangers := sorted(found - ours):
+        raise InputError("\n".join(f"{folder / name}: is not part of a submission; move or delete it." for name in strangers))
+    kept = [name for name in READMES if name in found]
+    if DESCRIPTION in found and sha256(folder / DESCRIPTION) not in (_sha256_of(text), written.get("description_sha256")):
+        kept.append(DESCRIPTION)
+    if kept:
+        log.info("%s: kept %s as you wrote it; delete it to have it written again", folder, " and ".join(sorted(kept)))
+    return kept
+
+
+def _sha256_of(text: str) -> str:
+    """Return the SHA-256 of the file that holds `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _counted(n_faults: int) -> str:
+    return "1 fault to mend" if n_faults == 1 else f"{n_faults} faults to mend"

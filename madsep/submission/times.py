@@ -1,0 +1,57 @@
+"""How long the jobs of a submission took, from Snakemake's benchmark files and the jobs' logs."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of a run: `names` gives those of each stage, such as {"separate": ["separate/MDL1/a-song-1f0c93d2"]}.
+
+    Job <name> has its benchmark in `benchmarks`/<name>.tsv and its log in `logs`/<name>.log.
+    """
+
+    benchmarks: Path
+    logs: Path
+    names: Mapping[str, Sequence[str]]
+
+
+def times(jobs: Jobs) -> dict[str, dict[str, Any]]:
+    """Return the number of jobs, the sum of their wall-clock seconds and their peak memory (MB) for each stage.
+
+    `not_measured` lists jobs without a benchmark file, `slurm_job_ids` the jobs that ran under Slurm; each is left out if there are none.
+    """
+    return {stage: _of_stage(jobs, names) for stage, names in jobs.names.items()}
+
+
+def _of_stage(jobs: Jobs, names: Sequence[str]) -> dict[str, Any]:
+    found = {name: row for name in names if (row := _benchmark(jobs.benchmarks / f"{name}.tsv")) is not None}
+    peaks = [peak for row in found.values() if (peak := _number(row["max_rss"])) is not None]
+    seconds = [_number(row["s"]) or 0.0 for row in found.values()]
+    entry = {"n_jobs": len(names), "seconds": round(sum(seconds), 1), "peak_memory_mb": round(max(peaks), 1) if peaks else None}
+    missing = [name for name in names if name not in found]
+    ids = [number for name in names if (number := _slurm_job_id(jobs.logs / f"{name}.log")) is not None]
+    return entry | ({"not_measured": missing} if missing else {}) | ({"slurm_job_ids": ids} if ids else {})
+
+
+def _benchmark(path: Path) -> dict[str, str] | None:
+    """Return a benchmark file's one row, by column; None if there is no such file."""
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as stream:
+        return next(csv.DictReader(stream, delimiter="\t"), None)
+
+
+def _number(text: str) -> float | None:
+    """Return a number of a benchmark file; None for what Snakemake could not measure."""
+    return None if text in ("-", "NA", "") else float(text)
+
+
+def _slurm_job_id(log: Path) -> int | None:
+    """Return the Slurm job that a log's first line names; None for a job that ran elsewhere."""
+    found = re.match(r"INFO: Slurm job (\d+) on ", log.read_text(encoding="utf-8")) if log.exists() else None
+    return int(found[1]) if found else None
