@@ -89,6 +89,19 @@ def read_prepared(folder: Path | str, slugs: Sequence[str], subsets: Sequence[st
     return tracks
 
 
+def read_planned(folder: Path | str, identities: Mapping[str, str], subsets: Sequence[str]) -> list[PreparedTrack]:
+    """Return prepared tracks as `read_prepared` does; `identities` says by slug what each must have been made from.
+
+    Raises InputError for a track that was prepared from other files, or in another form; the same command prepares it again.
+    """
+    tracks = read_prepared(folder, list(identities), subsets)
+    for track in tracks:
+        if track.identity != identities[track.slug]:
+            Stage(folder).forget(track.slug)
+            raise InputError(f"{track.file}: was prepared from other audio than that of this run; run the same command again.")
+    return tracks
+
+
 def check_rate(tracks: Sequence[PreparedTrack], sample_rate_hz: int, recipe: str) -> None:
     """Raise InputError if prepared tracks have another rate than the `sample_rate_hz` of the front end of `recipe`."""
     for track in tracks:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, write_json
-from madsep.data.prepared import PreparedTrack, read_prepared
+from madsep.data.prepared import PreparedTrack, read_planned
 
 SUBSETS = ("train", "extra")
 
@@ -42,11 +42,7 @@ def read_training_data(path: Path, prepared: Path) -> tuple[list[PreparedTrack],
         data = TypeAdapter(TrainingData).validate_python(read_json(path))
     except ValidationError:
         raise InputError(f"{path}: does not list the tracks of a training; remove it and run the same command again.") from None
-    tracks = read_prepared(prepared, list(data.tracks), SUBSETS)
-    for track in tracks:
-        if track.identity != data.tracks[track.slug]:
-            raise InputError(f"{track.name}: was prepared from other audio than {path} lists; run the same command again.")
-    return tracks, data.validation
+    return read_planned(prepared, data.tracks, SUBSETS), data.validation
 
 
 def _holds(path: Path, data: dict[str, Any]) -> bool:

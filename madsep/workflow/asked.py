@@ -5,6 +5,7 @@ Identities are among the params of every rule, so Snakemake runs a job again if 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from madsep.core.files import digest
@@ -130,6 +131,7 @@ class Asked:
             "data": plan.training_data(system),
             "tracks": self._tracks(system, plan.test),
             "engine": plan.engine,
+            "is_audited": self._is_audited(),
             "authors": plan.config["submission"],
         }
         return made_from | {"jobs": self._jobs_of(system), "identity": digest(made_from)}
@@ -140,7 +142,10 @@ class Asked:
         files = [f"results/{system}/checkpoint.safetensors", *plan.prepared_for_training(system)]
         files += [*plan.prepared_for_test(system, plan.test), *plan.estimated(system, plan.test)]
         files += [f"results/{system}/scores/jobs/{job}.json" for job in plan.jobs("score", "test")]
-        return files + ([f"results/{system}/audit.json"] if plan.engine == "fast" and plan.audited else [])
+        return files + ([f"results/{system}/audit.json"] if self._is_audited() else [])
+
+    def _is_audited(self) -> bool:
+        return self.plan.engine == "fast" and bool(self.plan.audited)
 
     def _submitted(self, wildcards: Wildcards) -> str:
         return self.plan.selection.submissions[wildcards.name]
@@ -150,8 +155,8 @@ class Asked:
         plan = self.plan
         prepared = [*plan.prepared_for_training(system), *plan.prepared_for_test(system, plan.test)]
         return {
-            "prepare": [file.removeprefix("results/prepared/").removesuffix(".json").replace("/jobs/", "/") for file in prepared],
-            "train": [plan.training(system).removeprefix("results/trainings/")],
-            "separate": [f"{system}/{job}" for job in plan.jobs("separate", "test")],
-            "score": [f"{system}/{job}" for job in plan.jobs("score", "test")],
+            "prepare": [file.removeprefix("results/").removesuffix(".json").replace("prepared/", "prepare/").replace("/jobs/", "/") for file in prepared],
+            "train": [f"train/{Path(plan.training(system)).name}"],
+            "separate": [f"separate/{system}/{job}" for job in plan.jobs("separate", "test")],
+            "score": [f"score/{system}/{job}" for job in plan.jobs("score", "test")],
         }

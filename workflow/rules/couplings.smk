@@ -6,7 +6,7 @@ rule couplings:
         checkpoint="results/{system}/checkpoint.safetensors",
         prepared=ask.couplings_prepared,
     output:
-        "results/{system}/couplings/provenance.yaml",
+        "results/{system}/couplings/jobs/couplings.json",
     log:
         "results/logs/couplings/{system}.log",
     benchmark:
@@ -28,7 +28,7 @@ rule couplings:
 
 rule couplings_table:
     input:
-        expand("results/{system}/couplings/provenance.yaml", system=config["couplings"]),
+        expand("results/{system}/couplings/jobs/couplings.json", system=config["couplings"]),
     output:
         report(
             "results/couplings.html",

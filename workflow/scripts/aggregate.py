@@ -6,7 +6,7 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.core.intervals import Bootstrap
-    from madsep.data.prepared import read_prepared
+    from madsep.data.prepared import read_planned
 
     if snakemake.params.engine == "nsdr":
         from madsep.scoring.nsdr import aggregate_nsdr as aggregate
@@ -14,6 +14,6 @@ with job_log(snakemake.log[0]):
         from madsep.scoring.aggregate import aggregate
 
     asked, folder = snakemake.params.tracks, Path(snakemake.output[0]).parent
-    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    tracks = read_planned(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
     estimates = folder / "estimates" if asked["estimates"] else None
     aggregate(tracks, estimates, folder / "scores", folder, Bootstrap(**snakemake.params.bootstrap))

@@ -1,15 +1,15 @@
-"""Adapter: compare all systems of a run with each other and, on the same tracks, with those of SiSEC 2018."""
+"""Adapter: compare all systems of a run, and with those of SiSEC 2018 if the tracks are the same."""
 
 from pathlib import Path
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.core.intervals import Bootstrap
-    from madsep.comparison.runs import Run, read_track_medians
     from madsep.comparison.compare import compare
+    from madsep.comparison.runs import Run, read_track_medians
+    from madsep.core.intervals import Bootstrap
 
-    params = snakemake.params
-    tables = zip(params.systems, map(Path, snakemake.input))
-    runs = [Run(name, read_track_medians(path), params.recipes.get(name, {}), params.layouts) for name, path in tables]
-    compare(runs, Path(snakemake.output.page).parent, Bootstrap(**params.bootstrap))
+    params, page = snakemake.params, Path(snakemake.output[0])
+    tables = {name: read_track_medians(page.parents[1] / name / "track_medians.csv") for name in params.systems}
+    runs = [Run(name, tables[name], settings, params.layouts) for name, settings in params.systems.items()]
+    compare(runs, page.parent, Bootstrap(**params.bootstrap))

@@ -1,4 +1,4 @@
-"""Adapter: compute the couplings of one system over the test tracks."""
+"""Adapter: the couplings of one system over the test tracks."""
 
 from pathlib import Path
 
@@ -6,12 +6,11 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.core.intervals import Bootstrap
-    from madsep.data.mixtures import find_mixtures
-    from madsep.couplings.stage import couplings, request
+    from madsep.couplings.stage import couplings_of_run, request
+    from madsep.data.prepared import read_planned
 
-    nca = dict(snakemake.params.nca)
-    every_track = nca.pop("every_track")
+    nca = {key: value for key, value in snakemake.params.nca.items() if key != "every_track"}
     wanted = request(nca, Bootstrap(**snakemake.params.bootstrap))
-    mixtures = find_mixtures(list(map(Path, snakemake.input.prepared)))[::every_track]
-    folder = Path(snakemake.output.maps).parent
-    couplings(Path(snakemake.input.checkpoint), mixtures, folder, wanted, snakemake.config["device"], snakemake.threads)
+    tracks = read_planned("results/prepared/test", snakemake.params.tracks["prepared"], ("test",))
+    folder = Path(snakemake.output[0]).parent.parent
+    couplings_of_run(Path(snakemake.input.checkpoint), tracks, folder, wanted, snakemake.config["device"], snakemake.threads)

@@ -1,4 +1,4 @@
-"""Adapter: one table of the couplings of several systems."""
+"""Adapter: a table of the couplings of several systems."""
 
 from pathlib import Path
 
@@ -7,5 +7,6 @@ from madsep.core.logs import job_log
 with job_log(snakemake.log[0]):
     from madsep.couplings.table import compare_couplings
 
-    summaries = dict(zip(snakemake.params.systems, map(Path, snakemake.input), strict=True))
-    compare_couplings(summaries, Path(snakemake.output.table), Path(snakemake.output.page))
+    page = Path(snakemake.output[0])
+    summaries = {system: page.parent / system / "couplings/summary.csv" for system in snakemake.params.systems}
+    compare_couplings(summaries, page.with_suffix(".csv"), page)

@@ -5,10 +5,10 @@ from pathlib import Path
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.data.prepared import read_prepared
+    from madsep.data.prepared import read_planned
 
     asked, job = snakemake.params.tracks, Path(snakemake.output[0])
-    tracks = read_prepared(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
+    tracks = read_planned(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
     estimates = job.parents[2] / "estimates" if asked["estimates"] else None
     if snakemake.params.engine == "nsdr":
         from madsep.scoring.nsdr import score_nsdr
