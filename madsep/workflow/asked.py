@@ -153,9 +153,9 @@ class Asked:
     def _jobs_of(self, system: str) -> dict[str, list[str]]:
         """Benchmark and log files of the jobs of a submission, by stage, without folder and suffix."""
         plan = self.plan
-        prepared = [*plan.prepared_for_training(system), *plan.prepared_for_test(system, plan.test)]
+        prepared = map(Path, [*plan.prepared_for_training(system), *plan.prepared_for_test(system, plan.test)])
         return {
-            "prepare": [file.removeprefix("results/").removesuffix(".json").replace("prepared/", "prepare/").replace("/jobs/", "/") for file in prepared],
+            "prepare": [f"prepare/{file.parents[1].name}/{file.stem}" for file in prepared],
             "train": [f"train/{Path(plan.training(system)).name}"],
             "separate": [f"separate/{system}/{job}" for job in plan.jobs("separate", "test")],
             "score": [f"score/{system}/{job}" for job in plan.jobs("score", "test")],
