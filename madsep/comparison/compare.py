@@ -13,10 +13,13 @@ from madsep.comparison.published import published_kinds, published_medians, publ
 from madsep.comparison.runs import MARK, Group, Run, split_runs
 from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, check_unused, new_folder, write_text
+from madsep.core.files import check_unused, new_folder, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.settings import nearest
+from madsep.core.tables import write_table
+
+SIGNIFICANT_DIGITS = 8
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
@@ -61,7 +64,7 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces:
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / group.name / f"{name}.csv")
-        _write(table, paths[-1])
+        write_table(table, paths[-1], SIGNIFICANT_DIGITS)
     for check in checks:
         log.info("%s", headline(check))
     if checks:
@@ -129,8 +132,3 @@ def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: P
 def _counts(counts: pd.Series) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low} to {high} tracks" if low < high else f"{low} track{'s' * (low != 1)}"
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.8g")

@@ -10,11 +10,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from madsep.comparison.published import BASELINE, published_kinds
+from madsep.comparison.published import published_kinds
 from madsep.comparison.runs import MARK, Group, named, recorded
 from madsep.comparison.statistics import MIN_SHARE, REPRODUCED, TOLERANCE_DB, Reproduction
 from madsep.core.intervals import CONFIDENCE_LEVEL, Bootstrap
-from madsep.scoring.scores import METRICS, NO_ARTEFACTS_DB
+from madsep.data.datasets import BASELINE
+from madsep.scoring.scores import METRICS, decibels
 
 HERE = Path(__file__).parent
 N_FARTHEST = 5
@@ -163,28 +164,22 @@ def _target_values(found: Results, target: str, folder: Path) -> dict[str, Any]:
 
 
 def _row_values(cells: list[dict[Any, Any]]) -> dict[str, Any]:
-    """Return a system's row; the recipe stands once where all metrics have the same."""
+    """Return a system's row; the definition stands once if all metrics have the same."""
     system, kind = cells[0]["system"], cells[0]["kind"]
-    recipes = dict.fromkeys(cell["recipe"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
+    definitions = dict.fromkeys(cell["definition"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
     return {
         "system": system,
         "kind": "mixture / 4" if "oracle" in kind and system.removesuffix(MARK) == BASELINE else KINDS.get(kind, kind),
         "is_run": kind.startswith("run"),
         "n_tracks": max(cell["n_tracks"] for cell in cells),
-        "recipe": " / ".join(recipes),
+        "definition": " / ".join(definitions),
         "cells": [
             {
                 "value": "" if np.isnan(cell["median"]) else f"{cell['median']:.6f}",
-                "text": _decibels(cell["median"]),
-                "interval": "" if np.isnan(cell["ci_low"]) else f"{_decibels(cell['ci_low'])} .. {_decibels(cell['ci_high'])}",
-                "recipe": cell["recipe"],
+                "text": decibels(cell["median"]),
+                "interval": "" if np.isnan(cell["ci_low"]) else f"{decibels(cell['ci_low'])} .. {decibels(cell['ci_high'])}",
+                "definition": cell["definition"],
             }
             for cell in cells
         ],
     }
-
-
-def _decibels(value: float) -> str:
-    if value > NO_ARTEFACTS_DB:
-        return f"> {NO_ARTEFACTS_DB:.0f}"
-    return "-" if np.isnan(value) else f"{value:.2f}"

@@ -11,12 +11,13 @@ import yaml
 
 from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
+from madsep.core.tables import Column, read_table
 from madsep.data.datasets import MUSDB18
 from madsep.scoring.medians import track_medians
 from madsep.scoring.scores import read_scores
 
 KEY = ["track", "target", "metric"]
-COLUMNS = ["track", "target", "metric", "median", "n_frames", "nan_share"]
+COLUMNS: Mapping[str, Column] = {"track": str, "target": str, "metric": str, "median": float, "n_frames": int, "nan_share": float}
 TABLE = "track_medians.csv"
 MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, and so did the campaign's participants
 N_NAMED = 4
@@ -109,15 +110,10 @@ def read_run(folder: Path, name: str) -> Run:
 
 def read_track_medians(path: Path) -> pd.DataFrame:
     """Read a table that `madsep.scoring.aggregate` wrote. Raises InputError when it cannot be read, has other columns, or faulty rows."""
-    try:
-        table = pd.read_csv(path, dtype={"track": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}). Run the workflow again.") from None
-    if list(table.columns) != COLUMNS or not all(pd.api.types.is_numeric_dtype(table[column]) for column in COLUMNS[3:]):
-        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)}; median and those behind it numbers. Run the workflow again.")
-    whole = table[[*KEY, "n_frames"]].notna().all(axis=None) and not np.isinf(table[COLUMNS[3:]].to_numpy(float)).any()
+    table = read_table(path, COLUMNS)
+    whole = (table[KEY] != "").all(axis=None) and not np.isinf(table[["median", "nan_share"]].to_numpy()).any()
     if table.empty or not whole or table.duplicated(KEY).any():
-        raise InputError(f"{path}: expected one row for each track, target and metric, with its number of frames. Run the workflow again.")
+        raise InputError(f"{path}: expected one row per track, target and metric, with numbers. Run the workflow again.")
     return table
 
 
