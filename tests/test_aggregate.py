@@ -42,10 +42,10 @@ def test_averages_by_hand() -> None:
     )
     assert set(summary["n_tracks"]) == {3} and set(summary["n_frames"]) == {11}
     assert set(summary["nan_share"]) == {3 / 11}
-    recipes = dict(zip(summary["aggregation"], summary["recipe"], strict=True))
-    assert recipes["sisec"] == "SDR[v4; frames=median; tracks=median; n=3; nan=27.3%]"
-    assert recipes["median_of_means"] == "SDR[v4; frames=mean; tracks=median; n=3; nan=27.3%]"
-    assert recipes["pooled_median"] == "SDR[v4; all frames=median; n=3; nan=27.3%]"
+    definitions = dict(zip(summary["aggregation"], summary["definition"], strict=True))
+    assert definitions["sisec"] == "SDR[v4; frames=median; tracks=median; n=3; nan=27.3%]"
+    assert definitions["median_of_means"] == "SDR[v4; frames=mean; tracks=median; n=3; nan=27.3%]"
+    assert definitions["pooled_median"] == "SDR[v4; all frames=median; n=3; nan=27.3%]"
 
 
 def test_track_without_a_number_is_named_and_not_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -122,7 +122,7 @@ def test_every_average_of_mdl1(shared: Path) -> None:
     }
     assert by_aggregation(summary) == pytest.approx(expected, abs=0.005)
     sisec = summary.set_index("aggregation").loc["sisec"]
-    assert sisec["recipe"] == "SDR[v4; frames=median; tracks=median; n=50; nan=22.7%]"
+    assert sisec["definition"] == "SDR[v4; frames=median; tracks=median; n=50; nan=22.7%]"
     assert (sisec["ci_low"], sisec["ci_high"]) == pytest.approx((2.91, 4.52), abs=0.1)
 
 
@@ -162,7 +162,7 @@ def test_whole_track_metrics() -> None:
     rows = [(f"t{i}", "vocals", "SI-SDR", value) for i, value in enumerate([1.0, 2.0, 6.0, math.nan])]
     summary = summarise_global(pd.DataFrame(rows, columns=["track", "target", "metric", "value"]), 0, 300)
     assert by_aggregation(summary) == {"median": 2, "mean": 3}
-    assert summary["recipe"].iloc[1] == "SI-SDR[whole track; tracks=mean; n=3; nan=25.0%]"
+    assert summary["definition"].iloc[1] == "SI-SDR[whole track; tracks=mean; n=3; nan=25.0%]"
     assert list(summary.columns) == list(summarise(table(a=[1]), 0, 10).columns)
     assert list(summary["n_frames"]) == [4, 4]
     assert (summary["ci_low"] >= 1).all() and (summary["ci_high"] <= 6).all()

@@ -54,7 +54,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 def _converted(path: Path, name: str, cells: tuple[str, ...], kind: Column) -> pd.Series:
     if kind is str:
-        return pd.Series(cells, dtype=object)
+        return pd.Series(cells, dtype="str")
     try:
         if kind is int:
             return pd.Series([int(cell) for cell in cells], dtype="int64")
