@@ -37,8 +37,17 @@ def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool 
 
     Numbers have `digits` significant digits, or with `fixed` as many decimals. Raises InputError if the file cannot be written.
     """
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", float_format=f"%.{digits}{'f' if fixed else 'g'}")
+    form = f"%.{digits}{'f' if fixed else 'g'}"
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        for row in [table.columns, *table.itertuples(index=False)]:
+            stream.write((",".join(_cell(value, form) for value in row) or '""') + "\n")
+
+
+def _cell(value: object, form: str) -> str:
+    if isinstance(value, float):  # NumPy's float64, too
+        return "" if math.isnan(value) else form % value
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"\r\n') else text
 
 
 def _rows(path: Path) -> list[list[str]]:
