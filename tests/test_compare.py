@@ -21,7 +21,7 @@ from madsep.comparison.compare import compare
 from madsep.comparison.page import headline
 from madsep.comparison.published import published_frames, published_medians, published_track_medians
 from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, split_runs
-from madsep.comparison.statistics import check_reproduction
+from madsep.comparison.statistics import check_reproduction, pairwise_tests
 from madsep.core.errors import InputError
 from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import MUSDB18
@@ -76,6 +76,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(stage, "draw_boxplots", boxplots)
     monkeypatch.setattr(stage, "draw_pairwise", pairwise)
     return calls
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests the pairs of three systems only; all of 32 take half a minute."""
+    monkeypatch.setattr(stage, "pairwise_tests", lambda tracks: pairwise_tests(tracks[tracks["system"].isin(["MDL1", "MDLT", "mine"])]))
 
 
 class Page(HTMLParser):
@@ -291,7 +297,8 @@ def test_a_run_that_lacks_targets_or_tracks_reproduces_nothing(
     assert f"Tracks without a number in vocals SDR of this run: {', '.join(sorted(ONE_MORE))}." in text
 
 
-def test_medians_of_the_published_systems_are_those_published(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
+@pytest.mark.usefixtures("drawn", "few_pairs")
+def test_medians_of_the_published_systems_are_those_published(tmp_path: Path) -> None:
     tracks = published_track_medians()
     own = tracks[tracks["system"] == "MDL1"].assign(n_frames=tracks["track"].map(published_frames()), nan_share=0.0)
     compare([Run("mine", own[list(COLUMNS)])], tmp_path, Bootstrap(2, 0))
@@ -306,9 +313,8 @@ def test_one_run_alone_has_no_matrix(tmp_path: Path, drawn: list[tuple[str, Any]
     assert [kind for kind, _ in drawn] == ["boxplots"] and (tmp_path / "index.html").is_file()
 
 
-def test_another_system_than_the_namesake_can_be_asked_for(
-    tmp_path: Path, drawn: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("drawn", "few_pairs")
+def test_another_system_than_the_namesake_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vocals = published_track_medians()
     vocals = vocals[(vocals["target"] == "vocals") & vocals["metric"].isin(["SDR", "SIR"])]
     monkeypatch.setattr(stage, "published_track_medians", lambda: vocals)

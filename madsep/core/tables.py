@@ -2,10 +2,12 @@
 
 import csv
 import gzip
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from madsep.core.errors import InputError
@@ -39,12 +41,12 @@ def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool 
     """
     form = f"%.{digits}{'f' if fixed else 'g'}"
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        for row in [table.columns, *table.itertuples(index=False)]:
+        for row in itertools.chain([tuple(table.columns)], table.itertuples(index=False, name=None)):
             stream.write((",".join(_cell(value, form) for value in row) or '""') + "\n")
 
 
 def _cell(value: object, form: str) -> str:
-    if isinstance(value, float):  # NumPy's float64, too
+    if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else form % value
     text = str(value)
     return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"\r\n') else text
