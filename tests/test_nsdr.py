@@ -174,7 +174,7 @@ def test_intervals_resample_clips_with_their_lengths() -> None:
 
 def test_a_clip_that_is_there_twice_is_refused() -> None:
     scores = table(a=(1000, 8.0), b=(3000, 4.0))
-    with pytest.raises(InputError, match="a: is scored twice; expected one NSDR per track"):
+    with pytest.raises(InputError, match="a: was scored twice; expected one NSDR per track"):
         length_weighted_means(pd.concat([scores, scores]), 0, 10)
 
 

@@ -14,7 +14,7 @@ from madsep.scoring.scores import METRICS, TARGETS, ordered
 
 KEY = ["target", "metric"]
 RESOLUTION_DB = 1e-5  # the last decimal of the published scores: what differs by less does not differ
-# Reproduced within half a decibel. In SiSEC 2018 the variants that one group handed in (MDL1 and MDLT, JY1 to JY3, UHL1 and UHL2,
+# Reproduced within half a decibel. In SiSEC 2018 the variants that one group submitted (MDL1 and MDLT, JY1 to JY3, UHL1 and UHL2,
 # TAK2 and TAK3) lie 0.14 to 0.31 dB apart in vocals SDR on the middle track, with intervals up to 0.44 dB; other systems of the same
 # median lie further apart (MDL1 and WK 0.51 dB, up to 0.68 dB), although their median difference is 0.02 dB. So both are asked for:
 # no difference on the whole, and little on the single track.
@@ -37,7 +37,7 @@ class Reproduction:
 def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Return the median over tracks of each system's medians over frames, in dB, with a 95 % bootstrap interval over tracks.
 
-    `tracks` has the columns system, kind, track, target, metric, median, n_frames, nan_share, the last two NaN where they are not known.
+    `tracks` has the columns system, kind, track, target, metric, median, n_frames, nan_share, the last two NaN if they are not known.
     Columns: target, metric, system, kind, median, ci_low, ci_high, n_tracks, nan_share, definition; the highest median comes first. Tracks
     without a number are not counted in n_tracks.
     """
@@ -101,8 +101,8 @@ def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[
     `run` and `published` have the columns track, target, metric, median (dB); `names` are theirs. The summary's columns: target, metric,
     n_tracks (with a number in both), n_published, median_difference (run - published) with ci_low and ci_high, median_distance (of the
     difference's absolute value) with distance_ci_low and distance_ci_high, p_value (Wilcoxon signed-rank, two-sided, uncorrected),
-    verdict, definition; dB, 95 % bootstrap intervals over tracks. A row is reproduced when the median difference's interval lies within
-    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced when
+    verdict, definition; dB, 95 % bootstrap intervals over tracks. A row is reproduced if the median difference's interval lies within
+    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced if
     either interval lies wholly outside; undecided otherwise, as for a target that the run lacks.
 
     Source of the test for equivalence by an interval: D.J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
@@ -124,7 +124,7 @@ def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 where nothing differs, NaN without a track."""
+    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 if nothing differs, NaN without a track."""
     if not len(differences):
         return np.nan
     return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
@@ -146,7 +146,7 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
 
 
 def _differences(one: pd.Series, other: pd.Series) -> pd.Series:
-    """Return one - other, 0 where they differ by no more than the published scores' rounding."""
+    """Return one - other, or 0 if they differ by no more than the published scores' rounding."""
     differences = one - other
     return differences.mask(differences.abs() < RESOLUTION_DB, 0.0)
 

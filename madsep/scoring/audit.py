@@ -1,4 +1,4 @@
-"""Audit the fast engine by museval, and preview the medians while museval is at work."""
+"""Audit the fast engine by museval, and preview the medians while museval is still scoring."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MAX_AUDIT_DB = 1e-4  # files hold five decimals
 def audit(
     tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, scores: Path, report: Path, n_threads: int
 ) -> None:
-    """Score tracks again by museval, into audit/<true name>.json beside `report`, and compare with the stage's folder `scores`.
+    """Score tracks again by museval, into audit/<true name>.json in the folder of `report`, and compare with the stage's folder `scores`.
 
     The report gives each track's worst difference, and the digest of the scores that were audited.
     Raises InputError if a difference exceeds 1e-4 dB, if a frame is undefined in one of the two only, or as `check_chain` does.
@@ -56,7 +56,7 @@ def worst_difference_db(path: Path, other: Path) -> float:
 
 
 def preview(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, table: Path, n_threads: int) -> None:
-    """Score by the fast engine, into preview/<true name>.json beside `table`; write and log the table of medians before museval has any.
+    """Score by the fast engine, into preview/<true name>.json in the folder of `table`; write and log the table of medians.
 
     Raises InputError as `score` does.
     """
@@ -64,7 +64,7 @@ def preview(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: 
     for_each(tracks, lambda track: found.append(_score_again(track, targets, estimates, fast, table.parent / "preview")))
     text = format_table(sisec_medians(pd.concat(map(read_track, found))), None)
     write_text(table, text)
-    log.info("preview by the fast engine, museval's scores follow\n%s", text)
+    log.info("preview by the fast engine; museval's scores follow\n%s", text)
 
 
 def _score_again(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, engine: Engine, folder: Path) -> Path:

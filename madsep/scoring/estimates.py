@@ -48,7 +48,7 @@ def scorable(track: PreparedTrack, targets: Sequence[str], estimates: Path | Non
 
 
 def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
-    """Return the digests of a track's references and of its estimates, after a look at each file of these.
+    """Return the digests of a track's references and of its estimates, and verify each file of the estimates.
 
     Raises InputError if the estimates are missing or were changed after they were written.
     """
@@ -94,7 +94,7 @@ def check_audible(name: str, references: Signals) -> None:
 
 
 def mix(mixture: np.ndarray, targets: Sequence[str]) -> Signals:
-    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, the floor of its figures.
+    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, its baseline.
 
     `mixture` has shape (n_channels, n_samples), as the estimates. Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
     """

@@ -70,7 +70,7 @@ def _score_clip(track: PreparedTrack, targets: Sequence[str], estimates: Path | 
 def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture: np.ndarray) -> dict[str, float]:
     """Return SDR, SIR, SAR, SDR_mixture and NSDR in dB of one clip's voice.
 
-    `scorer` holds the references voice and accompaniment; `estimate` and `mixture` have shape (n_samples,). NaN where the estimate is
+    `scorer` holds the references voice and accompaniment; `estimate` and `mixture` have shape (n_samples,). NaN if the estimate is
     silent throughout, with a warning that calls the clip `name`.
     """
     of_mixture, _, _ = scorer.score_source(0, mixture)
@@ -112,14 +112,14 @@ def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> 
     """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, from those of clips.csv.
 
     `low` and `high` bound the 95 % percentile bootstrap interval over clips, NaN for fewer than two. Clips without a number are named in a
-    warning and not counted. Raises InputError for a track that is there twice.
+    warning and not counted. Raises InputError if a track is listed twice.
     """
     clips = scores.sort_values("track", kind="stable").set_index("track")
     rows = []
     for mean, metric in MEANS.items():
         group = clips[clips["metric"] == metric]
         if not group.index.is_unique:
-            raise InputError(f"{group.index[group.index.duplicated()][0]}: is scored twice; expected one {metric} per track.")
+            raise InputError(f"{group.index[group.index.duplicated()][0]}: was scored twice; expected one {metric} per track.")
         known = group.dropna()
         value = _weighted_mean(known["value"].to_numpy(), known["n_samples"].to_numpy()) if len(known) else np.nan
         samples = [known["value"].to_numpy(), known["n_samples"].to_numpy()]

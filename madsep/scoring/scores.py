@@ -23,17 +23,17 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """Read every museval JSON in `folder`, or in its `test/`, one row per frame and metric.
 
     Columns: track (the file's name without its last `.json`), target, metric, time and duration in seconds, score in
-    dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Other folders
-    below are not searched.
+    dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Hidden files and other
+    folders are not searched.
 
-    Raises InputError when the folder is missing, holds no JSON, holds some beside `test/` and in it, or when a file
+    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, or if a file
     is not museval's layout.
     """
     return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
 
 
 def read_track(path: Path) -> pd.DataFrame:
-    """Read one file as `read_scores` does. Raises InputError when it is not museval's layout."""
+    """Read one file as `read_scores` does. Raises InputError if it is not in museval's layout."""
     rows = [(path.stem, *row) for row in _track_rows(path)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
