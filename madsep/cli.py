@@ -91,10 +91,11 @@ def separate(
 def score(
     references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
     estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
-    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; tracks that have theirs are left out.")],
+    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; what was scored from the same files stays.")],
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
     from madsep.core.devices import require_cuda
@@ -103,7 +104,7 @@ def score(
 
     if device == "cuda":
         require_cuda()
-    score_folders(references, estimates, out, Engine(engine, device=None if device == "cpu" else device), jobs)
+    score_folders(references, estimates, out, Engine(engine, device=None if device == "cpu" else device), jobs, overwrite)
 
 
 @app.command()

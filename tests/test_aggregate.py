@@ -1,7 +1,8 @@
 import csv
-import json
 import logging
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scored import write_estimates, write_prepared_tracks
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.scoring.aggregate import aggregate, summarise, summarise_global
+from madsep.core.files import write_json
+from madsep.core.intervals import Bootstrap
+from madsep.core.tables import Column, read_table
+from madsep.data.prepared import PreparedTrack
+from madsep.scoring.aggregate import aggregate, summarise, summarise_global, write_overview
+from madsep.scoring.chain import check_tables
+from madsep.scoring.estimates import origins
 from madsep.scoring.medians import format_overview, format_table, sisec_medians, track_medians
 from madsep.scoring.scores import read_scores
 
@@ -42,10 +51,10 @@ def test_averages_by_hand() -> None:
     )
     assert set(summary["n_tracks"]) == {3} and set(summary["n_frames"]) == {11}
     assert set(summary["nan_share"]) == {3 / 11}
-    recipes = dict(zip(summary["aggregation"], summary["recipe"], strict=True))
-    assert recipes["sisec"] == "SDR[v4; frames=median; tracks=median; n=3; nan=27.3%]"
-    assert recipes["median_of_means"] == "SDR[v4; frames=mean; tracks=median; n=3; nan=27.3%]"
-    assert recipes["pooled_median"] == "SDR[v4; all frames=median; n=3; nan=27.3%]"
+    definitions = dict(zip(summary["aggregation"], summary["definition"], strict=True))
+    assert definitions["sisec"] == "SDR[v4; frames=median; tracks=median; n=3; nan=27.3%]"
+    assert definitions["median_of_means"] == "SDR[v4; frames=mean; tracks=median; n=3; nan=27.3%]"
+    assert definitions["pooled_median"] == "SDR[v4; all frames=median; n=3; nan=27.3%]"
 
 
 def test_track_without_a_number_is_named_and_not_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -122,7 +131,7 @@ def test_every_average_of_mdl1(shared: Path) -> None:
     }
     assert by_aggregation(summary) == pytest.approx(expected, abs=0.005)
     sisec = summary.set_index("aggregation").loc["sisec"]
-    assert sisec["recipe"] == "SDR[v4; frames=median; tracks=median; n=50; nan=22.7%]"
+    assert sisec["definition"] == "SDR[v4; frames=median; tracks=median; n=50; nan=22.7%]"
     assert (sisec["ci_low"], sisec["ci_high"]) == pytest.approx((2.91, 4.52), abs=0.1)
 
 
@@ -162,80 +171,167 @@ def test_whole_track_metrics() -> None:
     rows = [(f"t{i}", "vocals", "SI-SDR", value) for i, value in enumerate([1.0, 2.0, 6.0, math.nan])]
     summary = summarise_global(pd.DataFrame(rows, columns=["track", "target", "metric", "value"]), 0, 300)
     assert by_aggregation(summary) == {"median": 2, "mean": 3}
-    assert summary["recipe"].iloc[1] == "SI-SDR[whole track; tracks=mean; n=3; nan=25.0%]"
+    assert summary["definition"].iloc[1] == "SI-SDR[whole track; tracks=mean; n=3; nan=25.0%]"
     assert list(summary.columns) == list(summarise(table(a=[1]), 0, 10).columns)
     assert list(summary["n_frames"]) == [4, 4]
     assert (summary["ci_low"] >= 1).all() and (summary["ci_high"] <= 6).all()
 
 
-def make_run(folder: Path) -> tuple[Path, list[Path], dict[str, str]]:
-    names = {"test001": "A & B - It's (Mine)", "test002": "C feat. D - Song"}
-    global_csvs = []
-    for slug, score in zip(names, (1.0, 3.0), strict=True):
-        path = folder / "scores" / "test" / f"{slug}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document(score)))
-        global_csvs.append(folder / "global" / f"{slug}.csv")
-        global_csvs[-1].parent.mkdir(exist_ok=True)
-        global_csvs[-1].write_text(f"track,target,metric,value\n{names[slug]},vocals,SDR_global,{score * 2}\n")
-    return folder / "scores" / "test", global_csvs, names
+NAMES = ("A & B - It's (Mine)", "NA", "<b>{bar}")
 
 
-def test_aggregate_writes_four_tables_with_true_names(tmp_path: Path) -> None:
-    score_dir, global_csvs, names = make_run(tmp_path)
-    out = tmp_path / "out"
-    aggregate(score_dir, global_csvs, names, out, 0, 20)
-    assert sorted(path.name for path in out.iterdir()) == [
-        "global.csv",
-        "medians.csv",
-        "summary.csv",
-        "track_medians.csv",
-    ]
+@dataclass(frozen=True)
+class System:
+    """A system's folder in results/, with its prepared tracks."""
+
+    tracks: list[PreparedTrack]
+    folder: Path
+
+    def score(self, scores: Sequence[float]) -> None:
+        """Leave scores as the stage of scores does, a frame per track, of estimates that are another file for each score."""
+        for track, value in zip(self.tracks, scores, strict=True):
+            estimate = np.full((2, 100), value / 100)
+            write_estimates(self.folder / "estimates", track, {"vocals": estimate, "accompaniment": estimate})
+            stage = Stage(self.folder / "scores")
+            with stage.making(track.slug, {**origins(track, self.folder / "estimates"), "engine": "fast", "targets": "vocals"}) as made:
+                path = stage.folder / "test" / f"{track.name}.json"
+                write_json(path, document(value))
+                whole_track = {"vocals": {"SDR": 2 * value, "SI-SDR": value}}
+                made |= {"files": [path], "name": track.name, "whole_track": whole_track}
+            stage.finish_job(track.slug, [track.slug])
+
+    def aggregate(self, n_tracks: int = len(NAMES)) -> None:
+        aggregate(self.tracks[:n_tracks], self.folder / "estimates", self.folder / "scores", self.folder, Bootstrap(20, 0))
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    """Three scored tracks."""
+    signals = {"mixture": np.full((2, 100), 0.5), "vocals": np.full((2, 100), 0.25)}
+    system = System(write_prepared_tracks(tmp_path / "prepared", dict.fromkeys(NAMES, signals), 44_100), tmp_path / "S1")
+    system.score([1.0, 3.0, 8.0])
+    return system
+
+
+def read(folder: Path, name: str, **columns: Column) -> pd.DataFrame:
+    return read_table(folder / name, columns)
+
+
+def test_aggregate_writes_four_tables_with_true_names(system: System) -> None:
+    system.aggregate()
+    out = system.folder
+    assert {path.name for path in out.glob("*.*")} == {"global.csv", "medians.csv", "summary.csv", "track_medians.csv", "tables.json"}
     medians = (out / "medians.csv").read_text().splitlines()
     assert medians[:3] == [
         "target,metric,median,n_tracks,nan_share",
-        "vocals,SDR,2.000000,2,0.000000",
-        "vocals,SIR,3.000000,2,0.000000",
+        "vocals,SDR,3.000000,3,0.000000",
+        "vocals,SIR,4.000000,3,0.000000",
     ]
     assert len(medians) == 1 + 8
-    tracks = pd.read_csv(out / "track_medians.csv")
-    assert list(tracks.columns) == ["track", "target", "metric", "median", "n_frames", "nan_share"]
-    assert set(tracks["track"]) == set(names.values())
-    global_scores = pd.read_csv(out / "global.csv")
-    assert list(global_scores["track"]) == list(names.values()) and list(global_scores["value"]) == [2, 6]
+    tracks = read(out, "track_medians.csv", track=str, target=str, metric=str, median=float, n_frames=int, nan_share=float)
+    assert set(tracks["track"]) == set(NAMES)
+    global_scores = read(out, "global.csv", track=str, target=str, metric=str, value=float)
+    found = {(row["track"], row["metric"]): row["value"] for row in global_scores.to_dict("records")}
+    values = dict(zip(NAMES, (1.0, 3.0, 8.0), strict=True))
+    assert found == {(name, metric): factor * values[name] for name in NAMES for metric, factor in (("SDR_global", 2), ("SI-SDR", 1))}
     summary = pd.read_csv(out / "summary.csv")
-    assert len(summary) == 8 * 5 + 2
-    assert by_aggregation(summary[summary["metric"] == "SDR_global"]) == {"median": 4, "mean": 4}
-    first = {path.name: path.read_bytes() for path in out.iterdir()}
-    aggregate(score_dir, global_csvs, names, out, 0, 20)
-    assert first == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(summary) == 8 * 5 + 4
+    assert by_aggregation(summary[summary["metric"] == "SDR_global"]) == {"median": 6, "mean": 8}
+    first = {path.name: path.read_bytes() for path in out.glob("*.*")}
+    system.aggregate()
+    assert first == {path.name: path.read_bytes() for path in out.glob("*.*")}
 
 
-def test_aggregate_leaves_out_an_earlier_runs_tracks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    score_dir, global_csvs, names = make_run(tmp_path)
-    aggregate(score_dir, global_csvs[:1], {"test001": names["test001"]}, tmp_path / "out", 0, 20)
-    assert "left out: test002" in caplog.text
-    assert set(pd.read_csv(tmp_path / "out/track_medians.csv")["track"]) == {names["test001"]}
+def test_scores_of_tracks_that_went_are_removed_and_other_files_stay(system: System) -> None:
+    """So that whoever reads the folder finds the scores of the run's tracks alone."""
+    scores = system.folder / "scores"
+    (scores / "records/._x.json").write_text("not a record")
+    system.aggregate(n_tracks=1)
+    assert [path.name for path in (scores / "test").iterdir()] == [f"{NAMES[0]}.json"]
+    assert sorted(path.stem for path in (scores / "jobs").iterdir()) == [system.tracks[0].slug]
+    assert (scores / "records/._x.json").is_file()
+    table = read_scores(scores)
+    assert set(table["track"]) == {NAMES[0]}
+    assert sisec_medians(table)["median"][0] == 1.0 == pd.read_csv(system.folder / "medians.csv")["median"][0]
 
 
-def test_aggregate_refuses_missing_and_extra_tracks(tmp_path: Path) -> None:
-    score_dir, global_csvs, names = make_run(tmp_path)
-    out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"no scores of test003\."):
-        aggregate(score_dir, global_csvs, {**names, "test003": "E - F"}, out, 0, 20)
-    with pytest.raises(InputError, match=r"has scores of C feat\. D - Song"):
-        aggregate(score_dir, global_csvs, {"test001": names["test001"]}, out, 0, 20)
-    with pytest.raises(InputError, match=r"global: no scores of C feat\. D - Song"):
-        aggregate(score_dir, global_csvs[:1], names, out, 0, 20)
-    assert not out.exists()
+@pytest.mark.parametrize("slug", range(3))
+def test_scores_that_are_missing_or_of_other_estimates_are_not_aggregated(system: System, slug: int) -> None:
+    track = system.tracks[slug]
+    write_estimates(system.folder / "estimates", track, {"vocals": np.zeros((2, 100))})
+    with pytest.raises(InputError, match="has scores of other estimates than those present; run the same command again"):
+        system.aggregate()
+    with pytest.raises(InputError, match=rf"{track.slug}\.json: is missing; run the same command again"):
+        system.aggregate()
+    assert not list(system.folder.glob("*.*"))
 
 
-@pytest.mark.parametrize("text", ["", "track,target,value\na,b,1\n", "track,target,metric,value\na,b,c,loud\n"])
-def test_aggregate_refuses_other_tables(tmp_path: Path, text: str) -> None:
-    score_dir, global_csvs, names = make_run(tmp_path)
-    global_csvs[1].write_text(text)
-    with pytest.raises(InputError, match=r"test002\.csv"):
-        aggregate(score_dir, global_csvs, names, tmp_path / "out", 0, 20)
+def overview(system: System, baseline: System) -> str:
+    path = system.folder.parent / "table.txt"
+    path.unlink(missing_ok=True)
+    write_overview({"S1": system.folder, "S2": system.folder}, baseline.folder, path)
+    return path.read_text()
+
+
+def test_the_overview_shows_systems_and_mix(system: System, tmp_path: Path) -> None:
+    mix = System(system.tracks, tmp_path / "MIX")
+    mix.score([0.0, 1.0, 2.0])
+    for one in (system, mix):
+        one.aggregate()
+    text = overview(system, mix)
+    columns = {"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float}
+    medians, of_mix = (read_table(one.folder / "medians.csv", columns) for one in (system, mix))
+    single = format_table(medians, of_mix)
+    assert text == f"S1\n{single}\n\nS2\n{single}\n\n{format_overview({'S1': medians, 'S2': medians, 'MIX': of_mix})}\n"
+    row = next(line for line in text.splitlines() if "vocals" in line and "SDR" in line)
+    assert row.replace("│", " ").split() == ["vocals", "SDR", "3.00", "1.00", "+2.00", "3", "0.0%"]
+
+
+def test_the_overview_refuses_what_does_not_belong_together(system: System, tmp_path: Path) -> None:
+    """Whatever was changed, the record of the tables goes, so that the same command makes them again."""
+    mix = System(system.tracks, tmp_path / "MIX")
+    mix.score([0.0, 1.0, 2.0])
+    with pytest.raises(InputError, match=r"S1/tables\.json: is missing"):
+        overview(system, mix)
+
+    def changed_table() -> None:
+        path = system.folder / "medians.csv"
+        path.write_text(path.read_text().replace("3.000000", "9.000000"))
+
+    def changed_score() -> None:
+        (system.folder / "scores/test" / f"{NAMES[1]}.json").write_text("{}")
+
+    def other_scores() -> None:
+        system.score([1.0, 3.0, 9.0])
+
+    def other_estimates() -> None:
+        write_estimates(system.folder / "estimates", system.tracks[0], {"vocals": np.zeros((2, 100))})
+
+    for change, message in (
+        (changed_table, r"S1/medians\.csv: is missing or was changed after it was written"),
+        (changed_score, r"NA\.json: was changed after it was written"),
+        (other_scores, r"S1: its tables were made from other scores than those present"),
+        (other_estimates, r"It's \(Mine\): .* has scores of other estimates than those present"),
+        ((system.folder / "global.csv").unlink, r"S1/global\.csv: is missing"),
+    ):
+        system.score([1.0, 3.0, 8.0])
+        for one in (system, mix):
+            one.aggregate()
+        assert "S2" in overview(system, mix)
+        change()
+        with pytest.raises(InputError, match=message):
+            overview(system, mix)
+        assert not (system.folder / "tables.json").exists() and not (tmp_path / "table.txt").exists()
+    system.score([1.0, 3.0, 8.0])
+    system.aggregate(n_tracks=2)
+    with pytest.raises(InputError, match="S1: its tables are of other tracks than those of MIX"):
+        overview(system, mix)
+
+
+def test_tables_follow_a_moved_run(system: System, tmp_path: Path) -> None:
+    system.aggregate()
+    system.folder.rename(tmp_path / "moved")
+    check_tables(tmp_path / "moved")
 
 
 def test_table_shows_system_mixture_and_gain() -> None:
@@ -249,7 +345,7 @@ def test_table_shows_system_mixture_and_gain() -> None:
     assert row.replace("│", " ").split() == ["vocals", "SDR", "4.00", "-", "-", "2", "25.0%"]
 
 
-def test_the_overview_has_a_row_a_system_and_a_column_a_target() -> None:
+def test_the_overview_has_a_row_per_system_and_a_column_per_target() -> None:
     rows = [("vocals", "SDR", 4.018), ("vocals", "SIR", 7.9), ("accompaniment", "SDR", 9.9)]
     two = pd.DataFrame(rows, columns=["target", "metric", "median"])
     five = pd.concat([two, pd.DataFrame([("drums", "SDR", 100.0), ("bass", "SDR", float("nan"))], columns=two.columns)])

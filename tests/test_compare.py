@@ -21,7 +21,7 @@ from madsep.comparison.compare import compare
 from madsep.comparison.page import headline
 from madsep.comparison.published import published_frames, published_medians, published_track_medians
 from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, split_runs
-from madsep.comparison.statistics import check_reproduction
+from madsep.comparison.statistics import check_reproduction, pairwise_tests
 from madsep.core.errors import InputError
 from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import MUSDB18
@@ -76,6 +76,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(stage, "draw_boxplots", boxplots)
     monkeypatch.setattr(stage, "draw_pairwise", pairwise)
     return calls
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests the pairs of three systems only; all of 32 take half a minute."""
+    monkeypatch.setattr(stage, "pairwise_tests", lambda tracks: pairwise_tests(tracks[tracks["system"].isin(["MDL1", "MDLT", "mine"])]))
 
 
 class Page(HTMLParser):
@@ -145,7 +151,7 @@ def test_scores_that_are_partial_are_refused(tmp_path: Path) -> None:
         (rows, "the targets of a differ in frames (accompaniment 4, vocals 5), expected as many of each"),
         ([*rows[1:], ("b", "vocals", 4)], "a has no scores of vocals, other tracks have"),
     ):
-        table = pd.DataFrame([(track, target, "SDR", 1.0, n, 0.0) for track, target, n in kept], columns=COLUMNS)
+        table = pd.DataFrame([(track, target, "SDR", 1.0, n, 0.0) for track, target, n in kept], columns=list(COLUMNS))
         table.to_csv(tmp_path / "track_medians.csv", index=False)
         with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}: {message}')}"):
             read_run(tmp_path, "A")
@@ -210,7 +216,7 @@ def test_a_mix_of_data_is_compared_in_two_parts(
     assert medians.loc[("MDL1", "vocals", "SDR"), "median"] == pytest.approx(4.0223, abs=5e-5)
     assert medians.loc[("MDL1 (run)", "vocals", "SDR"), "kind"] == "run"
     assert medians.loc[("TAK2", "bass", "SDR"), "kind"] == "supervised+extra"
-    assert medians.loc[("MDL1 (run)", "vocals", "SDR"), "recipe"] == "SDR[v4; frames=median; tracks=median; n=50; nan=25.0%]"
+    assert medians.loc[("MDL1 (run)", "vocals", "SDR"), "definition"] == "SDR[v4; frames=median; tracks=median; n=50; nan=25.0%]"
     pairs = pd.read_csv(tmp_path / "tables/sisec18/pairwise.csv").set_index(["target", "metric", "system", "other"])
     assert pairs.loc[("vocals", "SDR", "MDL1", "MDLT"), "p_value"] == pytest.approx(0.9086, abs=1e-4)
     assert pairs.loc[("vocals", "SDR", "MDL1 (run)", "MDL1"), "p_value"] == 1
@@ -291,10 +297,11 @@ def test_a_run_that_lacks_targets_or_tracks_reproduces_nothing(
     assert f"Tracks without a number in vocals SDR of this run: {', '.join(sorted(ONE_MORE))}." in text
 
 
-def test_medians_of_the_published_systems_are_those_published(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
+@pytest.mark.usefixtures("drawn", "few_pairs")
+def test_medians_of_the_published_systems_are_those_published(tmp_path: Path) -> None:
     tracks = published_track_medians()
     own = tracks[tracks["system"] == "MDL1"].assign(n_frames=tracks["track"].map(published_frames()), nan_share=0.0)
-    compare([Run("mine", own[COLUMNS])], tmp_path, Bootstrap(2, 0))
+    compare([Run("mine", own[list(COLUMNS)])], tmp_path, Bootstrap(2, 0))
     key = ["system", "kind", "target", "metric"]
     found = pd.read_csv(tmp_path / "tables/sisec18/medians.csv").set_index(key)["median"]
     published = published_medians().set_index(key)["median"]
@@ -306,9 +313,8 @@ def test_one_run_alone_has_no_matrix(tmp_path: Path, drawn: list[tuple[str, Any]
     assert [kind for kind, _ in drawn] == ["boxplots"] and (tmp_path / "index.html").is_file()
 
 
-def test_another_system_than_the_namesake_can_be_asked_for(
-    tmp_path: Path, drawn: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("drawn", "few_pairs")
+def test_another_system_than_the_namesake_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vocals = published_track_medians()
     vocals = vocals[(vocals["target"] == "vocals") & vocals["metric"].isin(["SDR", "SIR"])]
     monkeypatch.setattr(stage, "published_track_medians", lambda: vocals)

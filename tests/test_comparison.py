@@ -35,16 +35,16 @@ def published(system: str) -> pd.DataFrame:
     return tracks[tracks["system"] == system]
 
 
-def test_medians_carry_their_recipe() -> None:
+def test_medians_carry_their_definition() -> None:
     tracks = table(A=[1.0, 5.0, 3.0], B=[np.nan, 8.0, 6.0])
     tracks.loc[0, ["n_frames", "nan_share"]] = (12, 0.5)
     tracks = pd.concat([tracks, table(C=[2.0, 2.0, 2.0]).assign(n_frames=np.nan, nan_share=np.nan)])
     medians = systems_medians(tracks, BOOTSTRAP).set_index("system")
     assert list(medians.index) == ["B", "A", "C"] and list(medians["median"]) == [7, 3, 2]
     assert list(medians["n_tracks"]) == [2, 3, 3]
-    assert medians["recipe"]["A"] == "SDR[v4; frames=median; tracks=median; n=3; nan=40.0%]"  # (6 + 1 + 1) of 20 frames
-    assert medians["recipe"]["B"] == "SDR[v4; frames=median; tracks=median; n=2; nan=25.0%]"
-    assert medians["recipe"]["C"] == "SDR[v4; frames=median; tracks=median; n=3; nan=unknown]"
+    assert medians["definition"]["A"] == "SDR[v4; frames=median; tracks=median; n=3; nan=40.0%]"  # (6 + 1 + 1) of 20 frames
+    assert medians["definition"]["B"] == "SDR[v4; frames=median; tracks=median; n=2; nan=25.0%]"
+    assert medians["definition"]["C"] == "SDR[v4; frames=median; tracks=median; n=3; nan=unknown]"
     assert (medians["ci_low"]["A"], medians["ci_high"]["A"]) == (1, 5)
 
 
@@ -87,7 +87,7 @@ def test_pairs_are_tested_on_common_tracks() -> None:
     pairs = pairwise_tests(table(A=[1, 2, 3, 4, 5, 6, np.nan], B=base, C=[-value for value in base]))
     row = pairs.set_index(["system", "other"]).loc[("A", "B")]
     assert (row["n_tracks"], row["median_difference"], row["p_value"]) == (6, 3.5, pytest.approx(2 / 64))
-    assert row["p_holm"] == pytest.approx(3 * 2 / 64) and "n=6" in row["recipe"] and "Holm over 3 pairs" in row["recipe"]
+    assert row["p_holm"] == pytest.approx(3 * 2 / 64) and "n=6" in row["definition"] and "Holm over 3 pairs" in row["definition"]
     differences = matrix(pairs, ["C", "B", "A"], "median_difference")
     assert differences.loc["A", "B"] == 3.5 and differences.loc["B", "A"] == -3.5 and np.isnan(differences.loc["C", "C"])
     p_values = matrix(pairs, ["C", "B", "A"], "p_holm")

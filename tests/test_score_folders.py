@@ -1,5 +1,7 @@
-"""Scoring whole folders: both engines, restarts, and what is missing."""
+"""Scoring whole folders: both engines, restarts, better estimates, and what is missing."""
 
+import logging
+import shutil
 from pathlib import Path
 
 import museval
@@ -9,8 +11,12 @@ import soundfile as sf
 from wavs import RATE_HZ, noise_stems, write_track
 
 from madsep.core.errors import InputError
+from madsep.data.stems import read_stems
+from madsep.data.tracks import Track
 from madsep.scoring.engines import Engine
 from madsep.scoring.folders import score_folders
+from madsep.scoring.medians import sisec_medians
+from madsep.scoring.scores import read_scores
 
 ENGINES = {"museval": Engine("museval"), "fast": Engine("fast"), "torch": Engine("fast", device="cpu")}
 NAMES = ("Artist & Co. - It's (Mine)", "M.E. - Other")
@@ -18,14 +24,15 @@ NAMES = ("Artist & Co. - It's (Mine)", "M.E. - Other")
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """References, estimates of all five targets of two tracks, and the folder to write to."""
+    """References of two tracks, estimates of all five targets of the first and of two of the second, and the folder to write to."""
     for number, name in enumerate(NAMES):
-        stems = noise_stems(number, 2.0)
+        stems = noise_stems(number, 1.0)
         write_track(tmp_path / "musdb/test" / name, stems)
         rng = np.random.default_rng(number)
         estimates = {stem: samples // 2 + rng.integers(-500, 500, samples.shape) for stem, samples in stems.items() if stem != "mixture"}
         estimates["accompaniment"] = stems["mixture"] - estimates["vocals"]
-        write_track(tmp_path / "estimates/test" / name, {target: samples.astype(np.int16) for target, samples in estimates.items()})
+        kept = estimates if number == 0 else {target: estimates[target] for target in ("vocals", "accompaniment")}
+        write_track(tmp_path / "estimates/test" / name, {target: samples.astype(np.int16) for target, samples in kept.items()})
     return tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores"
 
 
@@ -34,42 +41,79 @@ def test_both_engines_write_what_museval_writes(folders: tuple[Path, Path, Path]
     references, estimates, out = folders
     museval.eval_mus_dir(musdb.DB(root=str(references), is_wav=True, subsets=["test"]), str(estimates), str(tmp_path / "truth"))
     for label, engine in ENGINES.items():
-        score_folders(references, estimates, out / label, engine, 2)
+        score_folders(references, estimates, out / label, engine, 2, False)
         for name in NAMES:
             assert (out / label / "test" / f"{name}.json").read_text() == (tmp_path / "truth/test" / f"{name}.json").read_text()
 
 
-def test_valid_score_files_stay_and_others_are_scored_again(folders: tuple[Path, Path, Path]) -> None:
+def scored(folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture, overwrite: bool = False) -> str:
+    """Score, and return how many tracks were scored as the log says it."""
+    with caplog.at_level(logging.INFO, "madsep"):
+        caplog.clear()
+        score_folders(*folders, Engine("fast"), 1, overwrite)
+    return next(message for message in caplog.messages if "to score" in message)
+
+
+def test_scores_of_the_same_files_stay_and_others_are_made_again(
+    folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
     references, estimates, out = folders
-    score_folders(references, estimates, out, Engine("fast"), 1)
-    kept, damaged = (out / "test" / f"{name}.json" for name in NAMES)
-    written, marked = damaged.read_text(), kept.read_text().replace('"museval_version"', '"untouched": true, "museval_version"')
-    kept.write_text(marked)
-    damaged.write_text(written[:-100])
-    score_folders(references, estimates, out, Engine("fast"), 1)
-    assert kept.read_text() == marked
-    assert damaged.read_text() == written
+    assert scored(folders, caplog) == "2 tracks to score, 0 up to date"
+    first, second = (out / "test" / f"{name}.json" for name in NAMES)
+    written = [path.read_text() for path in (first, second)]
+    (estimates / "test/.ipynb_checkpoints").mkdir()
+    assert scored(folders, caplog) == "0 tracks to score, 2 up to date"
+    second.write_text(written[1][:-100])
+    assert scored(folders, caplog) == "1 tracks to score, 1 up to date"
+    assert second.read_text() == written[1]
+    assert scored(folders, caplog, overwrite=True) == "2 tracks to score, 0 up to date"
+    vocals = estimates / "test" / NAMES[0] / "vocals.wav"
+    vocals.write_bytes((references / "test" / NAMES[0] / "vocals.wav").read_bytes())
+    assert scored(folders, caplog) == "1 tracks to score, 1 up to date"
+    medians = sisec_medians(read_scores(out)).set_index(["target", "metric"])["median"]
+    assert [path.read_text() == text for path, text in zip((first, second), written, strict=True)] == [False, True]
+    assert medians["drums", "SDR"] < 20
+    (references / "test" / NAMES[1] / "bass.wav").write_bytes((references / "test" / NAMES[0] / "bass.wav").read_bytes())
+    assert scored(folders, caplog) == "1 tracks to score, 1 up to date"
+    assert second.read_text() != written[1]
+    second.unlink()
+    assert scored(folders, caplog) == "1 tracks to score, 1 up to date"
+    (out / "records" / next(path.name for path in (out / "records").iterdir() if "m-e-other" in path.name)).unlink()
+    assert scored(folders, caplog) == "1 tracks to score, 1 up to date"
+
+
+def test_a_track_in_both_subsets_is_two_tracks(folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    references, estimates, out = folders
+    for root in (references, estimates):
+        shutil.copytree(root / "test" / NAMES[0], root / "train" / NAMES[0])
+    assert scored(folders, caplog) == "3 tracks to score, 0 up to date"
+    assert scored(folders, caplog) == "0 tracks to score, 3 up to date"
+    assert sorted(path.parent.name for path in out.glob("t*/*.json")) == ["test", "test", "train"]
 
 
 def test_a_faulty_track_is_named_and_the_others_are_scored(folders: tuple[Path, Path, Path]) -> None:
     references, estimates, out = folders
     wav = estimates / "test" / NAMES[0] / "bass.wav"
     sf.write(wav, np.zeros((100, 1)), RATE_HZ)
-    with pytest.raises(InputError, match=r"It's \(Mine\)/bass\.wav: has 44100 Hz and 1 channels; expected 44100 Hz and 2\."):
-        score_folders(references, estimates, out, Engine("fast"), 1)
-    assert [path.stem for path in (out / "test").iterdir()] == [NAMES[1]]
+    expected = r"It's \(Mine\)/bass\.wav: has 100 samples of 1 channels at 44100 Hz; expected 44100 samples of 2 channels at 44100 Hz"
+    for engine in ("fast", "museval"):
+        if engine == "museval":
+            shutil.rmtree(estimates / "test" / NAMES[1])
+        with pytest.raises(InputError, match=expected):
+            score_folders(references, estimates, out, Engine(engine), 1, False)
+        assert [path.stem for path in (out / "test").iterdir()] == [NAMES[1]]
 
 
 def test_missing_references_estimates_and_targets_are_told(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     references, estimates, out = folders
     with pytest.raises(InputError, match="no estimates in it"):
-        score_folders(references, tmp_path / "nothing", out, Engine("fast"), 1)
+        score_folders(references, tmp_path / "nothing", out, Engine("fast"), 1, False)
     with pytest.raises(InputError, match="has no track test/"):
-        score_folders(tmp_path / "nothing", estimates, out, Engine("fast"), 1)
+        score_folders(tmp_path / "nothing", estimates, out, Engine("fast"), 1, False)
     for target in ("drums", "bass", "other", "accompaniment"):
         (estimates / "test" / NAMES[0] / f"{target}.wav").unlink()
     with pytest.raises(InputError, match="two targets or more"):
-        score_folders(references, estimates, out, Engine("fast"), 1)
+        score_folders(references, estimates, out, Engine("fast"), 1, False)
 
 
 def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
@@ -78,7 +122,8 @@ def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "musdb/train").mkdir(parents=True)
     (tmp_path / "musdb/train" / stem_file.name).write_bytes(stem_file.read_bytes())
     rng = np.random.default_rng(0)
-    noise = {target: rng.integers(-3000, 3000, (299_008, 2), dtype=np.int16) for target in ("vocals", "accompaniment")}
+    n_samples = read_stems(Track(name, "train", "stems", str(stem_file), 6.8, "musdb18"))["mixture"].shape[1]
+    noise = {target: rng.integers(-3000, 3000, (n_samples, 2), dtype=np.int16) for target in ("vocals", "accompaniment")}
     write_track(tmp_path / "estimates/train" / name, noise)
-    score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), 1)
+    score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), 1, False)
     assert (tmp_path / "scores/train" / f"{name}.json").is_file()

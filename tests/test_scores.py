@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from madsep.core.errors import InputError
-from madsep.scoring.scores import ordered, read_scores
+from madsep.scoring.scores import decibels, ordered, read_scores
 
 
 def document(**targets: list[float]) -> dict[str, Any]:
@@ -64,6 +64,19 @@ def test_folder_and_its_test_folder_agree(tmp_path: Path) -> None:
     scores = read_scores(tmp_path)
     assert list(scores["track"].unique()) == ["a", "b"]
     assert scores.equals(read_scores(tmp_path / "test"))
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "test", "a", document(vocals=[1.0]))
+    write(tmp_path / "test", "._a", "not JSON")
+    write(tmp_path / "test" / ".ipynb_checkpoints", "b", document(vocals=[2.0]))
+    write(tmp_path, ".madsep-tmp.host.1.x", "half")
+    assert list(read_scores(tmp_path)["track"].unique()) == ["a"]
+
+
+def test_decibels_as_text() -> None:
+    assert [decibels(value) for value in (1.234, -0.001, math.nan, 80.0, 80.1)] == ["1.23", "0.00", "-", "80.00", "> 80"]
+    assert [decibels(value, "+") for value in (1.234, -2.0, -0.001)] == ["+1.23", "-2.00", "+0.00"]
 
 
 def test_same_frames_as_museval(shared: Path) -> None:

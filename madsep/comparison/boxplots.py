@@ -16,10 +16,10 @@ from matplotlib.ticker import MaxNLocator
 
 from madsep.core.errors import InputError
 from madsep.core.figures import STYLE, save
-from madsep.scoring.scores import NO_ARTEFACTS_DB
+from madsep.scoring.scores import decibels
 
 # a system whose median lies further than this from the middle system's is named at the edge of the axis instead of drawn:
-# the SAR of MIX is 30 dB in the campaign's table, and 80 dB and more where the mixture is the exact sum of its stems
+# the SAR of MIX is 30 dB in the campaign's table, and 80 dB and more if the mixture is the exact sum of its stems
 MAX_GAP_DB = 20.0
 WIDTH_INCHES, LETTER_INCHES, ROW_INCHES, GAP_ROWS = 6.3, 0.07, 0.19, 1.4
 # what a system is -> text of the legend, colour of its box (grey, and sky blue and vermilion of Okabe & Ito), hatch;
@@ -52,13 +52,13 @@ class _Row:
 def draw_boxplots(track_medians: pd.DataFrame, target: str, metric: str, stem_path: Path, order: Sequence[str]) -> list[Path]:
     """Draw one box over tracks for each system, as the 2018 Signal Separation Evaluation Campaign did, as PDF, SVG and PNG.
 
-    `track_medians` has the columns system, kind, track, target, metric, median (dB; NaN where a track has no number).
+    `track_medians` has the columns system, kind, track, target, metric, median (dB; NaN if a track has no number).
     A kind is one or several, joined by "+", of run, oracle, blind, extra, supervised. `order` names the systems from the
     top down; oracles follow below a gap, and systems without a row for this target and metric are left out. The files
     are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
 
-    Raises InputError when there is nothing to draw, when a kind is unknown, or when one name stands for several systems;
-    ValueError when `order` does not name every system once.
+    Raises InputError if there is nothing to draw, if a kind is unknown, or if one name stands for several systems;
+    ValueError if `order` does not name every system once.
 
     Source: F.-R. Stöter, A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
     """
@@ -97,7 +97,7 @@ def _rows(track_medians: pd.DataFrame, target: str, metric: str, order: Sequence
 
 
 def _words(system: str, table: pd.DataFrame) -> frozenset[str]:
-    """Return the words of a system's kind. Raises InputError when it has several kinds, an unknown one, or a track twice."""
+    """Return the words of a system's kind. Raises InputError if it has several kinds, an unknown one, or a track twice."""
     kinds = sorted({str(kind) for kind in table["kind"]})
     if len(kinds) > 1 or table["track"].duplicated().any():
         raise InputError(f"{system}: more than one system has this name ({', '.join(kinds)}); give each another name.")
@@ -120,7 +120,7 @@ def _value_range(rows: list[_Row]) -> tuple[float, float]:
 
 
 def _draw_boxes(axes: Axes, rows: list[_Row], low: float, high: float) -> None:
-    """Draw the boxes whose median lies between `low` and `high`, with single tracks where they lie in it too."""
+    """Draw the boxes whose median lies between `low` and `high`, with the single tracks in that range."""
     drawn = [(row, row.box) for row in rows if row.box and low <= row.box["med"] <= high]
     boxes = [{**box, "fliers": [value for value in box["fliers"] if low <= value <= high]} for _, box in drawn]
     artists = axes.bxp(
@@ -144,7 +144,7 @@ def _draw_boxes(axes: Axes, rows: list[_Row], low: float, high: float) -> None:
 
 
 def _name_what_is_outside(axes: Axes, rows: list[_Row], low: float, high: float) -> None:
-    """Set the axis; where medians or single tracks lie beyond its range, name them in a grey strip at that end."""
+    """Set the axis; name medians and single tracks beyond its range in a grey strip at that end."""
     texts = {row.place: _beyond(row.box, low, high) for row in rows if row.box}
     strip = 0.1 * (high - low)
     left = low - strip * any(below for below, _ in texts.values())
@@ -170,33 +170,31 @@ def _beyond(box: dict[str, Any], low: float, high: float) -> tuple[str, str]:
 
 
 def _name_rows(axes: Axes, rows: list[_Row]) -> None:
-    """Write the systems at the left, with their number of tracks where it is not the largest, and the medians at the right."""
+    """Write the systems at the left, with their number of tracks if it is not the largest, and the medians at the right."""
     most = max(row.n_tracks for row in rows)
     names = [row.system if row.n_tracks == most else f"{row.system} ({row.n_tracks})" for row in rows]
     axes.set_yticks([row.place for row in rows], names)
-    beside: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "fontsize": 7.5}
-    axes.annotate("median", (1, -1.2), (36, 0), va="center_baseline", **beside)
+    place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "fontsize": 7.5}
+    axes.annotate("median", (1, -1.2), (36, 0), va="center_baseline", **place)
     for row, label in zip(rows, axes.get_yticklabels(), strict=True):
         weight = "bold" if "run" in row.words else "normal"
         label.set_fontweight(weight)
-        axes.annotate(_median_text(row), (1, row.place), (36, 0), va="center_baseline", fontweight=weight, **beside)
+        axes.annotate(_median_text(row), (1, row.place), (36, 0), va="center_baseline", fontweight=weight, **place)
 
 
 def _median_text(row: _Row) -> str:
-    if row.box is None:
-        return "-"
-    return f"> {NO_ARTEFACTS_DB:.0f}" if row.box["med"] > NO_ARTEFACTS_DB else f"{row.box['med']:z.2f}"
+    return "-" if row.box is None else decibels(row.box["med"])
 
 
 def _caption(rows: list[_Row], target: str, metric: str) -> str:
     """Return what is drawn and how its numbers came about."""
     most = max(row.n_tracks for row in rows)
-    fewer = ", or as many as stand beside a name" if any(row.n_tracks < most for row in rows) else ""
+    fewer = ", or as many as a name is followed by" if any(row.n_tracks < most for row in rows) else ""
     tracks = f"{most} track" if most == 1 else f"{most} tracks"
     return (
         f"{target} {metric}, dB (BSSEval v4; median over frames; box over {tracks}{fewer})\n"
         "line: median; box: quartiles; whiskers: up to 1.5 times the box's length; dots: single tracks beyond;\n"
-        "at the ends of the axis: the farthest track outside it, or the median where that lies outside"
+        "at the ends of the axis: the farthest track outside it, or the median if that lies outside"
     )
 
 

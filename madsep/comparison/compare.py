@@ -1,4 +1,4 @@
-"""Compare runs with each other and, where they are on MUSDB18's test tracks, with the systems of SiSEC 2018."""
+"""Compare runs with each other and, if they are on MUSDB18's test tracks, with the systems of SiSEC 2018."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,13 @@ from madsep.comparison.published import published_kinds, published_medians, publ
 from madsep.comparison.runs import MARK, Group, Run, split_runs
 from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, check_unused, new_folder, write_text
+from madsep.core.files import check_unused, new_folder, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.settings import nearest
+from madsep.core.tables import write_table
+
+SIGNIFICANT_DIGITS = 8
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
@@ -24,10 +27,10 @@ Figures = dict[tuple[str, str, str], list[Path]]
 def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None) -> None:
     """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it appears whole or not at all.
 
-    A group is sisec18, runs on MUSDB18's 50 test tracks beside the 31 systems, or other-1, ..., runs on other tracks among themselves.
-    Each run of sisec18 is checked against the published system `reproduces`, or, where that is None, against the one of its own name.
+    The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
+    Each run of sisec18 is checked against the published system `reproduces`, or, if that is None, against the one with its own name.
 
-    Raises InputError for a folder in use, and when `reproduces` is unknown or no run is on MUSDB18's test tracks.
+    Raises InputError for a folder in use, and if `reproduces` is unknown or no run is on MUSDB18's test tracks.
     """
     check_unused(folder)
     groups = split_runs(runs)
@@ -61,7 +64,7 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces:
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / group.name / f"{name}.csv")
-        _write(table, paths[-1])
+        write_table(table, paths[-1], SIGNIFICANT_DIGITS)
     for check in checks:
         log.info("%s", headline(check))
     if checks:
@@ -74,14 +77,14 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces:
 
 
 def _stack(tables: list[pd.DataFrame], names: list[tuple[str, str]]) -> pd.DataFrame:
-    """Put tables of reproduction checks below each other, behind the columns run and published."""
+    """Concatenate the tables of reproduction checks; the first columns are run and published."""
     return pd.concat(tables, keys=names, names=["run", "published"]).reset_index(["run", "published"])
 
 
 def _tracks(group: Group) -> pd.DataFrame:
     """Medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share.
 
-    A run that bears a published system's name is marked beside it.
+    A run that has a published system's name gets a mark.
     """
     published = published_track_medians() if group.is_sisec18 else pd.DataFrame()
     taken = set(published.get("system", []))
@@ -129,8 +132,3 @@ def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: P
 def _counts(counts: pd.Series) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low} to {high} tracks" if low < high else f"{low} track{'s' * (low != 1)}"
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.8g")

@@ -10,11 +10,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from madsep.comparison.published import BASELINE, published_kinds
+from madsep.comparison.published import published_kinds
 from madsep.comparison.runs import MARK, Group, named, recorded
 from madsep.comparison.statistics import MIN_SHARE, REPRODUCED, TOLERANCE_DB, Reproduction
 from madsep.core.intervals import CONFIDENCE_LEVEL, Bootstrap
-from madsep.scoring.scores import METRICS, NO_ARTEFACTS_DB
+from madsep.data.datasets import BASELINE
+from madsep.scoring.scores import METRICS, decibels
 
 HERE = Path(__file__).parent
 N_FARTHEST = 5
@@ -27,7 +28,7 @@ KINDS = {
 HOW = f"""BSSEval v4; frames=median; tracks=median, with {CONFIDENCE_LEVEL:.0%} bootstrap intervals over tracks; n: tracks with a number.
 Difference: run - published. Distance: its absolute value. p: Wilcoxon signed-rank, two-sided, uncorrected.
 Reproduced: the interval of the difference lies within +-{TOLERANCE_DB} dB and that of the distance below {TOLERANCE_DB} dB,
-on {MIN_SHARE:.0%} of the published tracks at least.
+on at least {MIN_SHARE:.0%} of the published tracks.
 Not reproduced: one of them lies wholly outside. Undecided: neither. In SiSEC 2018 the variants of one method
 lie less than {TOLERANCE_DB} dB apart on the middle track; other methods of the same median lie as far apart or farther."""
 # their authors' code separated whole batches only
@@ -55,7 +56,7 @@ def render_page(results: Sequence[Results], folder: Path, bootstrap: Bootstrap) 
 
 
 def reproduction_text(found: Reproduction, framing: str | None) -> str:
-    """Return a reproduction check in words; `framing` is that of the run, None where it is not recorded."""
+    """Return a reproduction check in words; `framing` is that of the run, None if it is not recorded."""
     paragraphs = [headline(found), "\n".join(map(_paired_line, found.summary.to_dict("records"))), HOW]
     farthest = found.tracks[found.tracks["metric"] == METRICS[0]]
     for target, tracks in farthest.groupby("target", sort=False):
@@ -86,7 +87,7 @@ def headline(found: Reproduction) -> str:
 
 
 def framing_of(group: Group, name: str) -> str | None:
-    """Return how a run's tracks were cut into sequences, where it is recorded."""
+    """Return how a run's tracks were cut into sequences, if it is recorded."""
     settings = next(run.settings for run in group.runs if run.name == name)
     return recorded(settings, "separation").get("framing")
 
@@ -108,7 +109,7 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
     """Return what the template needs to know of a group."""
     group, n_tracks = found.group, len(found.group.n_frames)
     if group.is_sisec18:
-        title = f"MUSDB18: {_runs(group)} beside the systems of SiSEC 2018"
+        title = f"MUSDB18: {_runs(group)} and the systems of SiSEC 2018"
         paragraphs = [f"The {n_tracks} test tracks of MUSDB18."]
     else:
         title = f"Other data ({group.name}): {_runs(group)}"
@@ -116,7 +117,7 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
             f"{group.reason} Scores depend on the tracks, so what follows has no part in SiSEC 2018's tables and figures, "
             "which are of MUSDB18's 50 test tracks."
         ]
-    lines = [f"{run.name}: {run.about or 'nothing is recorded of this run beside its scores'}" for run in group.runs]
+    lines = [f"{run.name}: {run.about or 'only the scores of this run are recorded'}" for run in group.runs]
     lines += [f"{note} One frame is tolerated: decoders differ in a track's last samples." for note in group.notes]
     namesakes = [run.name for run in group.runs if run.name in published_kinds()]
     if namesakes and not group.is_sisec18:
@@ -163,28 +164,22 @@ def _target_values(found: Results, target: str, folder: Path) -> dict[str, Any]:
 
 
 def _row_values(cells: list[dict[Any, Any]]) -> dict[str, Any]:
-    """Return a system's row; the recipe stands once where all metrics have the same."""
+    """Return a system's row; the definition stands once if all metrics have the same."""
     system, kind = cells[0]["system"], cells[0]["kind"]
-    recipes = dict.fromkeys(cell["recipe"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
+    definitions = dict.fromkeys(cell["definition"].removeprefix(cell["metric"]).strip("[]") for cell in cells)
     return {
         "system": system,
         "kind": "mixture / 4" if "oracle" in kind and system.removesuffix(MARK) == BASELINE else KINDS.get(kind, kind),
         "is_run": kind.startswith("run"),
         "n_tracks": max(cell["n_tracks"] for cell in cells),
-        "recipe": " / ".join(recipes),
+        "definition": " / ".join(definitions),
         "cells": [
             {
                 "value": "" if np.isnan(cell["median"]) else f"{cell['median']:.6f}",
-                "text": _decibels(cell["median"]),
-                "interval": "" if np.isnan(cell["ci_low"]) else f"{_decibels(cell['ci_low'])} .. {_decibels(cell['ci_high'])}",
-                "recipe": cell["recipe"],
+                "text": decibels(cell["median"]),
+                "interval": "" if np.isnan(cell["ci_low"]) else f"{decibels(cell['ci_low'])} .. {decibels(cell['ci_high'])}",
+                "definition": cell["definition"],
             }
             for cell in cells
         ],
     }
-
-
-def _decibels(value: float) -> str:
-    if value > NO_ARTEFACTS_DB:
-        return f"> {NO_ARTEFACTS_DB:.0f}"
-    return "-" if np.isnan(value) else f"{value:.2f}"

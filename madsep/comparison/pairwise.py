@@ -29,11 +29,11 @@ UNTESTED: dict[str, Any] = {"facecolor": "0.8", "linewidth": 0}
 def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str, stem_path: Path) -> list[Path]:
     """Draw the paired differences between all systems as a matrix whose insignificant cells are hatched, as PDF, SVG and PNG.
 
-    `p_values` (systems, systems) are of the Wilcoxon signed-rank test over tracks, corrected by Holm's method; NaN where
+    `p_values` (systems, systems) are of the Wilcoxon signed-rank test over tracks, corrected by Holm's method; NaN if
     nothing was tested. `differences` (same shape and labels) are medians over tracks of the row's minus the column's
     score in dB. The files are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
 
-    Raises InputError when there are no systems; ValueError when the two tables do not have the same labels on every side.
+    Raises InputError if there are no systems; ValueError if the two tables do not have the same labels on every side.
     """
     systems = list(p_values.index)
     if any(list(labels) != systems for labels in (p_values.columns, differences.index, differences.columns)):
@@ -62,7 +62,7 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
 
 
 def _draw_cells(axes: Axes, differences: Floats, tested: Flags, significant: Flags) -> None:
-    """Draw the matrix with its scale of colours: significant cells coloured, the others hatched, values where there is room."""
+    """Draw the matrix with its scale of colours: significant cells coloured, the others hatched, with values if there is room."""
     sizes = np.abs(differences[tested])
     limit = _limit(sizes)
     image = axes.imshow(np.ma.masked_where(~significant, differences), cmap="PuOr", vmin=-limit, vmax=limit)

@@ -4,14 +4,22 @@ Made from the score files of https://github.com/sigsep/sigsep-mus-2018; sisec18/
 N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
+from madsep.core.tables import Column, read_table
 from madsep.scoring.scores import METRICS, ordered
 
 DATA = Path(__file__).parent / "sisec18"
-BASELINE = "MIX"  # the submission whose estimate of each source is a fourth of the mixture
+SCORES: Mapping[str, Column] = dict.fromkeys(("SDR", "ISR", "SIR", "SAR"), float)
+COLUMNS: Mapping[str, Mapping[str, Column]] = {
+    "medians.csv": {"system": str, "kind": str, "target": str, **SCORES},
+    "track_medians.csv.gz": {"system": str, "track": str, "target": str, **dict(sorted(SCORES.items()))},
+    "frames.csv": {"track": str, "n_frames": int},
+}
 
 
 def published_medians() -> pd.DataFrame:
@@ -19,25 +27,31 @@ def published_medians() -> pd.DataFrame:
 
     A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX, a fourth of the mixture, too).
     """
-    return _tidy(pd.read_csv(DATA / "medians.csv"))
+    return _tidy(_read("medians.csv"))
 
 
 def published_track_medians() -> pd.DataFrame:
     """Return the median over frames of each of the 50 tracks, in dB: system, kind, track, target, metric, median."""
-    tracks = pd.read_csv(DATA / "track_medians.csv.gz")
+    tracks = _read("track_medians.csv.gz")
     return _tidy(tracks.assign(kind=tracks["system"].map(published_kinds())))
 
 
 def published_kinds() -> dict[str, str]:
     """Return the kind of each of the 31 systems, as `published_medians` says."""
-    medians = pd.read_csv(DATA / "medians.csv")
+    medians = _read("medians.csv")
     return dict(zip(medians["system"], medians["kind"], strict=True))
 
 
 def published_frames() -> dict[str, int]:
     """Return the number of 1 s frames of each of the 50 test tracks in the files of MDL1; some systems have one more in four tracks."""
-    frames = pd.read_csv(DATA / "frames.csv")
+    frames = _read("frames.csv")
     return dict(zip(frames["track"], frames["n_frames"], strict=True))
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    """Read a table once; callers leave it as it is."""
+    return read_table(DATA / name, COLUMNS[name])
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,17 +11,18 @@ import yaml
 
 from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
+from madsep.core.tables import Column, read_table
 from madsep.data.datasets import MUSDB18
 from madsep.scoring.medians import track_medians
 from madsep.scoring.scores import read_scores
 
 KEY = ["track", "target", "metric"]
-COLUMNS = ["track", "target", "metric", "median", "n_frames", "nan_share"]
+COLUMNS: Mapping[str, Column] = {"track": str, "target": str, "metric": str, "median": float, "n_frames": int, "nan_share": float}
 TABLE = "track_medians.csv"
 MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, and so did the campaign's participants
 N_NAMED = 4
 SISEC18 = "sisec18"
-MARK = " (run)"  # behind the name of a run that is a published system's, too
+MARK = " (run)"  # follows the name of a run that is also a published system's
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Run:
 
     name: str
     medians: pd.DataFrame  # track, target, metric, median (dB), n_frames, nan_share (0..1)
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty where they are not known
-    layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty where it is not known
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty if they are not known
+    layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty if it is not known
 
     @property
     def kind(self) -> str:
-        """`run`, and behind a `+` oracle (a run that bears an oracle's name), blind or extra (training data beyond MUSDB18)."""
+        """`run`, optionally with the suffix `+oracle` (named like an oracle), `+blind` or `+extra` (trained on more than MUSDB18)."""
         description = recorded(self.settings, "description")
         if published_kinds().get(self.name) == "oracle":
             return "run+oracle"
@@ -45,7 +46,7 @@ class Run:
 
     @property
     def about(self) -> str:
-        """What is recorded of the run beside its scores, as one line; empty where nothing is."""
+        """What is recorded of the run besides its scores, as one line; empty if nothing is."""
         recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
         facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts)}
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
@@ -73,9 +74,9 @@ class Group:
 
 
 def read_runs(arguments: Sequence[str]) -> list[Run]:
-    """Read runs given as FOLDER or NAME=FOLDER; a folder's own name, or its parent's where it is called test, is the run's.
+    """Read runs given as FOLDER or NAME=FOLDER; a folder's own name, or its parent's if it is called test, is the run's.
 
-    Raises InputError as `read_run` does, when two runs have one name, and for one that ends like the mark of runs with a published name.
+    Raises InputError as `read_run` does, if two runs have one name, and if a name ends like the mark of runs with a published name.
     """
     runs = []
     for argument in arguments:
@@ -96,8 +97,8 @@ def read_runs(arguments: Sequence[str]) -> list[Run]:
 def read_run(folder: Path, name: str) -> Run:
     """Read a folder of museval's JSON files, in it or in its test/, or one with the workflow's track_medians.csv.
 
-    provenance.yaml beside them or beside test/, as submissions have it, gives the recipe. Raises InputError when there are no scores
-    or when a file is not what it should be.
+    provenance.yaml in the same folder as the scores or as test/, as in submissions, gives the recipe. Raises InputError if there are no
+    scores or if a file is not what it should be.
     """
     table = folder / TABLE
     medians = read_track_medians(table) if table.is_file() else track_medians(read_scores(folder))
@@ -108,21 +109,16 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def read_track_medians(path: Path) -> pd.DataFrame:
-    """Read a table that `madsep.scoring.aggregate` wrote. Raises InputError when it cannot be read, has other columns, or faulty rows."""
-    try:
-        table = pd.read_csv(path, dtype={"track": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}). Run the workflow again.") from None
-    if list(table.columns) != COLUMNS or not all(pd.api.types.is_numeric_dtype(table[column]) for column in COLUMNS[3:]):
-        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)}; median and those behind it numbers. Run the workflow again.")
-    whole = table[[*KEY, "n_frames"]].notna().all(axis=None) and not np.isinf(table[COLUMNS[3:]].to_numpy(float)).any()
+    """Read a table that `madsep.scoring.aggregate` wrote. Raises InputError if it cannot be read, has other columns, or faulty rows."""
+    table = read_table(path, COLUMNS)
+    whole = (table[KEY] != "").all(axis=None) and not np.isinf(table[["median", "nan_share"]].to_numpy()).any()
     if table.empty or not whole or table.duplicated(KEY).any():
-        raise InputError(f"{path}: expected one row for each track, target and metric, with its number of frames. Run the workflow again.")
+        raise InputError(f"{path}: expected one row per track, target and metric, with numbers. Run the workflow again.")
     return table
 
 
 def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
-    """Raise InputError where a track lacks a target of the others, or has more frames of one than of another: such scores are partial."""
+    """Raise InputError if a track lacks a target of the others, or has more frames of one than of another: such scores are partial."""
     n_frames = medians.groupby(["track", "target"])["n_frames"].max().unstack()
     for track, counts in n_frames[n_frames.nunique(axis=1, dropna=False) > 1].iterrows():
         absent = ", ".join(counts.index[counts.isna()])
@@ -133,9 +129,9 @@ def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
 
 
 def split_runs(runs: Sequence[Run]) -> list[Group]:
-    """Return the runs on MUSDB18's 50 test tracks as group sisec18, first, and each other set of tracks as a group of its own.
+    """Return the runs on MUSDB18's 50 test tracks as group sisec18, first, and each other set of tracks as another group.
 
-    Tracks are the same where names agree and frames do to within one; what differs by one is told in the group's notes.
+    Tracks are the same if their names agree and their frames do to within one; the group's notes say which differ by one.
     """
     campaign = Group(SISEC18, "", published_frames(), "the published files of MDL1")
     groups = [campaign]
@@ -151,7 +147,7 @@ def split_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def _departure(n_frames: Mapping[str, int], expected: Mapping[str, int]) -> str:
-    """Return in what tracks, by names and frames, are not the expected ones of MUSDB18, as a sentence; empty where they are."""
+    """Return how tracks, by names and frames, differ from the expected ones of MUSDB18, as a sentence; empty if they do not."""
     if n_frames.keys() != expected.keys():
         others, missing = sorted(n_frames.keys() - expected.keys()), sorted(expected.keys() - n_frames.keys())
         parts = [f"{named(others)} not among them"] if others else []
@@ -176,7 +172,7 @@ def _notes(run: Run, group: Group) -> Iterator[str]:
 
 
 def recorded(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return a section of what a provenance.yaml records; empty where there is none."""
+    """Return a section of what a provenance.yaml records; empty if there is none."""
     section = document.get(key)
     return section if isinstance(section, dict) else {}
 
@@ -187,7 +183,7 @@ def named(tracks: Sequence[str]) -> str:
 
 
 def _provenance(folders: Sequence[Path]) -> dict[str, Any]:
-    """Read the first provenance.yaml in these folders; empty where there is none. Raises InputError when it is not YAML."""
+    """Read the first provenance.yaml in these folders; empty if there is none. Raises InputError if it is not YAML."""
     for path in (folder / "provenance.yaml" for folder in folders):
         if path.is_file():
             try:

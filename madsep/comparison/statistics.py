@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
-from statsmodels.stats.multitest import multipletests
 
 from madsep.core.intervals import Bootstrap, interval
 from madsep.scoring.scores import METRICS, TARGETS, ordered
 
 KEY = ["target", "metric"]
 RESOLUTION_DB = 1e-5  # the last decimal of the published scores: what differs by less does not differ
-# Reproduced within half a decibel. In SiSEC 2018 the variants that one group handed in (MDL1 and MDLT, JY1 to JY3, UHL1 and UHL2,
+# Reproduced within half a decibel. In SiSEC 2018 the variants that one group submitted (MDL1 and MDLT, JY1 to JY3, UHL1 and UHL2,
 # TAK2 and TAK3) lie 0.14 to 0.31 dB apart in vocals SDR on the middle track, with intervals up to 0.44 dB; other systems of the same
 # median lie further apart (MDL1 and WK 0.51 dB, up to 0.68 dB), although their median difference is 0.02 dB. So both are asked for:
 # no difference on the whole, and little on the single track.
@@ -38,8 +37,8 @@ class Reproduction:
 def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Return the median over tracks of each system's medians over frames, in dB, with a 95 % bootstrap interval over tracks.
 
-    `tracks` has the columns system, kind, track, target, metric, median, n_frames, nan_share, the last two NaN where they are not known.
-    Columns: target, metric, system, kind, median, ci_low, ci_high, n_tracks, nan_share, recipe; the highest median comes first. Tracks
+    `tracks` has the columns system, kind, track, target, metric, median, n_frames, nan_share, the last two NaN if they are not known.
+    Columns: target, metric, system, kind, median, ci_low, ci_high, n_tracks, nan_share, definition; the highest median comes first. Tracks
     without a number are not counted in n_tracks.
     """
     rows = []
@@ -48,9 +47,9 @@ def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         low, high = interval([values], np.median, bootstrap.seed, bootstrap.n_resamples, vectorized=True)
         median = float(np.median(values)) if len(values) else np.nan
         share = float(np.average(group["nan_share"], weights=group["n_frames"])) if group["n_frames"].notna().all() else np.nan
-        recipe = f"{metric}[v4; frames=median; tracks=median; n={len(values)}; nan={_share(share)}]"
-        rows.append((target, metric, system, kind, median, low, high, len(values), share, recipe))
-    columns = [*KEY, "system", "kind", "median", "ci_low", "ci_high", "n_tracks", "nan_share", "recipe"]
+        definition = f"{metric}[v4; frames=median; tracks=median; n={len(values)}; nan={_share(share)}]"
+        rows.append((target, metric, system, kind, median, low, high, len(values), share, definition))
+    columns = [*KEY, "system", "kind", "median", "ci_low", "ci_high", "n_tracks", "nan_share", "definition"]
     table = pd.DataFrame(rows, columns=columns)
     return ordered(table.sort_values(["median", "system"], ascending=[False, True]))
 
@@ -66,17 +65,19 @@ def pairwise_tests(tracks: pd.DataFrame) -> pd.DataFrame:
     """Test every pair of systems on the tracks where both have a number: two-sided Wilcoxon signed-rank test, Holm-corrected.
 
     `tracks` has the columns system, track, target, metric, median (dB). Columns: target, metric, system, other, n_tracks,
-    median_difference (system - other, dB), p_value, p_holm, recipe. The pairs of one target and metric are one family of tests.
+    median_difference (system - other, dB), p_value, p_holm, definition. The pairs of one target and metric are one family of tests.
     F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1(6), 1945; S. Holm, "A simple sequentially
     rejective multiple test procedure", Scandinavian Journal of Statistics 6(2), 1979.
     """
     tables = [_family(str(target), str(metric), group) for (target, metric), group in tracks.groupby(KEY, sort=False)]
-    columns = [*KEY, "system", "other", "n_tracks", "median_difference", "p_value", "p_holm", "recipe"]
+    columns = [*KEY, "system", "other", "n_tracks", "median_difference", "p_value", "p_holm", "definition"]
     return ordered(pd.DataFrame([row for table in tables for row in table], columns=columns))
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the p-values of one family of tests, (tests,), adjusted by Holm's step-down method; NaN (not tested) stays NaN."""
+    from statsmodels.stats.multitest import multipletests  # takes a second to import
+
     adjusted, tested = np.full(len(p_values), np.nan), ~np.isnan(p_values)
     adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
     return adjusted
@@ -100,8 +101,8 @@ def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[
     `run` and `published` have the columns track, target, metric, median (dB); `names` are theirs. The summary's columns: target, metric,
     n_tracks (with a number in both), n_published, median_difference (run - published) with ci_low and ci_high, median_distance (of the
     difference's absolute value) with distance_ci_low and distance_ci_high, p_value (Wilcoxon signed-rank, two-sided, uncorrected),
-    verdict, recipe; dB, 95 % bootstrap intervals over tracks. A row is reproduced when the median difference's interval lies within
-    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced when
+    verdict, definition; dB, 95 % bootstrap intervals over tracks. A row is reproduced if the median difference's interval lies within
+    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced if
     either interval lies wholly outside; undecided otherwise, as for a target that the run lacks.
 
     Source of the test for equivalence by an interval: D.J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
@@ -123,7 +124,7 @@ def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 where nothing differs, NaN without a track."""
+    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 if nothing differs, NaN without a track."""
     if not len(differences):
         return np.nan
     return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
@@ -137,15 +138,15 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
     p_values = np.array([signed_rank_p(values) for values in differences])
     for (one, other), values, p_value, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True):
         difference = float(np.median(values)) if len(values) else np.nan
-        recipe = (
+        definition = (
             f"{metric}[v4; frames=median; tracks=median of paired differences; n={len(values)}; "
             f"p=Wilcoxon signed-rank, two-sided; p_holm=Holm over {len(pairs)} pairs]"
         )
-        yield target, metric, one, other, len(values), difference, p_value, p_holm, recipe
+        yield target, metric, one, other, len(values), difference, p_value, p_holm, definition
 
 
 def _differences(one: pd.Series, other: pd.Series) -> pd.Series:
-    """Return one - other, 0 where they differ by no more than the published scores' rounding."""
+    """Return one - other, or 0 if they differ by no more than the published scores' rounding."""
     differences = one - other
     return differences.mask(differences.abs() < RESOLUTION_DB, 0.0)
 
@@ -169,7 +170,7 @@ def _paired(metric: str, differences: NDArray[np.float64], bootstrap: Bootstrap)
         "distance_ci_high": bounds["distance"][1],
         "p_value": signed_rank_p(differences),
         "verdict": _verdict(bounds["difference"], bounds["distance"], len(differences) / n_published),
-        "recipe": f"{metric}[v4; frames=median; tracks=median of paired differences; n={len(differences)}]",
+        "definition": f"{metric}[v4; frames=median; tracks=median of paired differences; n={len(differences)}]",
     }
 
 

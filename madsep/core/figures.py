@@ -20,7 +20,7 @@ UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"
 def save(figure: Figure, stem_path: Path) -> list[Path]:
     """Write the figure in each format with neither date nor random ids, so that the same data give the same bytes."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not again for each format
+    figure.set_layout_engine(None)  # laid out once; with any engine, even "none", each format would draw the figure twice
     paths = []
     for suffix, undated in UNDATED.items():
         path = stem_path.with_name(stem_path.name + suffix)

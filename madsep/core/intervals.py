@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -22,12 +21,14 @@ class Bootstrap:
 def interval(
     samples: Sequence[NDArray[Any]], average: Callable[..., Any], seed: int, n_resamples: int, vectorized: bool
 ) -> tuple[float, float]:
-    """Return the 95 % interval of average(*samples) over tracks, NaN twice for fewer than two of them.
+    """Return the 95 % interval of average(*samples) over tracks, NaN twice if there are fewer than two of them.
 
-    Each of `samples` has one value a track; they are drawn together. A `vectorized` average takes an `axis`.
+    Each of `samples` has one value per track; they are drawn together. A `vectorized` average takes an `axis`.
     """
     if len(samples[0]) < 2:
         return np.nan, np.nan
+    from scipy.stats import bootstrap  # takes longer to import than most jobs to run
+
     result = bootstrap(
         samples,
         average,

@@ -8,6 +8,7 @@ from importlib import resources
 STEMS = ("vocals", "drums", "bass", "other")
 TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
 ALL_TARGETS = (*STEMS, "accompaniment")
+BASELINE = "MIX"  # SiSEC's floor, scored in every run: the estimate of each source is a fourth of the mixture
 
 
 @dataclass(frozen=True)

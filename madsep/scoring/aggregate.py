@@ -1,6 +1,6 @@
 """The tables of a system's scores: medians over frames and tracks, the other averages in use, and their uncertainty."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import atomic
-from madsep.core.intervals import interval
-from madsep.core.logs import log
-from madsep.scoring.medians import nan_share_of, sisec_medians, track_medians
-from madsep.scoring.scores import ordered, read_scores
+from madsep.core.files import write_text
+from madsep.core.intervals import Bootstrap, interval
+from madsep.core.tables import read_table
+from madsep.data.datasets import BASELINE
+from madsep.data.prepared import PreparedTrack
+from madsep.scoring.chain import check_chain, check_tables, remove_others, write_tables
+from madsep.scoring.medians import MEDIANS_COLUMNS, format_overview, format_table, nan_share_of, sisec_medians, track_medians
+from madsep.scoring.scores import ordered, read_track
 
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
 
@@ -32,7 +36,7 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame
 
     `aggregation` is sisec (median over tracks of the median over frames), mean_of_medians, median_of_means,
     mean_of_means (likewise, tracks of frames) or pooled_median (all frames of all tracks together). Columns: target,
-    metric, recipe, aggregation, value, ci_low, ci_high, n_tracks, n_frames, nan_share; values in dB. `n_tracks`
+    metric, definition, aggregation, value, ci_low, ci_high, n_tracks, n_frames, nan_share; values in dB. `n_tracks`
     counts tracks with a number, `n_frames` all frames, NaN ones too. Every interval draws the same resamples of
     tracks; that of a single track is NaN.
     """
@@ -43,8 +47,8 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame
         known = {"n_tracks": len(frames), "n_frames": len(group), "nan_share": nan_share_of(group["score"])}
         counts = f"n={len(frames)}; nan={known['nan_share']:.1%}"
         for aggregation, how, value, bounds in _averages(frames, seed, n_resamples):
-            recipe = f"{metric}[v4; {how}; {counts}]"
-            rows.append(_summary_row((target, metric), recipe, aggregation, (value, *bounds), known))
+            definition = f"{metric}[v4; {how}; {counts}]"
+            rows.append(_summary_row((target, metric), definition, aggregation, (value, *bounds), known))
     return ordered(pd.DataFrame(rows))
 
 
@@ -58,37 +62,55 @@ def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int) -
         values = group.sort_values("track")["value"].dropna().to_numpy()
         known = {"n_tracks": len(values), "n_frames": len(group), "nan_share": nan_share_of(group["value"])}
         for name, average in AVERAGES.items():
-            recipe = f"{metric}[whole track; tracks={name}; n={len(values)}; nan={known['nan_share']:.1%}]"
+            definition = f"{metric}[whole track; tracks={name}; n={len(values)}; nan={known['nan_share']:.1%}]"
             numbers = (_value(average, values), *interval([values], average, seed, n_resamples, vectorized=True))
-            rows.append(_summary_row((target, metric), recipe, name, numbers, known))
+            rows.append(_summary_row((target, metric), definition, name, numbers, known))
     return ordered(pd.DataFrame(rows))
 
 
-def aggregate(score_dir: Path, global_csvs: list[Path], names: dict[str, str], out_dir: Path, seed: int, n_resamples: int) -> None:
-    """Write medians.csv, summary.csv, track_medians.csv and global.csv of one system to `out_dir`.
+def aggregate(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
+    """Write medians.csv, summary.csv, track_medians.csv and global.csv of one system to `out`, with the tracks' true names.
 
-    Reads `<score_dir>/<slug>.json` for exactly the slugs in `names` (slug -> true name), and whole-track CSVs with the
-    columns track (true name), target, metric, value; the tables hold true names. Raises InputError for a track that is
-    missing; scores of other slugs, left by an earlier run, are left out with a warning.
+    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed, so that
+    whoever reads its folder finds those of this run alone. Raises InputError as `check_chain` does.
     """
-    scores = read_scores(score_dir)
-    others = set(scores["track"]) - set(names)
-    if others:
-        log.warning("%s: scores of an earlier run are left out: %s", score_dir, ", ".join(sorted(others)))
-        scores = scores[scores["track"].isin(names)]
-    _check_tracks(set(scores["track"]), set(names), score_dir)
-    scores = scores.assign(track=scores["track"].map(names))
-    global_scores = _read_global(global_csvs)
-    _check_tracks(set(global_scores["track"]), set(names.values()), global_csvs[0].parent)
-    summary = [summarise(scores, seed, n_resamples), summarise_global(global_scores, seed, n_resamples)]
-    _write(sisec_medians(scores), out_dir / "medians.csv")
-    _write(pd.concat(summary, ignore_index=True), out_dir / "summary.csv")
-    _write(track_medians(scores), out_dir / "track_medians.csv")
-    _write(ordered(global_scores.sort_values("track")), out_dir / "global.csv")
+    check_chain(tracks, estimates, scores)
+    stage = Stage(scores)
+    remove_others(stage, tracks)
+    records = [stage.record(track.slug) for track in tracks]
+    framewise = pd.concat([read_track(scores / file) for record in records for file in record.files], ignore_index=True)
+    global_scores = pd.DataFrame([row for record in records for row in _global_rows(record.facts)], columns=GLOBAL_COLUMNS)
+    seed, n_resamples = bootstrap.seed, bootstrap.n_resamples
+    summary = [summarise(framewise, seed, n_resamples), summarise_global(global_scores, seed, n_resamples)]
+    tables = {
+        "medians.csv": sisec_medians(framewise),
+        "summary.csv": pd.concat(summary, ignore_index=True),
+        "track_medians.csv": track_medians(framewise),
+        "global.csv": ordered(global_scores.sort_values("track")),
+    }
+    write_tables(tables, out, tracks, estimates, scores)
+
+
+def write_overview(systems: Mapping[str, Path], baseline: Path, path: Path) -> None:
+    """Write the medians of several systems, compared with those of MIX, as text.
+
+    `systems` and `baseline` are the folders that `aggregate` wrote to. Raises InputError as `check_tables` does, and if a system was
+    scored on other tracks than MIX.
+    """
+    folders = {**systems, BASELINE: baseline}
+    records = {name: check_tables(folder) for name, folder in folders.items()}
+    for name, record in records.items():
+        if record.made_from.keys() != records[BASELINE].made_from.keys():
+            raise InputError(f"{folders[name]}: its tables are of other tracks than those of {BASELINE}; run the same command again.")
+    medians = {name: read_table(folder / "medians.csv", MEDIANS_COLUMNS) for name, folder in folders.items()}
+    texts = [f"{name}\n{format_table(medians[name], medians[BASELINE])}" for name in systems]
+    if len(systems) > 1:
+        texts.append(format_overview(medians))
+    write_text(path, "\n\n".join(texts) + "\n")
 
 
 def _averages(frames: list[NDArray[np.float64]], seed: int, n_resamples: int) -> Iterator[tuple[str, str, float, tuple[float, float]]]:
-    """Yield id, recipe, value and interval of each average; `frames` holds the non-NaN frames of each track."""
+    """Yield id, definition, value and interval of each average; `frames` holds the non-NaN frames of each track."""
     for aggregation, (over_frames, over_tracks) in NESTED_AVERAGES.items():
         values = np.array([AVERAGES[over_frames](track) for track in frames])
         average = AVERAGES[over_tracks]
@@ -108,38 +130,16 @@ def _value(average: Callable[..., Any], values: NDArray[Any]) -> float:
 
 
 def _summary_row(
-    key: tuple[Any, ...], recipe: str, aggregation: str, numbers: tuple[float, float, float], known: dict[str, Any]
+    key: tuple[Any, ...], definition: str, aggregation: str, numbers: tuple[float, float, float], known: dict[str, Any]
 ) -> dict[str, Any]:
     target, metric = key
     value, low, high = numbers
-    row = {"target": target, "metric": metric, "recipe": recipe, "aggregation": aggregation}
+    row = {"target": target, "metric": metric, "definition": definition, "aggregation": aggregation}
     return {**row, "value": value, "ci_low": low, "ci_high": high, **known}
 
 
-def _read_global(paths: list[Path]) -> pd.DataFrame:
-    """Read whole-track CSVs into one table. Raises InputError for one that cannot be read or has other columns."""
-    tables = []
-    for path in paths:
-        try:
-            table = pd.read_csv(path, dtype={"track": str})
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as CSV ({error}). Score the track again.") from None
-        if list(table.columns) != GLOBAL_COLUMNS or not pd.api.types.is_numeric_dtype(table["value"]):
-            raise InputError(f"{path}: expected the columns {','.join(GLOBAL_COLUMNS)} with numbers in the last one.")
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _check_tracks(found: set[str], expected: set[str], where: Path) -> None:
-    """Raise InputError when the tracks found are not exactly those expected."""
-    if expected - found:
-        raise InputError(f"{where}: no scores of {', '.join(sorted(expected - found))}. Score that track first.")
-    if found - expected:
-        raise InputError(
-            f"{where}: has scores of {', '.join(sorted(found - expected))}, not among the tracks of this run. Take those away."
-        )
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f")
+def _global_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float]]:
+    """Yield the rows of global.csv from the facts of a score record."""
+    for target, values in facts["whole_track"].items():
+        yield facts["name"], target, "SDR_global", values["SDR"]
+        yield facts["name"], target, "SI-SDR", values["SI-SDR"]

@@ -1,7 +1,6 @@
 """The two scorers of one track: museval itself, and the package's own engine, which gives the same numbers."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,11 +11,11 @@ from madsep.bsseval import TrackScorer, scores_text
 from madsep.bsseval.scores import METRICS, MUSEVAL_VERSION, Scoring
 from madsep.core.ffmpeg import require_ffmpeg
 from madsep.core.logs import log
+from madsep.data.datasets import STEMS
+from madsep.scoring.estimates import Signals
 
-ACCOMPANIMENT = ("drums", "bass", "other")
+ACCOMPANIMENT = tuple(stem for stem in STEMS if stem != "vocals")
 FRAME_S = 1.0  # window and hop of SiSEC 2018
-
-Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Engine:
 def score_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
     """Score track `name` and return museval's JSON text: BSSEval v4, window and hop of 1 s.
 
-    Where an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
-    Raises InputError where museval is asked for and ffmpeg is missing, without which it cannot be imported.
+    If an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
+    Raises InputError if museval is asked for and ffmpeg is missing, without which museval cannot be imported.
     """
     silent = [target for target, estimate in estimates.items() if not estimate.any()]
     if silent:

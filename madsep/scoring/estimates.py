@@ -1,61 +1,121 @@
-"""Test tracks with their references and estimates, ready to be scored."""
+"""What is scored: the references and estimates of a track, and the digests that its scores are known by."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from madsep.core.errors import InputError
+from madsep.core.artefacts import Ingredients, Stage
+from madsep.core.errors import DiskFull, InputError
 from madsep.data.audio import read_wav
-from madsep.data.prepared import read_prepared, signal
-from madsep.scoring.engines import Signals
+from madsep.data.datasets import STEMS
+from madsep.data.prepared import PreparedTrack
 
-N_SOURCES = 4  # vocals, drums, bass and other
+Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
+OF_BASELINE = "mix"  # stands for the digest of the estimates of MIX, which have no files
+Item = TypeVar("Item")
+
+
+class Pair(NamedTuple):
+    """A track's references and estimates, of the same targets, shapes and rate."""
+
+    references: Signals
+    estimates: Signals
+    sample_rate_hz: int
 
 
 @dataclass(frozen=True)
-class Estimates:
-    """Which prepared test tracks to score, on which targets, and the folder that holds their estimates as test/<true name>/<target>.wav.
+class Scorable:
+    """A track with its estimates: how its scores are named, what they are made from, and how the audio is read."""
 
-    Without a folder, the estimates are those of `mix`.
+    slug: str
+    name: str
+    subset: str
+    made_from: Ingredients  # references, estimates, targets
+    read: Callable[[], Pair]
+
+
+def scorable(track: PreparedTrack, targets: Sequence[str], estimates: Path | None) -> Scorable:
+    """Return a prepared track with the estimates in the stage's folder `estimates`, or those of MIX if there is none.
+
+    Raises InputError if the estimates are missing or were changed after they were written.
     """
+    made_from = {**origins(track, estimates), "targets": ",".join(targets)}
+    return Scorable(track.slug, track.name, track.subset, made_from, partial(read_pair, track, targets, estimates))
 
-    prepared: Sequence[Path]
-    slugs: Sequence[str]
-    targets: Sequence[str]
-    folder: Path | None
 
-    def tracks(self) -> Iterator[tuple[dict[str, Any], Signals, Signals]]:
-        """Yield each track's entry, references and estimates, by target and of shape (n_channels, n_samples).
+def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
+    """Return the digests of a track's references and of its estimates, and verify each file of the estimates.
 
-        Raises InputError when an estimate is missing or of another length, or a reference is silent throughout.
-        """
-        for entry in read_prepared(self.prepared, "test", self.slugs):
-            references = {target: signal(entry, target) for target in self.targets}
-            for target, reference in references.items():
-                if not reference.any():
-                    raise InputError(f"{entry['name']}: the {target} reference is silent throughout; BSSEval is not defined for it.")
-            yield entry, references, self._read(entry["name"], signal(entry, "mixture"))
+    Raises InputError if the estimates are missing or were changed after they were written.
+    """
+    return {"references": track.sha256, "estimates": OF_BASELINE if estimates is None else Stage(estimates).checked(track.slug).content}
 
-    def _read(self, name: str, mixture: np.ndarray) -> Signals:
-        if self.folder is None:
-            return mix(mixture, self.targets)
-        found = {}
-        for target in self.targets:
-            path = self.folder / "test" / name / f"{target}.wav"
-            if not path.is_file():
-                raise InputError(f"{path}: this estimate is missing; separate the track again (remove its manifest in {self.folder}).")
-            found[target] = read_wav(path)[0]
-            if found[target].shape != mixture.shape:
-                raise InputError(f"{path}: has shape {found[target].shape} (channels, samples); expected {mixture.shape} as the mixture.")
-        return found
+
+def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | None) -> Pair:
+    """Return a prepared track's references and estimates as `scorable` says.
+
+    Raises InputError if an estimate is missing or of another length, or a reference is silent throughout.
+    """
+    references = {target: track.signal(target) for target in targets}
+    check_audible(track.name, references)
+    if estimates is None:
+        return Pair(references, mix(track.signal("mixture"), targets), track.sample_rate_hz)
+    found = read_estimates(estimates / "test" / track.name, references, track.sample_rate_hz)
+    return Pair(references, found, track.sample_rate_hz)
+
+
+def read_estimates(folder: Path, references: Signals, sample_rate_hz: int) -> Signals:
+    """Return the estimates <folder>/<target>.wav of all targets of `references`.
+
+    Raises InputError if one is missing, or has another length, channel count or rate than its reference.
+    """
+    found = {}
+    for target, reference in references.items():
+        path = folder / f"{target}.wav"
+        if not path.is_file():
+            raise InputError(f"{path}: this estimate is missing; separate the track again.")
+        found[target], rate_hz = read_wav(path)
+        if (found[target].shape, rate_hz) != (reference.shape, sample_rate_hz):
+            sizes = [f"{n_samples} samples of {n_channels} channels" for n_channels, n_samples in (found[target].shape, reference.shape)]
+            expected = f"expected {sizes[1]} at {sample_rate_hz} Hz as the reference"
+            raise InputError(f"{path}: has {sizes[0]} at {rate_hz} Hz; {expected}.")
+    return found
+
+
+def check_audible(name: str, references: Signals) -> None:
+    """Raise InputError if a reference of the track `name` is silent throughout."""
+    for target, reference in references.items():
+        if not reference.any():
+            raise InputError(f"{name}: the {target} reference is silent throughout; BSSEval is not defined for it.")
 
 
 def mix(mixture: np.ndarray, targets: Sequence[str]) -> Signals:
-    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, the floor of its figures.
+    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, its baseline.
 
     `mixture` has shape (n_channels, n_samples), as the estimates. Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
     """
-    return {target: mixture * np.float32((N_SOURCES - 1 if target == "accompaniment" else 1) / N_SOURCES) for target in targets}
+    n_sources = len(STEMS)
+    return {target: mixture * np.float32((n_sources - 1 if target == "accompaniment" else 1) / n_sources) for target in targets}
+
+
+def for_each(items: Sequence[Item], work: Callable[[Item], object]) -> None:
+    """Call `work` on each item, and on the others too if one fails.
+
+    Raises InputError at the end, with the lines of each that failed; at once if the disk is full. ValueError if there are no items.
+    """
+    if not items:
+        raise ValueError("expected one track at least, found none")
+    faults = []
+    for item in items:
+        try:
+            work(item)
+        except DiskFull:
+            raise
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))

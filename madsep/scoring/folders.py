@@ -1,99 +1,101 @@
-"""Score a folder of estimates in museval's layout, several tracks at once, leaving out those that have a score file already."""
+"""Score a folder of estimates in museval's layout, several tracks at once; scores of the same references and estimates stay."""
 
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import write_text
+from madsep.core.files import digest, sha256, sweep
 from madsep.core.logs import log
 from madsep.core.progress import Progress
-from madsep.data.audio import read_wav
-from madsep.data.datasets import MUSDB18
+from madsep.data.datasets import ALL_TARGETS, MUSDB18
 from madsep.data.stems import accompaniment, read_stems
-from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track
-from madsep.scoring.engines import Engine, score_text
-from madsep.scoring.scores import read_track
-from madsep.separation.external import ALL_TARGETS
+from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track, slug_of, visible
+from madsep.scoring.engines import Engine
+from madsep.scoring.estimates import Pair, Scorable, check_audible, read_estimates
+from madsep.scoring.score import made_from_of, score_track
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One track to score: a MUSDB18 track, its folder of <target>.wav, and the file to write."""
-
-    track: Track
-    estimates: Path
-    out: Path
-    engine: Engine
-
-
-def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, n_jobs: int) -> None:
+def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, n_jobs: int, overwrite: bool) -> None:
     """Write <out>/<subset>/<track>.json for each track folder of `estimates`, against the MUSDB18 tree (stems or wavs) `references`.
 
-    Both folders hold test/ or train/ with tracks in them. Tracks with a valid score file of the same targets are left out.
+    Both folders hold test/ or train/ with tracks in them. Records in <out>/records/ say what each file was made from; those made from the
+    same references and estimates by the same engine stay, unless `overwrite` is given.
     Raises InputError, after the others are done, with one line for each track that cannot be scored.
     """
-    tasks = [task for task in _tasks(references, estimates, out, engine) if not _is_done(task)]
-    log.info("%d tracks to score", len(tasks))
-    faults = []
-    # processes started afresh: a GPU cannot be used by one that was forked
-    with ProcessPoolExecutor(n_jobs, multiprocessing.get_context("spawn")) as pool, Progress("scoring", len(tasks)) as progress:
-        running = {pool.submit(_score, task): task for task in tasks}
-        for finished in as_completed(running):
-            try:
-                finished.result()
-            except InputError as error:
-                faults.append(str(error))
-            progress.advance(1, running[finished].track.name)
+    stage, folders = Stage(out), _estimated(estimates)
+    todo, faults = [], []
+    for folder in folders:
+        try:
+            track = _scorable(references, folder)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        if overwrite:
+            stage.forget(track.slug)
+        if not stage.is_current(track.slug, made_from_of(track, engine)):
+            todo.append(track)
+    log.info("%d tracks to score, %d up to date", len(todo), len(folders) - len(todo) - len(faults))
+    faults += _score_all(todo, stage, engine, n_jobs)
+    sweep(out)
     if faults:
         raise InputError("\n".join(faults))
 
 
-def _tasks(references: Path, estimates: Path, out: Path, engine: Engine) -> Iterator[_Task]:
-    folders = [folder for subset in SUBSETS for folder in sorted((estimates / subset).glob("*")) if folder.is_dir()]
+def _score_all(tracks: list[Scorable], stage: Stage, engine: Engine, n_jobs: int) -> Iterator[str]:
+    """Score the tracks and yield the faults of those that cannot be."""
+    # new processes: a GPU cannot be used by one that was forked
+    with ProcessPoolExecutor(n_jobs, multiprocessing.get_context("spawn")) as pool, Progress("scoring", len(tracks)) as progress:
+        running = {pool.submit(score_track, track, stage, engine): track for track in tracks}
+        for finished in as_completed(running):
+            try:
+                finished.result()
+            except InputError as error:
+                yield str(error)
+            progress.advance(1, running[finished].name)
+
+
+def _estimated(estimates: Path) -> list[Path]:
+    """Return the track folders. Raises InputError if there are none."""
+    subsets = [estimates / subset for subset in SUBSETS if (estimates / subset).is_dir()]
+    folders = [folder for subset in subsets for folder in visible(subset) if folder.is_dir()]
     if not folders:
         raise InputError(f"{estimates}: no estimates in it; expected test/<track>/<target>.wav.")
-    for folder in folders:
-        subset, name = folder.parent.name, folder.name
-        stems, wavs = references / subset / f"{name}{STEM_SUFFIX}", references / subset / name
-        source, layout = (stems, "stems") if stems.is_file() else (wavs, "wav")
-        if not source.exists():
-            raise InputError(f"{references}: has no track {subset}/{name}, for which there are estimates in {folder}.")
-        yield _Task(Track(name, name, subset, layout, str(source), 0.0, MUSDB18.name), folder, out / subset / f"{name}.json", engine)
+    return folders
 
 
-def _targets(task: _Task) -> list[str]:
-    """Targets that the task has estimates of. Raises InputError where there are fewer than two."""
-    targets = [target for target in ALL_TARGETS if (task.estimates / f"{target}.wav").is_file()]
+def _scorable(references: Path, folder: Path) -> Scorable:
+    """Return a track with its estimates. Raises InputError if it has no reference, or estimates of fewer than two targets."""
+    subset, name = folder.parent.name, folder.name
+    stems, wavs = references / subset / f"{name}{STEM_SUFFIX}", references / subset / name
+    source, layout = (stems, "stems") if stems.is_file() else (wavs, "wav")
+    if not source.exists():
+        raise InputError(f"{references}: has no track {subset}/{name}, for which there are estimates in {folder}.")
+    targets = [target for target in ALL_TARGETS if (folder / f"{target}.wav").is_file()]
     if len(targets) < 2:
-        raise InputError(f"{task.estimates}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
-    return targets
+        raise InputError(f"{folder}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
+    track = Track(name, subset, layout, str(source), 0.0, MUSDB18.name)
+    made_from = {
+        "references": _digest(track.source_files()),
+        "estimates": _digest({target: folder / f"{target}.wav" for target in targets}),
+        "targets": ",".join(targets),
+    }
+    return Scorable(slug_of(f"{subset}/{name}"), name, subset, made_from, partial(_read, track, folder, targets))
 
 
-def _is_done(task: _Task) -> bool:
-    if not task.out.is_file():
-        return False
+def _digest(files: dict[str, Path]) -> str:
     try:
-        return set(read_track(task.out)["target"]) == set(_targets(task))
-    except InputError as error:
-        log.warning("%s It is scored again.", error)
-        return False
+        return digest({name: sha256(file) for name, file in files.items()})
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}).") from None
 
 
-def _score(task: _Task) -> None:
-    stems = read_stems(task.track)
+def _read(track: Track, folder: Path, targets: list[str]) -> Pair:
+    stems = read_stems(track)
     stems["accompaniment"] = accompaniment(stems)
-    estimates = {}
-    for target in _targets(task):
-        path = task.estimates / f"{target}.wav"
-        audio, rate_hz = read_wav(path)
-        if (rate_hz, len(audio)) != (MUSDB18.sample_rate_hz, MUSDB18.n_channels):
-            expected = f"expected {MUSDB18.sample_rate_hz} Hz and {MUSDB18.n_channels}"
-            raise InputError(f"{path}: has {rate_hz} Hz and {len(audio)} channels; {expected}.")
-        if not stems[target].any():
-            raise InputError(f"{task.track.name}: the {target} reference is silent throughout; BSSEval is not defined for it.")
-        estimates[target] = audio
-    references = {target: stems[target] for target in estimates}
-    write_text(task.out, score_text(task.engine, task.track.name, references, estimates, MUSDB18.sample_rate_hz))
+    references = {target: stems[target] for target in targets}
+    check_audible(track.name, references)
+    return Pair(references, read_estimates(folder, references, MUSDB18.sample_rate_hz), MUSDB18.sample_rate_hz)

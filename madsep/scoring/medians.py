@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from madsep.core.logs import log
-from madsep.scoring.scores import NO_ARTEFACTS_DB, TARGETS, ordered
+from madsep.core.tables import Column
+from madsep.scoring.scores import NO_ARTEFACTS_DB, TARGETS, decibels, ordered
+
+MEDIANS_COLUMNS: Mapping[str, Column] = {"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float}
 
 
 def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +40,7 @@ def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
-    """Return `sisec_medians` of a system as text; beside those of MIX and their difference where `baseline` has them.
+    """Return `sisec_medians` of a system as text; with those of MIX and their difference if `baseline` is given.
 
     A target or metric that MIX lacks shows a dash.
     """
@@ -50,11 +53,11 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
     for heading in ("system, dB", *compared, "tracks", "NaN frames"):
         table.add_column(heading, justify="right")
     for row in ordered(medians).to_dict("records"):
-        numbers = [_decibels(row["median"])]
+        numbers = [decibels(row["median"])]
         if compared:
             system, mix = row["median"], row["median_mix"]
             gain = np.nan if max(system, mix) > NO_ARTEFACTS_DB else system - mix
-            numbers += [_decibels(mix), _decibels(gain, "+")]
+            numbers += [decibels(mix), decibels(gain, "+")]
         table.add_row(row["target"], row["metric"], *numbers, str(row["n_tracks"]), f"{row['nan_share']:.1%}")
     text = io.StringIO()
     Console(file=text, width=100).print(table)
@@ -62,7 +65,7 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
 
 
 def format_overview(medians: Mapping[str, pd.DataFrame]) -> str:
-    """Return the SDR of several systems, `sisec_medians` by name, as text: a row for each, a column for each target."""
+    """Return the SDR of several systems, `sisec_medians` by name, as text: a row per system, a column per target."""
     found = {str(target) for table in medians.values() for target in table["target"]}
     targets = [target for target in TARGETS if target in found]
     table = Table(title="SDR, dB: median over tracks of the median over frames (BSSEval v4)")
@@ -71,7 +74,7 @@ def format_overview(medians: Mapping[str, pd.DataFrame]) -> str:
         table.add_column(target, justify="right")
     for system, scores in medians.items():
         sdr = scores[scores["metric"] == "SDR"].set_index("target")["median"]
-        table.add_row(system, *(_decibels(sdr.get(target, np.nan)) for target in targets))
+        table.add_row(system, *(decibels(sdr.get(target, np.nan)) for target in targets))
     text = io.StringIO()
     Console(file=text, width=100).print(table)
     return text.getvalue()
@@ -87,9 +90,3 @@ def _warn_of_empty_tracks(by_track: pd.DataFrame) -> None:
     for (track, target), rows in empty.groupby(["track", "target"]):
         metrics = ", ".join(rows["metric"])
         log.warning("%s: every frame of %s is NaN (%s); the track is not counted in its median", track, target, metrics)
-
-
-def _decibels(value: float, sign: str = "") -> str:
-    if value > NO_ARTEFACTS_DB:
-        return f"> {NO_ARTEFACTS_DB:.0f}"
-    return "-" if np.isnan(value) else f"{value:{sign}.2f}"

@@ -6,7 +6,8 @@ Hasegawa-Johnson, Smaragdis, ISMIR 2014).
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +18,59 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from madsep.bsseval import SourcesScorer
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import atomic
-from madsep.core.intervals import interval
+from madsep.core.files import read_json, write_json, write_text
+from madsep.core.intervals import Bootstrap, interval
 from madsep.core.logs import log
-from madsep.data.prepared import signal
-from madsep.scoring.estimates import Estimates
-from madsep.scoring.scores import NO_ARTEFACTS_DB
+from madsep.core.tables import Column, read_table
+from madsep.data.prepared import PreparedTrack
+from madsep.scoring.chain import check_chain, check_tables, remove_others, write_tables
+from madsep.scoring.estimates import for_each, origins, read_pair
+from madsep.scoring.scores import decibels
 
 COLUMNS = ["track", "n_samples", "metric", "value"]
 MEANS = {"GNSDR": "NSDR", "GSDR": "SDR", "GSIR": "SIR", "GSAR": "SAR"}  # mean over clips: what it is the mean of
+MEANS_COLUMNS: Mapping[str, Column] = {"metric": str, "value": float, "low": float, "high": float, "n_clips": int}
+CLIPS_TABLE, MEANS_TABLE = "clips.csv", "gnsdr.csv"
 
 
-def score_nsdr(estimates: Estimates, table: Path) -> None:
-    """Write `table`, a tidy CSV (track, n_samples, metric, value in dB) of the voice's SDR, SIR, SAR, SDR_mixture and NSDR on each track.
+def score_nsdr(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str) -> None:
+    """Score the voice of a job's mono tracks into the stage's folder `folder`: SDR, SIR, SAR, SDR_mixture and NSDR in dB, as JSON.
 
-    The references are the voice and the accompaniment; scores of the voice depend on no other estimate than its own. Where that is silent
-    throughout, its SDR, SIR, SAR and NSDR are NaN; a warning says so. Raises InputError for tracks of several channels, when an estimate
-    is missing or of another length, or a reference is silent throughout.
+    `estimates` is the folder of a stage of estimates, None for those of MIX; what was made from the same references and estimates stays.
+    The references are the voice and the accompaniment; scores of the voice depend on no other estimate than its own. If that is silent
+    throughout, its SDR, SIR, SAR and NSDR are NaN; a warning says so. Raises InputError, after the other tracks are done, for tracks of
+    several channels, an estimate that is missing, changed or of another length, and a reference that is silent throughout.
     """
-    rows: list[tuple[Any, ...]] = []
+    stage = Stage(folder)
     with threadpool_limits(1):  # the systems are small: more threads would only stand in the way of other jobs
-        for entry, references, estimated in estimates.tracks():
-            name, voice, mixture = entry["name"], references["vocals"], signal(entry, "mixture")
-            if len(voice) != 1:
-                raise InputError(f"{name}: has {len(voice)} channels; NSDR is a score of mono data.")
-            scorer = SourcesScorer(np.concatenate([voice, references["accompaniment"]]))
-            scores = clip_scores(name, scorer, estimated["vocals"][0], mixture[0])
-            rows += [(name, voice.shape[1], metric, value) for metric, value in scores.items()]
-            log.info("scored %s (%s): NSDR %.2f dB", name, entry["slug"], scores["NSDR"])
-    _write(pd.DataFrame(rows, columns=COLUMNS), table)
+        for_each(tracks, lambda track: _score_clip(track, targets, estimates, stage))
+    stage.finish_job(job, [track.slug for track in tracks])
+
+
+def _score_clip(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, stage: Stage) -> None:
+    made_from = {**origins(track, estimates), "engine": "nsdr", "targets": ",".join(targets)}
+    if stage.is_current(track.slug, made_from):
+        log.info("the scores of %s are up to date", track.name)
+        return
+    if track.n_channels != 1:
+        raise InputError(f"{track.name}: has {track.n_channels} channels; NSDR is a score of mono data.")
+    with stage.making(track.slug, made_from) as made:
+        references, estimated, _ = read_pair(track, targets, estimates)
+        scorer = SourcesScorer(np.concatenate([references["vocals"], references["accompaniment"]]))
+        scores = clip_scores(track.name, scorer, estimated["vocals"][0], track.signal("mixture")[0])
+        path = stage.folder / track.subset / f"{track.name}.json"
+        known = {metric: None if math.isnan(value) else value for metric, value in scores.items()}
+        write_json(path, {"n_samples": track.n_samples, "vocals": known})
+        made |= {"files": [path], "name": track.name}
+    log.info("scored %s (%s): NSDR %.2f dB", track.name, track.slug, scores["NSDR"])
 
 
 def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture: np.ndarray) -> dict[str, float]:
     """Return SDR, SIR, SAR, SDR_mixture and NSDR in dB of one clip's voice.
 
-    `scorer` holds the references voice and accompaniment; `estimate` and `mixture` have shape (n_samples,). NaN where the estimate is
+    `scorer` holds the references voice and accompaniment; `estimate` and `mixture` have shape (n_samples,). NaN if the estimate is
     silent throughout, with a warning that calls the clip `name`.
     """
     of_mixture, _, _ = scorer.score_source(0, mixture)
@@ -64,26 +82,44 @@ def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture:
     return {"SDR": sdr, "SIR": sir, "SAR": sar, "SDR_mixture": of_mixture, "NSDR": sdr - of_mixture}
 
 
-def aggregate_nsdr(tables: Sequence[Path], out: Path, seed: int, n_resamples: int) -> None:
-    """Write `out`, a CSV (metric, value, low, high, n_clips) of one system's GNSDR, GSDR, GSIR and GSAR in dB, from tables of `score_nsdr`.
+def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
+    """Write gnsdr.csv (metric, value, low, high, n_clips) of one system's GNSDR, GSDR, GSIR and GSAR in dB, and clips.csv, to `out`.
 
-    Raises InputError for a table with other columns, and for a track that is there twice.
+    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed.
+    Raises InputError as `check_chain` does.
     """
-    _write(length_weighted_means(pd.concat([_read(path) for path in tables]), seed, n_resamples), out)
+    check_chain(tracks, estimates, scores)
+    stage = Stage(scores)
+    remove_others(stage, tracks)
+    rows = [row for track in tracks for file in stage.record(track.slug).files for row in _rows(track.name, scores / file)]
+    clips = pd.DataFrame(rows, columns=COLUMNS)
+    means = length_weighted_means(clips, bootstrap.seed, bootstrap.n_resamples)
+    write_tables({MEANS_TABLE: means, CLIPS_TABLE: clips}, out, tracks, estimates, scores)
+
+
+def write_nsdr_overview(systems: Mapping[str, Path], path: Path) -> None:
+    """Write the means of several systems as text, by name and in their order, from the folders that `aggregate_nsdr` wrote to.
+
+    Raises InputError as `check_tables` does, and if systems were scored on different tracks.
+    """
+    records = {name: check_tables(folder) for name, folder in systems.items()}
+    if len({frozenset(record.made_from) for record in records.values()}) > 1:
+        raise InputError(f"{', '.join(map(str, systems.values()))}: their tables are of different tracks; run the same command again.")
+    write_text(path, nsdr_table({name: read_table(folder / MEANS_TABLE, MEANS_COLUMNS) for name, folder in systems.items()}))
 
 
 def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
-    """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, from those of `score_nsdr`'s tables.
+    """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, from those of clips.csv.
 
     `low` and `high` bound the 95 % percentile bootstrap interval over clips, NaN for fewer than two. Clips without a number are named in a
-    warning and not counted. Raises InputError for a track that is there twice.
+    warning and not counted. Raises InputError if a track is listed twice.
     """
     clips = scores.sort_values("track", kind="stable").set_index("track")
     rows = []
     for mean, metric in MEANS.items():
         group = clips[clips["metric"] == metric]
         if not group.index.is_unique:
-            raise InputError(f"{group.index[group.index.duplicated()][0]}: is scored twice; expected one {metric} for each track.")
+            raise InputError(f"{group.index[group.index.duplicated()][0]}: was scored twice; expected one {metric} per track.")
         known = group.dropna()
         value = _weighted_mean(known["value"].to_numpy(), known["n_samples"].to_numpy()) if len(known) else np.nan
         samples = [known["value"].to_numpy(), known["n_samples"].to_numpy()]
@@ -103,9 +139,9 @@ def nsdr_table(systems: Mapping[str, pd.DataFrame]) -> str:
     for name, means in systems.items():
         values = dict(zip(means["metric"], means["value"], strict=True))
         nsdr = means[means["metric"] == "GNSDR"].iloc[0]
-        bounds = f"{_decibels(nsdr['low'])} to {_decibels(nsdr['high'])}"
-        sir, sar, sdr = (_decibels(values[mean]) for mean in ("GSIR", "GSAR", "GSDR"))
-        table.add_row(name, _decibels(nsdr["value"]), bounds, sir, sar, sdr, str(nsdr["n_clips"]))
+        bounds = f"{decibels(nsdr['low'])} to {decibels(nsdr['high'])}"
+        sir, sar, sdr = (decibels(values[mean]) for mean in ("GSIR", "GSAR", "GSDR"))
+        table.add_row(name, decibels(nsdr["value"]), bounds, sir, sar, sdr, str(nsdr["n_clips"]))
     text = io.StringIO()
     Console(file=text, width=100).print(table)
     return text.getvalue()
@@ -115,22 +151,8 @@ def _weighted_mean(values: np.ndarray, weights: np.ndarray, axis: int = -1) -> A
     return np.sum(values * weights, axis=axis) / np.sum(weights, axis=axis)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"track": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}). Score the track again.") from None
-    if list(table.columns) != COLUMNS or not pd.api.types.is_numeric_dtype(table["value"]):
-        raise InputError(f"{path}: expected the columns {','.join(COLUMNS)} with numbers in the last one. Score the track again.")
-    return table
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f")
-
-
-def _decibels(value: float) -> str:
-    if value > NO_ARTEFACTS_DB:
-        return f"> {NO_ARTEFACTS_DB:.0f}"
-    return "-" if np.isnan(value) else f"{value:.2f}"
+def _rows(name: str, path: Path) -> Iterator[tuple[str, int, str, float]]:
+    """Yield the rows of clips.csv from a clip's score file."""
+    document = read_json(path)
+    for metric, value in document["vocals"].items():
+        yield name, document["n_samples"], metric, math.nan if value is None else value

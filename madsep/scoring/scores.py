@@ -9,11 +9,13 @@ import pandas as pd
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
+from madsep.data import datasets
+from madsep.data.tracks import visible
 
-TARGETS = ("vocals", "accompaniment", "drums", "bass", "other")
+TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 COLUMNS = ["track", "target", "metric", "time", "duration", "score"]
-# MIX holds no artefacts where the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
+# MIX holds no artefacts if the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
 NO_ARTEFACTS_DB = 80.0
 
 
@@ -21,17 +23,17 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """Read every museval JSON in `folder`, or in its `test/`, one row per frame and metric.
 
     Columns: track (the file's name without its last `.json`), target, metric, time and duration in seconds, score in
-    dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Other folders
-    below are not searched.
+    dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Hidden files and other
+    folders are not searched.
 
-    Raises InputError when the folder is missing, holds no JSON, holds some beside `test/` and in it, or when a file
+    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, or if a file
     is not museval's layout.
     """
     return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
 
 
 def read_track(path: Path) -> pd.DataFrame:
-    """Read one file as `read_scores` does. Raises InputError when it is not museval's layout."""
+    """Read one file as `read_scores` does. Raises InputError if it is not in museval's layout."""
     rows = [(path.stem, *row) for row in _track_rows(path)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
@@ -40,15 +42,26 @@ def score_files(folder: Path) -> list[Path]:
     """Return the JSONs in `folder` or in its `test/`, sorted by name. Raises InputError as `read_scores` says."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds museval's JSON files, in it or in its test/.")
-    here, below = sorted(folder.glob("*.json")), sorted((folder / "test").glob("*.json"))
+    here, below = _jsons(folder), _jsons(folder / "test")
     if here and below:
         raise InputError(
             f"{folder}: holds JSON files ({here[0].name}, ...) and so does its test/; it is not clear which are the "
             "scores. Give the test/ folder itself, or move the others away."
         )
     if not here and not below:
-        raise InputError(f"{folder}: no JSON file in it or in its test/; expected museval's scores, one file a track.")
+        raise InputError(f"{folder}: no JSON file in it or in its test/; expected museval's scores, one file per track.")
     return here or below
+
+
+def _jsons(folder: Path) -> list[Path]:
+    return [path for path in visible(folder) if path.suffix == ".json" and path.is_file()] if folder.is_dir() else []
+
+
+def decibels(value: float, sign: str = "") -> str:
+    """Return a score as text with two decimals: a dash for NaN, "> 80" beyond what can be compared; `sign` "+" shows that of gains."""
+    if value > NO_ARTEFACTS_DB:
+        return f"> {NO_ARTEFACTS_DB:.0f}"
+    return "-" if math.isnan(value) else f"{value:{sign}z.2f}"
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:

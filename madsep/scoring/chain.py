@@ -1,0 +1,107 @@
+"""The chain from references and estimates to scores, and from these to tables: each link is known by the digest of the one before."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from madsep.core.artefacts import Record, Stage, read_record
+from madsep.core.errors import InputError
+from madsep.core.files import sha256, write_json
+from madsep.core.logs import log
+from madsep.core.tables import write_table
+from madsep.data.prepared import PreparedTrack
+from madsep.data.tracks import visible
+from madsep.scoring.estimates import OF_BASELINE, for_each, origins
+
+RECORD = "tables.json"
+DECIMALS = 6
+
+
+def check_chain(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path) -> None:
+    """Check that the scores of all tracks were made from the present references and estimates, and that the files of both are whole.
+
+    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that are not are forgotten, so that the same command makes
+    them again. Raises InputError with a line for each of their tracks.
+    """
+    stage = Stage(scores)
+
+    def check(track: PreparedTrack) -> None:
+        check_origins(stage, track.slug, stage.checked(track.slug), origins(track, estimates))
+
+    for_each(tracks, check)
+
+
+def check_origins(stage: Stage, slug: str, record: Record, expected: Mapping[str, str]) -> None:
+    """Raise InputError, and forget the scores, if a score record names other ingredients than those expected."""
+    for what, digest in expected.items():
+        if record.made_from.get(what) != digest:
+            stage.forget(slug)
+            name = record.facts.get("name", slug)
+            raise InputError(
+                f"{name}: {stage.folder} has scores of other {what} than those present; run the same command again to score it."
+            )
+
+
+def write_tables(
+    tables: Mapping[str, pd.DataFrame], out: Path, tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path
+) -> None:
+    """Write tables, by file name, to `out`, and at last their record tables.json: the digests of the scores and of the tables.
+
+    `estimates` and `scores` are the stages' folders that the tables were made from; the record names them relative to `out`.
+    """
+    (out / RECORD).unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_table(table, out / name, DECIMALS, fixed=True)
+    made_from = {track.slug: Stage(scores).record(track.slug).content for track in tracks}
+    files = {name: sha256(out / name) for name in tables}
+    stages = {"scores": _relative(scores, out), "estimates": None if estimates is None else _relative(estimates, out)}
+    write_json(out / RECORD, {"made_from": made_from, "files": files, "facts": stages})
+
+
+def check_tables(out: Path) -> Record:
+    """Return the record of the tables in `out`.
+
+    Raises InputError if the record is missing, if a table was changed, or if the present scores, or the estimates that they were made from,
+    are others. The record is then removed, so that the same command makes the tables again.
+    """
+    record = read_record(out / RECORD)
+    try:
+        _check(record, out)
+    except InputError:
+        (out / RECORD).unlink()
+        raise
+    return record
+
+
+def remove_others(stage: Stage, tracks: Sequence[PreparedTrack]) -> None:
+    """Remove what a stage has made of other tracks, with its records; files that it did not make stay."""
+    present = {track.slug for track in tracks}
+    for path in visible(stage.folder / "records"):
+        if path.stem not in present:
+            record = stage.record(path.stem)
+            stage.forget(path.stem)
+            for name in record.files:
+                (stage.folder / name).unlink(missing_ok=True)
+            log.info("%s: removed the scores of %s, which is not among the tracks", stage.folder, record.facts.get("name", path.stem))
+
+
+def _check(record: Record, out: Path) -> None:
+    for name, expected in record.files.items():
+        if not (out / name).is_file() or sha256(out / name) != expected:
+            raise InputError(f"{out / name}: is missing or was changed after it was written; run the same command again to make it again.")
+    scores, estimates = (record.facts.get(stage) for stage in ("scores", "estimates"))
+    if not isinstance(scores, str) or not isinstance(estimates, str | None):
+        raise InputError(f"{out / RECORD}: is not the record of tables; run the same command again to make it.")
+    stage = Stage(out / scores)
+    for slug, expected in record.made_from.items():
+        found = stage.checked(slug)
+        estimated = OF_BASELINE if estimates is None else Stage(out / estimates).record(slug).content
+        check_origins(stage, slug, found, {"estimates": estimated})
+        if found.content != expected:
+            raise InputError(f"{out}: its tables were made from other scores than those present; run the same command again to make them.")
+
+
+def _relative(folder: Path, start: Path) -> str:
+    return Path(os.path.relpath(folder.resolve(), start.resolve())).as_posix()
