@@ -57,6 +57,7 @@ rule table:
         "../envs/madsep.yaml"
     params:
         systems=plan.scored,
+        engine=plan.engine,
         identity=plan.identity(plan.scored),
     script:
         "../scripts/table.py"

@@ -6,7 +6,7 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.data.prepared import read_planned
-    from madsep.scoring.score import preview
+    from madsep.scoring.audit import preview
 
     asked, table = snakemake.params.tracks, Path(snakemake.output[0])
     tracks = read_planned(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))

@@ -1,19 +1,20 @@
-"""Adapter: write the table of medians that ends a run."""
+"""Adapter: write the table that ends a run, and which scores it is of."""
 
 from pathlib import Path
-
-import pandas as pd
 
 from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from madsep.core.files import write_text
-    from madsep.scoring.medians import format_overview, format_table
-    from madsep.comparison.published import BASELINE
+    from madsep.core.files import sha256, write_json
 
-    baseline, *medians = map(pd.read_csv, snakemake.input)
-    systems = dict(zip(snakemake.params.systems, medians))
-    tables = [f"{system}\n{format_table(table, baseline)}" for system, table in systems.items()]
-    if len(systems) > 1:
-        tables.append(format_overview(systems | {BASELINE: baseline}))
-    write_text(snakemake.output[0], "\n\n".join(tables) + "\n")
+    folders, table = {name: Path("results", name) for name in snakemake.params.systems}, Path(snakemake.output.text)
+    mixture = folders.pop("MIX")
+    if snakemake.params.engine == "nsdr":
+        from madsep.scoring.nsdr import write_nsdr_overview
+
+        write_nsdr_overview(folders | {"mixture": mixture}, table)
+    else:
+        from madsep.scoring.aggregate import write_overview
+
+        write_overview(folders, mixture, table)
+    write_json(snakemake.output.identity, {"identity": snakemake.params.identity, "sha256": sha256(table)})
