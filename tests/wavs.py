@@ -26,7 +26,7 @@ def noise_stems(seed: int, duration_s: float, peak: int = 3000) -> dict[str, np.
 
 def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
     """Write the stems as 16-bit wavs into the new `folder`."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, samples in stems.items():
         sf.write(folder / f"{name}.wav", samples, RATE_HZ, subtype="PCM_16")
 
