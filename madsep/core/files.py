@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +17,8 @@ from madsep.core.errors import DiskFull, InputError
 
 TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
 DAY_S = 86_400
+
+Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which remembers them
 
 
 @contextlib.contextmanager
@@ -93,6 +95,11 @@ def sha256(path: Path | str) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def sha256_each(paths: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file. Raises InputError if one cannot be read."""
+    return [sha256(path) for path in paths]
 
 
 def digest(value: Any) -> str:
