@@ -154,8 +154,10 @@ def _umask() -> int:
 
 
 def check_unused(folder: Path) -> None:
-    """Raise InputError if `folder` is a file, or holds anything."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Raise InputError if `folder` is a file or is not empty."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a new folder.")
+    if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
 
 
