@@ -5,7 +5,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,14 @@ def test_the_fingerprint_of_a_module_before_and_after_its_import_and_elsewhere(h
 def test_what_is_no_module_has_no_fingerprint(here: Path, monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert fingerprint(separator, sha256_each) is None
+
+
+def test_code_that_cannot_be_read_is_named_with_its_separator(here: Path) -> None:
+    def refuse(files: Sequence[Path]) -> list[str]:
+        raise InputError(f"{files[0]}: cannot be read (Permission denied).")
+
+    with pytest.raises(InputError, match=r"^separator mine:half: .*mine\.py: cannot be read \(Permission denied\)\.$"):
+        fingerprint("mine:half", refuse)
 
 
 # calling
