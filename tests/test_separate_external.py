@@ -389,7 +389,7 @@ def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, track
     assert not (stage.folder / "jobs").exists() and not (stage.folder / f"records/{tracks.all[0].slug}.json").exists()
 
 
-def test_the_identities_are_those_that_a_plan_finds_with_its_own_digests(tmp_path: Path, tracks: Tracks) -> None:
+def test_the_ingredients_are_those_that_a_plan_finds_with_its_own_digests(tmp_path: Path, tracks: Tracks) -> None:
     external = estimates_of(tracks, tmp_path / "old", TWO)
     asked: list[Path] = []
 
@@ -397,11 +397,11 @@ def test_the_identities_are_those_that_a_plan_finds_with_its_own_digests(tmp_pat
         asked.extend(files)
         return [sha256(file) for file in files]
 
-    found = external.identities({track.slug: track.name for track in tracks.all}, hashed)
+    found = external.ingredients(NAMES, TWO, hashed)
     assert asked == [tmp_path / "old/test" / name / f"{target}.wav" for name in NAMES for target in ("vocals", "accompaniment")]
     folder = run(external, tracks, tmp_path)
     for track in tracks.all:
-        assert Stage(folder).checked(track.slug).made_from == {"prepared": track.sha256, **found[track.slug], "targets": ",".join(TWO)}
+        assert Stage(folder).checked(track.slug).made_from == {"prepared": track.sha256, **found[track.name]}
 
 
 def test_names_of_all_kinds(tmp_path: Path) -> None:
@@ -433,7 +433,7 @@ for name in external_names({"OLD": {"estimates": "old"}}):
     external = find_external(name, {"OLD": {"estimates": "old"}})
     if external.oracle:
         assert external_targets(external, ["A"])
-        external.identities({"a": "A"}, None)
+        external.ingredients(["A"], ["vocals"], None)
 print(*sorted({"torch", "scipy.signal", "scipy.fft", "scipy", "matplotlib", "pandas", "musdb"} & sys.modules.keys()))
 import madsep.separation.estimates
 print("torch" in sys.modules)

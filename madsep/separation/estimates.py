@@ -36,8 +36,8 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
     stems that an oracle needs. Raises DiskFull at once.
     """
     stage, faults = Stage(folder), Faults()
-    given = external.identities({track.slug: track.name for track in tracks}, sha256_each)
-    made_from = {track.slug: {"prepared": track.sha256, **given[track.slug], "targets": ",".join(targets)} for track in tracks}
+    given = external.ingredients([track.name for track in tracks], targets, sha256_each)
+    made_from = {track.slug: {"prepared": track.sha256, **given[track.name]} for track in tracks}
     if due := due_tracks(stage, tracks, made_from):
         source = _source(external, targets)
         log.info("estimates by %s (%s)", external.label, external.origin)

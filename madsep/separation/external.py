@@ -47,23 +47,23 @@ class External(ExternalSettings):
         """Its kind and what it is, for messages."""
         return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
 
-    def identities(self, tracks: Mapping[str, str], hash_files: Hash) -> dict[str, dict[str, str]]:
-        """Return what each track's estimates are made from, apart from its prepared audio and the targets.
+    def ingredients(self, tracks: Sequence[str], targets: Sequence[str], hash_files: Hash) -> dict[str, dict[str, str]]:
+        """Return what the estimates of each track are made from, apart from its prepared audio, by the tracks' names.
 
-        `tracks` are true names by slug; the result has the same slugs. Raises InputError for a folder without estimates, and for files that
-        cannot be read.
+        Raises InputError for a folder without estimates, and for files that cannot be read.
         """
+        made_from = {"targets": ",".join(targets)}
         if self.oracle is not None:
-            return {slug: {"oracle": self.oracle} for slug in tracks}
+            made_from["oracle"] = self.oracle
         if self.separator is not None:
-            identity = digest([self.model_dump(mode="json"), fingerprint(self.separator, hash_files)])
-            return {slug: {"separator": identity} for slug in tracks}
-        assert self.estimates is not None  # one of the three is given
-        files = estimate_files(self.estimates, list(tracks.values()))
-        wavs: dict[str, dict[str, str]] = {name: {} for name in tracks.values()}
+            made_from["separator"] = digest([self.model_dump(mode="json"), fingerprint(self.separator, hash_files)])
+        if self.estimates is None:
+            return dict.fromkeys(tracks, made_from)
+        files = estimate_files(self.estimates, tracks)
+        given: dict[str, dict[str, str]] = {track: {} for track in tracks}
         for file, found in zip(files, hash_files(files), strict=True):
-            wavs[file.parent.name][file.stem] = found
-        return {slug: {"estimates": digest(wavs[name])} for slug, name in tracks.items()}
+            given[file.parent.name][file.stem] = found
+        return {track: made_from | {"estimates": digest(wavs)} for track, wavs in given.items()}
 
 
 def find_external(name: str, external: Mapping[str, Any]) -> External | None:
