@@ -101,6 +101,7 @@ def test_a_folder_without_permission_is_told_plainly(tmp_path: Path) -> None:
         (OSError(errno.ENOSPC, "x"), "the disk is full"),
         (OSError(errno.EDQUOT, "x"), "the disk is full"),
         (RuntimeError("libsndfile: No space left on device"), "the disk is full"),
+        (OSError(errno.ENOTDIR, "x"), "lies below a file"),
         (OSError(errno.ENOENT, "x"), None),
         (ValueError("bug"), None),
     ],

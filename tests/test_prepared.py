@@ -9,7 +9,7 @@ from prepared_tracks import write_prepared_track
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, sha256, write_json
-from madsep.data.prepared import Form, PreparedTrack, check_rate, read_prepared
+from madsep.data.prepared import Form, PreparedTrack, check_rate, read_planned, read_prepared
 from madsep.data.tracks import Track
 
 SIGNALS = ("mixture", "vocals", "accompaniment")
@@ -115,6 +115,18 @@ def test_the_identity_is_that_of_the_sources_and_the_form() -> None:
     forms = [replace(form, signals=("vocals", "mixture")), replace(form, mono=False), replace(form, sample_rate_hz=44_100)]
     identities = {form.identity(track), *(form.identity(other) for other in others), *(other.identity(track) for other in forms)}
     assert len(identities) == 5
+
+
+def test_what_was_prepared_from_other_audio_than_planned_is_refused_and_forgotten(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
+    identities = {track.slug: track.identity for track in tracks[::-1]}
+    assert read_planned(tmp_path, identities, ["test"]) == tracks[::-1]
+    with pytest.raises(
+        InputError, match=rf"^{tracks[0].file}: was prepared from other audio than that of this run; run the same command again"
+    ):
+        read_planned(tmp_path, identities | {tracks[0].slug: "other"}, ["test"])
+    assert [path.stem for path in (tmp_path / "records").iterdir()] == [tracks[1].slug]
+    with pytest.raises(InputError, match="expected train tracks only"):
+        read_planned(tmp_path, {tracks[1].slug: tracks[1].identity}, ["train"])
 
 
 def test_another_rate_than_the_front_ends_is_refused(tracks: list[PreparedTrack]) -> None:

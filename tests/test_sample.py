@@ -3,6 +3,9 @@
 import fcntl
 import http.client
 import shutil
+import socket
+import subprocess
+import sys
 import urllib.error
 import zipfile
 import zlib
@@ -13,6 +16,7 @@ import pytest
 from test_tracks import make_stem_tree
 
 from madsep.core.errors import InputError
+from madsep.core.files import TEMPORARY
 from madsep.data.datasets import MUSDB18
 from madsep.data.sample import fetch_sample
 from madsep.data.tracks import find_tracks
@@ -97,6 +101,8 @@ def test_never_two_downloads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_a_killed_download_left_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(musdb, "DB", FakeDB)
-    (tmp_path / ".sample.part" / "train" / "half").mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f"{TEMPORARY}{socket.gethostname()}.{ended.pid}.abc" / "sample" / "train" / "half").mkdir(parents=True)
     assert len(find_tracks(fetch_sample(tmp_path / "sample"), MUSDB18, allow_partial=True)) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]

@@ -5,7 +5,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from madsep import cli
 from madsep.core.errors import InputError
+from madsep.core.files import sha256_each
 from madsep.core.logs import job_log
 from madsep.data.datasets import ALL_TARGETS, STEMS
 from madsep.separation.callables import call_separator, checked_estimates, fingerprint, load_separator
@@ -243,35 +244,43 @@ def test_the_fingerprint_is_that_of_the_code_of_the_top_level_package_alone(here
     (here / "pack/part").mkdir(parents=True)
     for name in ("__init__", "one", "part/two"):
         (here / "pack" / f"{name}.py").write_text("raise ValueError('imported')\n")
-    before = fingerprint("pack.one:f")
-    assert before is not None and before == fingerprint("pack.part.two:f")
+    before = fingerprint("pack.one:f", sha256_each)
+    assert before is not None and before == fingerprint("pack.part.two:f", sha256_each)
     (here / "pack/weights.bin").write_text("new")
     (here / "mine.py").write_text(SOURCE + "# new\n")
-    assert fingerprint("pack.one:f") == before
+    assert fingerprint("pack.one:f", sha256_each) == before
     (here / "pack/part/two.py").write_text("raise ValueError('new')\n")
-    changed = fingerprint("pack.one:f")
+    changed = fingerprint("pack.one:f", sha256_each)
     (here / "pack/part/two.py").rename(here / "pack/part/three.py")
-    assert len({before, changed, fingerprint("pack.one:f")}) == 3
+    assert len({before, changed, fingerprint("pack.one:f", sha256_each)}) == 3
 
 
 def test_the_fingerprint_of_a_module_before_and_after_its_import_and_elsewhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint("mine:half")
+    before = fingerprint("mine:half", sha256_each)
     load_separator("mine:half")
-    assert fingerprint("mine:half") == before
+    assert fingerprint("mine:half", sha256_each) == before
     (here / "mine.py").write_text(SOURCE + "# new\n")
-    assert before is not None and fingerprint("mine:half") != before
+    assert before is not None and fingerprint("mine:half", sha256_each) != before
     (here / "elsewhere").mkdir()
     (here / "elsewhere/mine.py").write_text(SOURCE)
     monkeypatch.delitem(sys.modules, "mine")
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(here)])
     monkeypatch.chdir(here / "elsewhere")
-    assert fingerprint("mine:half") == before
+    assert fingerprint("mine:half", sha256_each) == before
 
 
 @pytest.mark.parametrize("separator", ["absent:f", "absent.part:f", ".mine:f", "", "__main__:f"])
 def test_what_is_no_module_has_no_fingerprint(here: Path, monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    assert fingerprint(separator) is None
+    assert fingerprint(separator, sha256_each) is None
+
+
+def test_code_that_cannot_be_read_is_named_with_its_separator(here: Path) -> None:
+    def refuse(files: Sequence[Path]) -> list[str]:
+        raise InputError(f"{files[0]}: cannot be read (Permission denied).")
+
+    with pytest.raises(InputError, match=r"^separator mine:half: .*mine\.py: cannot be read \(Permission denied\)\.$"):
+        fingerprint("mine:half", refuse)
 
 
 # calling

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +17,8 @@ from madsep.core.errors import DiskFull, InputError
 
 TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
 DAY_S = 86_400
+
+Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which remembers them
 
 
 @contextlib.contextmanager
@@ -95,6 +97,11 @@ def sha256(path: Path | str) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
+def sha256_each(paths: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file. Raises InputError if one cannot be read."""
+    return [sha256(path) for path in paths]
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON-able value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
@@ -147,8 +154,10 @@ def _umask() -> int:
 
 
 def check_unused(folder: Path) -> None:
-    """Raise InputError if `folder` is a file, or holds anything."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Raise InputError if `folder` is a file or is not empty."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a new folder.")
+    if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
 
 

@@ -1,4 +1,4 @@
-"""MIR-1K as it is handed out, clips with accompaniment and voice in their two channels, into the tree that the pipeline reads.
+"""Turn MIR-1K as published, clips with accompaniment and voice in their two channels, into the tree that the pipeline reads.
 
 Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset", IEEE TASLP 18(2), 2010.
 Division and mixing are those of Huang, Kim, Hasegawa-Johnson and Smaragdis, "Singing-voice separation from monaural recordings using deep
@@ -6,8 +6,6 @@ recurrent neural networks", ISMIR 2014, and "Joint optimization of masks and dee
 IEEE/ACM TASLP 23(12), 2015: the clips of two singers train, all others test; voice and accompaniment add up as they come (0 dB).
 """
 
-import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import soundfile as sf
 from scipy.io import wavfile
 
 from madsep.core.errors import InputError
-from madsep.core.files import write_error
+from madsep.core.files import check_unused, new_folder
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.data.audio import INT16_SCALE, Pcm16Writer, check_wav_size
@@ -33,24 +31,15 @@ def import_mir1k(source: Path, destination: Path) -> None:
     """Write `destination`/{train,test}/<clip>/{mixture,accompaniment,vocals}.wav, mono, 16 kHz, from MIR-1K's folder or its Wavfile folder.
 
     Accompaniment and vocals are a clip's left and right channel, sample for sample (16 bit). The mixture is their sum as 32-bit floats,
-    which hold it exactly even beyond full scale. `destination` must not exist or be empty; it appears whole or not at all.
+    which hold it exactly even beyond full scale. `destination` must be new or empty; it appears whole or not at all.
     Raises InputError for a destination in use or not writable, a full disk, a source without clips, and with one line for each faulty
     clip: unreadable, of another format than 16 bit, 16 kHz and two channels, or with a silent channel.
     """
     source, destination = source.expanduser(), destination.expanduser()
     clips = find_clips(source)
-    _check_free(destination)
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
-        try:
-            _write_clips(clips, staging)
-            staging.chmod(0o755)
-            staging.rename(destination)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise (write_error(destination, error) or InputError(f"{destination}: cannot be written ({error.strerror}).")) from None
+    check_unused(destination)
+    with new_folder(destination) as new:
+        _write_clips(clips, new)
     n_clips = {subset: sum(subset_of(clip) == subset for clip in clips) for subset in SUBSETS}
     log.info(
         "%s: %d training and %d test clips; all of MIR-1K has %d and %d",
@@ -78,13 +67,6 @@ def find_clips(source: Path) -> list[Path]:
 def subset_of(clip: Path) -> str:
     """Return "train" for a clip of the two training singers, "test" for others; the singer stands before the first `_` of its name."""
     return "train" if clip.stem.split("_")[0].lower() in TRAINING_SINGERS else "test"
-
-
-def _check_free(destination: Path) -> None:
-    if destination.exists() and not destination.is_dir():
-        raise InputError(f"{destination}: is a file; give a new folder.")
-    if destination.is_dir() and any(destination.iterdir()):
-        raise InputError(f"{destination}: the folder is not empty; give a new one, or empty it first.")
 
 
 def _write_clips(clips: list[Path], folder: Path) -> None:

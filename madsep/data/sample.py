@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import shutil
 import sys
 import zipfile
 import zlib
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from madsep.core.errors import InputError
 from madsep.core.ffmpeg import require_ffmpeg
-from madsep.core.files import write_error
+from madsep.core.files import new_folder, write_error
 from madsep.data.datasets import MUSDB18
 from madsep.data.tracks import find_tracks
 
@@ -43,21 +42,14 @@ def fetch_sample(folder: Path | str) -> Path:
 
 
 def _download_sample(folder: Path) -> None:
-    """Download to a folder next to `folder`, clearing what a killed download left there, and rename it."""
     import musdb
 
     if sample_is_there(folder):
         return
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir()
+    with new_folder(folder) as new:
         with contextlib.redirect_stdout(sys.stderr):
-            musdb.DB(root=str(part), download=True)
-        find_tracks(part, MUSDB18, allow_partial=True)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            musdb.DB(root=str(new), download=True)
+        find_tracks(new, MUSDB18, allow_partial=True)
 
 
 @contextlib.contextmanager

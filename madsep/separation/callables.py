@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
-from madsep.core.files import digest, sha256
+from madsep.core.files import Hash, digest
 from madsep.core.logs import log_traceback
 from madsep.core.settings import nearest
 from madsep.data.datasets import ALL_TARGETS
@@ -44,7 +44,7 @@ def load_separator(text: str) -> Callee:
     return found
 
 
-def fingerprint(separator: str) -> str | None:
+def fingerprint(separator: str, hash_files: Hash) -> str | None:
     """A digest of the .py files of the top-level module or package that `separator` names; None if there is none.
 
     It is searched as `load_separator` does, and not imported. Raises InputError for a file that may not be read.
@@ -62,7 +62,9 @@ def fingerprint(separator: str) -> str | None:
     else:
         files = [(Path(root), file) for root in spec.submodule_search_locations for file in sorted(Path(root).rglob("*.py"))]
     try:
-        return digest([(file.relative_to(root).as_posix(), sha256(file)) for root, file in files if file.is_file()])
+        files = [(root, file) for root, file in files if file.is_file()]
+        names = [file.relative_to(root).as_posix() for root, file in files]
+        return digest(list(zip(names, hash_files([file for _, file in files]), strict=True)))
     except InputError as error:
         raise InputError(f"separator {separator}: {error}") from None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError
-from madsep.core.files import atomic, sha256
+from madsep.core.files import atomic, sha256_each
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.settings import nearest
@@ -36,7 +36,7 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
     stems that an oracle needs. Raises DiskFull at once.
     """
     stage, faults = Stage(folder), Faults()
-    given = external.ingredients([track.name for track in tracks], targets, _hashed)
+    given = external.ingredients([track.name for track in tracks], targets, sha256_each)
     made_from = {track.slug: {"prepared": track.sha256, **given[track.name]} for track in tracks}
     if due := due_tracks(stage, tracks, made_from):
         source = _source(external, targets)
@@ -50,10 +50,6 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
                 progress.advance(1, track.name)
     faults.raise_all()
     stage.finish_job(job, [track.slug for track in tracks])
-
-
-def _hashed(files: Sequence[Path]) -> list[str]:
-    return [sha256(file) for file in files]
 
 
 def _make(external: External, source: Source, targets: Sequence[str], track: PreparedTrack, folder: Path) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Systems that are no recipes (a user's callable, a folder of estimates, an oracle): what their names mean and what they estimate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from madsep.core.errors import InputError
-from madsep.core.files import digest
+from madsep.core.files import Hash, digest
 from madsep.core.settings import Settings, nearest
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.tracks import visible
@@ -17,9 +17,6 @@ from madsep.separation.oracles import ORACLES
 
 GROUP = "madsep.separators"  # entry points: name of a system = package.module:callable
 KINDS = ("oracle", "separator", "estimates")
-
-# The SHA-256 of files. A job reads them all; a plan may use digests that it knows (data.inventory.Digests.of).
-Hashed = Callable[[Sequence[Path]], Sequence[str]]
 
 
 class ExternalSettings(Settings):
@@ -50,7 +47,7 @@ class External(ExternalSettings):
         """Its kind and what it is, for messages."""
         return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
 
-    def ingredients(self, tracks: Sequence[str], targets: Sequence[str], hashed: Hashed) -> dict[str, dict[str, str]]:
+    def ingredients(self, tracks: Sequence[str], targets: Sequence[str], hash_files: Hash) -> dict[str, dict[str, str]]:
         """Return what the estimates of each track are made from, apart from its prepared audio, by the tracks' names.
 
         Raises InputError for a folder without estimates, and for files that cannot be read.
@@ -59,12 +56,12 @@ class External(ExternalSettings):
         if self.oracle is not None:
             made_from["oracle"] = self.oracle
         if self.separator is not None:
-            made_from["separator"] = digest([self.model_dump(mode="json"), fingerprint(self.separator)])
+            made_from["separator"] = digest([self.model_dump(mode="json"), fingerprint(self.separator, hash_files)])
         if self.estimates is None:
             return dict.fromkeys(tracks, made_from)
         files = estimate_files(self.estimates, tracks)
         given: dict[str, dict[str, str]] = {track: {} for track in tracks}
-        for file, found in zip(files, hashed(files), strict=True):
+        for file, found in zip(files, hash_files(files), strict=True):
             given[file.parent.name][file.stem] = found
         return {track: made_from | {"estimates": digest(wavs)} for track, wavs in given.items()}
 
