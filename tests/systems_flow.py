@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
+from madsep.data.tracks import slug_of
 from madsep.synth import make_dataset
 
 RECIPES = {
@@ -22,7 +23,6 @@ FOUR_SOURCES = ("CHA", "HEL1")
 ORACLES = ("IRM1", "MWF")
 STEMS = ("vocals", "drums", "bass", "other")
 ALONE = ("vocals", "accompaniment")
-BATCH = "test001-test003"  # songs this short share a job
 
 FRONT_END = {"window_length": 513, "fft_length": 1024, "hop_length": 256}
 TINY_SYSTEMS = {
@@ -52,6 +52,12 @@ def install_plugin(site: Path, package: str, systems: dict[str, str], code: str)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
     lines = [f"{name} = {package}:{separate}" for name, separate in systems.items()]
     (info / "entry_points.txt").write_text("\n".join(["[madsep.separators]", *lines, ""]))
+
+
+def job_of(folder: Path) -> str:
+    """Name of the one job that all tracks of a folder share, since they are short."""
+    first, *_, last = track_names(folder)
+    return f"{slug_of(first)}--{slug_of(last)}"
 
 
 def track_names(folder: Path) -> list[str]:

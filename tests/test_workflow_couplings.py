@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from flow import Run, dry_run, left_behind, own_lines, run, side_by_side, tiny_config
+from flow import Run, dry_run, left_behind, run, side_by_side, tiny_config
 
 TINY_DENSE = {
     "front_end": {"sample_rate_hz": 44_100, "window_length": 64, "fft_length": 64, "hop_length": 512 // 16},
     "training": {"n_epochs": 1, "batch_size": 512, "validation": False, "selection": "last"},
 }
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("couplings")]
 NCA = {"n_iterations": 5, "learning_rate": 0.01, "jacobian_sequences": 2}
 
 
@@ -27,7 +28,7 @@ def finished(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_one_command_gives_the_couplings(finished: Run) -> None:
-    assert finished.outcome.jobs == {"prepare": 2, "train": 1, "checkpoint": 1, "couplings": 1, "couplings_table": 1}
+    assert finished.outcome.jobs == {"prepare": 2, "training_data": 1, "train": 1, "checkpoint": 1, "couplings": 1, "couplings_table": 1}
     assert left_behind(finished.folder) == []
     folder = finished.folder / "results/SF/couplings"
     names = sorted(path.name for path in (Path(finished.config["musdb_root"]) / "test").iterdir())
@@ -46,19 +47,3 @@ def test_nothing_is_done_twice_and_an_option_fits_anew(finished: Run, musdb: Pat
         "couplings": 1,
         "couplings_table": 1,
     }
-
-
-def test_couplings_are_refused_where_they_cannot_be(musdb: Path, tmp_path: Path) -> None:
-    cases = {
-        "absent": {"couplings": ["SF", "DAE"]},
-        "family": {"systems": ["MIM-HW"], "couplings": ["MIM-HW"]},
-        "rate": {"overrides": {"DAE": TINY_DENSE | {"front_end": TINY_DENSE["front_end"] | {"sample_rate_hz": 22_050}}}},
-    }
-    outcomes = side_by_side(dry_run, [tmp_path / name for name in cases], [couplings_config(musdb, **case) for case in cases.values()])
-    absent, family, rate = map(own_lines, outcomes)
-    assert absent == ["ERROR: couplings: DAE is not among the recipes of `systems`; name it there, too."]
-    assert family[0].startswith(
-        "ERROR: couplings: MIM-HW: its family highway has no dense layers on single frames; expected one of mad, dae"
-    )
-    assert rate == ["ERROR: couplings: SF works at 22050 Hz, MUSDB18 has 44100 Hz; choose a recipe made for it."]
-    assert all(outcome.status == 1 for outcome in outcomes)

@@ -13,7 +13,9 @@ from flow import ROOT, TINY, Run, dry_run, left_behind, own_lines, run, side_by_
 
 from madsep.data.import_mir1k import import_mir1k
 from madsep.data.prepared import read_prepared
+from madsep.data.tracks import slug_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mir1k")]
 CLIPS = ["abjones_1_01", "amy_2_03", "Ani_1_01", "titon_4_02"]
 ALONE = ("vocals", "accompaniment")
 
@@ -40,7 +42,7 @@ def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_one_command_gives_the_scores_and_no_submission(finished: Run) -> None:
-    shared_jobs = {"prepare": 2, "train": 1, "losses": 1, "checkpoint": 1, "separate": 1}
+    shared_jobs = {"prepare": 2, "training_data": 1, "train": 1, "losses": 1, "checkpoint": 1, "separate": 1}
     assert finished.outcome.jobs == {**shared_jobs, "score": 2, "aggregate": 2, "table": 1}
     assert not (finished.folder / "submission").exists()
     assert "submission" not in finished.outcome.text.partition("Job stats")[2]
@@ -55,7 +57,7 @@ def test_means_are_weighted_by_length(finished: Run) -> None:
     for system in ("MDL1-mir1k", "MIX"):
         folder = finished.folder / "results" / system
         means = pd.read_csv(folder / "gnsdr.csv").set_index("metric")
-        scores = pd.concat(map(pd.read_csv, folder.glob("scores/*.csv")))
+        scores = pd.read_csv(folder / "clips.csv")
         assert sorted(scores["track"].unique()) == ["Ani_1_01", "titon_4_02"]
         nsdr = scores[scores["metric"] == "NSDR"]
         assert nsdr["n_samples"].nunique() == 2
@@ -66,15 +68,14 @@ def test_means_are_weighted_by_length(finished: Run) -> None:
 
 
 def test_everything_is_mono_at_16_khz(finished: Run, tree: Path) -> None:
-    (training,) = (finished.folder / "results/prepared").glob("train*.json")
-    (test,) = (finished.folder / "results/prepared").glob("test*.json")
-    for manifest, subset in ((training, "train"), (test, "test")):
-        for entry in read_prepared([manifest], subset):
-            assert (entry["n_channels"], entry["sample_rate_hz"]) == (1, RATE_HZ)
-            assert entry["mixture_residual_db"] is None and entry["notes"] == []
-            array = np.load(entry["file"])
-            for signal, found in zip(entry["signals"], array, strict=True):
-                np.testing.assert_array_equal(found[0], sf.read(tree / subset / entry["name"] / f"{signal}.wav", dtype="float32")[0])
+    for subset in ("train", "test"):
+        slugs = [slug_of(path.name) for path in (tree / subset).iterdir()]
+        for track in read_prepared(finished.folder / "results/prepared" / subset, slugs, (subset,)):
+            assert (track.n_channels, track.sample_rate_hz) == (1, RATE_HZ)
+            assert track.mixture_residual_db is None and track.notes == ()
+            for signal in track.signals:
+                expected = sf.read(tree / subset / track.name / f"{signal}.wav", dtype="float32")[0]
+                np.testing.assert_array_equal(track.signal(signal)[0], expected)
     for name in CLIPS[2:]:
         folder = finished.folder / "results/MDL1-mir1k/estimates/test" / name
         for target in ALONE:
@@ -87,7 +88,7 @@ def test_everything_is_mono_at_16_khz(finished: Run, tree: Path) -> None:
 def test_an_oracle_of_two_sources_is_the_ceiling(finished: Run, tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    outcome = run(folder, finished.config | {"systems": ["MDL1-mir1k", "IRM1"]}, "results/IRM1/gnsdr.csv")
+    outcome = run(folder, finished.config | {"systems": ["MDL1-mir1k", "IRM1"]}, "results/IRM1/tables.json")
     assert outcome.jobs == {"separate_external": 1, "score": 1, "aggregate": 1}
     tables = {name: pd.read_csv(folder / "results" / name / "gnsdr.csv") for name in ("MDL1-mir1k", "IRM1")}
     gnsdr = {name: table.set_index("metric")["value"]["GNSDR"] for name, table in tables.items()}

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 import soundfile as sf
 import yaml
-from flow import Run, dry_run, final_faults, left_behind, own_lines, run, side_by_side
+from flow import Run, dry_run, final_faults, left_behind, run, side_by_side
 from systems_flow import (
     ALONE,
-    BATCH,
     FOUR_SOURCES,
     ORACLES,
     RECIPES,
     STEMS,
+    job_of,
     read_int16,
     scored_targets,
     systems_config,
@@ -31,8 +31,11 @@ from wavs import RATE_HZ
 
 from madsep.comparison.published import published_kinds
 from madsep.data.prepared import read_prepared
+from madsep.data.tracks import slug_of
 from madsep.scoring.scores import METRICS
 from madsep.submission.check import check_submission
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("systems")]
 
 MODULE = """
 CALLS = []
@@ -47,8 +50,7 @@ def fails(audio, rate):
         raise ZeroDivisionError("no such luck")
     return separate(audio, rate)
 """
-# all but the figures of each system alone, which are as those of one system; only an oracle's are drawn
-TARGETS = ["results/table.txt", "results/compare/index.html", "results/IRM1/report/boxplots.svg"]
+TARGETS = ["results/table.txt", "results/compare/index.html"]
 TARGETS += [f"submission/{name}/provenance.yaml" for name in RECIPES.values()]
 
 
@@ -71,8 +73,8 @@ def extended(finished: Run, songs: Path) -> Run:
     }
     systems = [*finished.config["systems"], "HEL1-base", "MIM-DWF+", *external]
     config = finished.config | {"systems": systems, "external": external, "extra_root": str(songs / "extra")}
-    targets = [f"results/{name}/medians.csv" for name in external]
-    targets += [f"results/HEL1-base/estimates/{BATCH}.json", "submission/MDWP/provenance.yaml"]
+    targets = [f"results/{name}/tables.json" for name in external]
+    targets += [f"results/HEL1-base/estimates/jobs/{job_of(songs / 'musdb/test')}.json", "submission/MDWP/provenance.yaml"]
     return Run(finished.folder, config, run(finished.folder, config, "--keep-going", *targets))
 
 
@@ -82,11 +84,11 @@ def extended(finished: Run, songs: Path) -> Run:
 def test_one_command_runs_them_all(finished: Run) -> None:
     assert finished.outcome.jobs == {
         "prepare": 4,  # the training tracks and the test tracks, with all stems and without
-        **dict.fromkeys(("train", "checkpoint", "separate", "submission"), 6),
+        **dict.fromkeys(("training_data", "train", "checkpoint", "separate", "submission"), 6),
         "separate_external": 2,
         "score": 9,  # and the mixture
         "aggregate": 9,
-        **dict.fromkeys(("figures", "table", "compare"), 1),
+        **dict.fromkeys(("table", "compare"), 1),
     }
     assert left_behind(finished.folder) == []
 
@@ -215,12 +217,12 @@ def test_other_systems_leave_what_is_finished_alone(finished: Run, songs: Path) 
     ]
     more, fewer = side_by_side(dry_run, [finished.folder] * 2, [finished.config | change for change in changes])
     assert more.jobs == {
-        **dict.fromkeys(("prepare", "train", "checkpoint", "separate", "separate_external", "submission", "table", "compare"), 1),
+        **dict.fromkeys(("prepare", "training_data", "train", "checkpoint", "separate", "separate_external"), 1),
+        **dict.fromkeys(("submission", "table", "compare"), 1),
         **dict.fromkeys(("score", "aggregate"), 2),
         "losses": 6 + 1,  # and those that were not asked for above
-        "figures": 7 + 2,
     }
-    assert fewer.jobs == {"score": 1, "aggregate": 1, "figures": 2, "losses": 2, "table": 1, "compare": 1}
+    assert fewer.jobs == {"score": 1, "aggregate": 1, "losses": 2, "table": 1, "compare": 1}
 
 
 # made elsewhere
@@ -236,9 +238,9 @@ def test_a_callable_in_the_runs_folder_is_a_system(extended: Run, songs: Path, n
     assert set(medians["target"]) == {*ALONE} and set(medians["n_tracks"]) == {3} and not medians["median"].isna().any()
 
 
-def test_a_folder_of_estimates_has_the_scores_of_what_it_was_copied_from(extended: Run) -> None:
+def test_a_folder_of_estimates_has_the_scores_of_what_it_was_copied_from(extended: Run, names: list[str]) -> None:
     results = extended.folder / "results"
-    for table in ("medians.csv", f"scores/{BATCH}.csv", *(f"scores/test/test00{number}.json" for number in (1, 2, 3))):
+    for table in ("medians.csv", "global.csv", *(f"scores/test/{name}.json" for name in names)):
         assert (results / "COPY" / table).read_bytes() == (results / "HEL1" / table).read_bytes()
 
 
@@ -248,9 +250,9 @@ def test_a_callable_that_raises_names_track_and_exception_and_others_finish(exte
     assert faults[0] == f"ERROR: separator mine:fails, {names[1]}: failed: ZeroDivisionError: no such luck"
     log = re.fullmatch(r"The traceback is in (.+)\.", faults[1])
     assert log and 'raise ZeroDivisionError("no such luck")' in (extended.folder / log[1]).read_text()
-    assert not (extended.folder / f"results/BAD/estimates/{BATCH}.json").exists()
+    assert not list(extended.folder.glob("results/BAD/estimates/jobs/*.json"))
     assert left_behind(extended.folder) == []
-    for finished in ("results/MINE/medians.csv", "results/COPY/medians.csv", "submission/MDWP/provenance.yaml"):
+    for finished in ("results/MINE/tables.json", "results/COPY/tables.json", "submission/MDWP/provenance.yaml"):
         assert (extended.folder / finished).exists()
 
 
@@ -270,11 +272,11 @@ def test_extra_tracks_are_trained_on_where_the_recipe_says_so(extended: Run, son
 
 
 def test_a_recipe_at_16_khz_trains_there_and_estimates_at_the_datas_rate(extended: Run, songs: Path, names: list[str]) -> None:
-    (manifest,) = (extended.folder / "results/prepared-four-16000").glob("*.json")
-    for entry in read_prepared([manifest], "train"):
-        n_samples = sf.info(songs / "musdb/train" / entry["name"] / "mixture.wav").frames
-        assert entry["sample_rate_hz"] == 16_000 and abs(entry["n_samples"] - n_samples * 16_000 / RATE_HZ) <= 1
-        assert np.load(entry["file"]).shape[2] == entry["n_samples"]
+    slugs = [slug_of(name) for name in track_names(songs / "musdb/train")]
+    for track in read_prepared(extended.folder / "results/prepared/train-four-16000", slugs, ("train",)):
+        n_samples = sf.info(songs / "musdb/train" / track.name / "mixture.wav").frames
+        assert track.sample_rate_hz == 16_000 and abs(track.n_samples - n_samples * 16_000 / RATE_HZ) <= 1
+        assert track.array().shape[2] == track.n_samples
     for name in names:
         folder = extended.folder / "results/HEL1-base/estimates/test" / name
         assert sorted(path.stem for path in folder.iterdir()) == sorted({*STEMS, *ALONE})
@@ -284,34 +286,3 @@ def test_a_recipe_at_16_khz_trains_there_and_estimates_at_the_datas_rate(extende
             power = np.abs(np.fft.rfft(sf.read(path)[0], axis=0)) ** 2
             above = np.fft.rfftfreq(info.frames, 1 / RATE_HZ) > 8500
             assert power.sum() > 0 and power[above].sum() < 1e-4 * power.sum()
-
-
-# refusals
-
-
-@pytest.fixture(scope="module")
-def refused(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Name of a mistake -> the lines that end the run before anything is done."""
-    root = tmp_path_factory.mktemp("mistakes")
-    changes = {
-        "unknown system": {"systems": ["MDL1", "MWFF"]},
-        "no extra tracks": {"systems": ["MDL1", "MIM-DWF+"]},
-        "nothing to train on": {"systems": ["MDL1", "GRA"], "validation_tracks": track_names(songs / "musdb/train")},
-    }
-    folders = [root / name.replace(" ", "-") for name in changes]
-    outcomes = side_by_side(run, folders, [systems_config(songs, **change) for change in changes.values()])
-    assert all(outcome.status != 0 for outcome in outcomes)
-    return {name: own_lines(outcome) for name, outcome in zip(changes, outcomes, strict=True)}
-
-
-@pytest.mark.parametrize(
-    ("mistake", "beginning"),
-    [
-        ("unknown system", "ERROR: systems: there is no system 'MWFF'; did you mean 'MWF'? (known: "),
-        ("no extra tracks", "ERROR: systems: MIM-DWF+ trains on further tracks, but extra_root is not set; "),
-        ("nothing to train on", "ERROR: systems: GRA holds training tracks out for validation, which leaves none of 2 to train on; "),
-    ],
-)
-def test_mistakes_end_in_one_plain_line(refused: dict[str, list[str]], mistake: str, beginning: str) -> None:
-    (line,) = refused[mistake]
-    assert line.startswith(beginning)
