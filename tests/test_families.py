@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from prepared_tracks import with_sources
 from trainings import EACH_STEP, HELD_OUT, NEVER, Killed, history, killed_at, losses, same_bytes, weights
 
-from madsep.core.files import read_json
 from madsep.data.datasets import MUSDB18, STEMS
 from madsep.data.prepare import prepare
+from madsep.data.prepared import Form, PreparedTrack, read_prepared
 from madsep.data.tracks import Track, find_tracks
 from madsep.models.checkpoint import load_checkpoint, write_checkpoint
-from madsep.separation.songs import Job, separate
+from madsep.separation.tracks import separate
 from madsep.systems.families import FAMILIES
 from madsep.systems.recipe import Recipe, load_recipe
 from madsep.training.step import Step
@@ -56,30 +57,32 @@ class Trained:
     recipe: Recipe
     folder: Path
     track: Track
+    song: PreparedTrack
+    held_out: PreparedTrack
 
     @property
     def estimates(self) -> Path:
-        return self.folder / "test" / self.track.name
+        return self.folder / "estimates/test" / self.track.name
 
     def train(self, folder: Path, save_every_s: float = NEVER) -> None:
-        """Train on the first of the prepared songs, with the second held out."""
-        held_out = read_json(self.folder / "train.json")["tracks"][1]["name"]
-        train(self.recipe, [self.folder / "train.json"], folder, Options("cpu", 1, save_every_s, (held_out,)))
+        """Train on one song, with another held out."""
+        train(self.recipe, [self.song, self.held_out], [self.held_out.slug], folder, Options("cpu", 1, save_every_s))
 
 
 @pytest.fixture(scope="module", params=CASES)
 def trained(request: pytest.FixtureRequest, musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained on one synthetic song with another held out, then used to separate a third."""
     recipe, folder = tiny(request.param), tmp_path_factory.mktemp("family")
-    tracks = find_tracks(musdb, MUSDB18, allow_partial=True)
+    tracks = [with_sources(track) for track in find_tracks(musdb, MUSDB18, allow_partial=True)]
     songs, test = [track for track in tracks if track.subset == "train"], tracks[-1]
     signals = ["mixture", *(source for source in recipe.sources if source != "background")]
-    prepare(songs, signals, True, folder, folder / "train.json")
-    prepare([test], ["mixture"], False, folder, folder / "test.json")
-    of_recipe = Trained(recipe, folder, test)
+    prepare(songs, Form(tuple(signals), True, 44100), folder / "train", "all")
+    prepare([test], Form(("mixture",), False, 44100), folder / "heard", "all")
+    of_recipe = Trained(recipe, folder, test, *read_prepared(folder / "train", [song.slug for song in songs], ("train",)))
     of_recipe.train(folder)
-    write_checkpoint(folder / "weights.safetensors", recipe, folder / "checkpoint.safetensors")
-    separate(folder / "checkpoint.safetensors", Job([folder / "test.json"], [test.slug], folder / "manifest.json"), "cpu", 1)
+    write_checkpoint(folder, recipe, folder / "checkpoint.safetensors")
+    heard = read_prepared(folder / "heard", [test.slug], ("test",))
+    separate(folder / "checkpoint.safetensors", heard, folder / "estimates", "all", "cpu", 1)
     return of_recipe
 
 
@@ -120,12 +123,12 @@ def test_a_killed_run_goes_on_as_if_it_never_had_been(trained: Trained, tmp_path
 
 
 def test_the_statistics_of_the_training_set_are_in_the_weights(trained: Trained) -> None:
-    """Where a family standardises what it reads: of the song that trains, not of the one that is held out."""
+    """If a family standardises what it reads: of the song that trains, not of the one that is held out."""
     found = weights(trained.folder)
-    assert ("input_mean" in found) == (trained.recipe.family == "gra")
+    assert ("input_mean" in found) == trained.recipe.trained_family.standardises
     if "input_mean" not in found:
         return
-    mixture = np.load(trained.folder / "train001.npy")[0, 0].astype(np.float64)
+    mixture = trained.song.signal("mixture")[0].astype(np.float64)
     window = np.hanning(257)[:256] / 16  # periodic, over the root of the transform's length
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mixture, 3 * 128), 256)[::128] * window
     mean = np.abs(np.fft.rfft(frames)).mean(axis=0)

@@ -364,6 +364,14 @@ def test_faults_name_what_was_expected(name: str, overrides: Mapping[str, Any], 
         load_recipe(name, overrides)
 
 
+@pytest.mark.parametrize(("name", "longest"), [("HEL1", 255), ("MIM-HW", 2047), ("MDL1", 2049)])
+def test_the_longest_hop_that_covers_every_sample_is_accepted_and_the_next_refused(name: str, longest: int) -> None:
+    """Of a periodic Hann, a symmetric Bartlett and a symmetric Hamming window."""
+    assert load_recipe(name, {name: {"front_end": {"hop_length": longest}}}).front_end.hop_length == longest
+    with pytest.raises(InputError, match=r"gives no weight|expected hop_length <= window_length"):
+        load_recipe(name, {name: {"front_end": {"hop_length": longest + 1}}})
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that stands for the folder of recipes."""

@@ -155,6 +155,6 @@ def _check_shapes(found: Mapping[str, Tensor], system: System, folder: Path) -> 
         shape, needed = tuple(found[name].shape), tuple(expected[ours].shape)
         if shape != needed:
             raise InputError(
-                f"{folder}: tensor '{name}' is of shape {shape}; the other tensors and the "
-                f"{system.front_end.n_bins} bins of recipe {system.name} need {needed}."
+                f"{folder}: tensor '{name}' is of shape {shape}; expected {needed} from "
+                f"the other tensors and the {system.front_end.n_bins} bins of recipe {system.name}."
             )
