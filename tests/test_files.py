@@ -46,6 +46,15 @@ def test_a_file_is_replaced_whole_at_the_end_of_the_block(tmp_path: Path) -> Non
     assert names(path.parent) == ["table.csv"]
 
 
+def test_a_reader_that_has_the_old_file_open_keeps_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+    with path.open() as stream:
+        write_text(path, "new")
+        assert stream.read() == "old"
+    assert path.read_text() == "new"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1), InputError("wrong")])
 def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "table.csv"
