@@ -114,9 +114,9 @@ def write_checkpoint(training: Path, recipe: System, path: Path) -> None:
     record = Stage(training).checked(WEIGHTS)
     weights = training / f"{WEIGHTS}.safetensors"
     tensors, metadata = read_tensors(weights)
-    if metadata.get("trained") != recipe.training_half():
+    identity = record.made_from["training"]
+    if (metadata.get("trained"), metadata.get("identity")) != (recipe.training_half(), identity):
         raise InputError(f"{weights}: was trained with different settings from those in recipe {recipe.name}; train again.")
-    identity = metadata["identity"]
     provenance = {**metadata["provenance"], "weights_sha256": record.files[weights.name]}
     values = {"recipe": recipe.system_values(), "identity": system_identity(recipe, identity), "training": identity}
     write_tensors(path, tensors, {**values, "provenance": provenance})
