@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from prepared_songs import Tracks
 from prepared_tracks import write_prepared_track
 from scipy import stats
 from tiny import tiny_recipe
+from trainings import Tracks
 
 from madsep.core.settings import Augmentation, Target
 from madsep.front_end.stft import Stft

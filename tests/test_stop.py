@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from flow import run as run_workflow
 from flow import tiny_config
-from prepared_songs import Tracks
 from tiny import tiny_recipe
 from torch import Tensor
-from trainings import NEVER, OUTPUTS, run, same_bytes
+from trainings import NEVER, OUTPUTS, Tracks, run, same_bytes
 
 from madsep.core.errors import DiskFull, Stopped
 from madsep.models.checkpoint import read_tensors
