@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from flow import Run, run, tiny_config
-from prepared_songs import write_songs
 from systems_flow import make_songs, track_names
 from trainings import sung, write_prepared
 
@@ -48,15 +47,9 @@ def torch_settings_restored() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
-    """Three prepared training tracks of 15 sequences each; not to be changed."""
-    return write_prepared(tmp_path_factory.mktemp("prepared"), [sung(seed) for seed in range(3)])
-
-
-@pytest.fixture(scope="session")
 def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
     """Three prepared training tracks of 15 sequences each; not to be changed."""
-    return write_songs(tmp_path_factory.mktemp("songs"), [sung(seed) for seed in range(3)])
+    return write_prepared(tmp_path_factory.mktemp("prepared"), [sung(seed) for seed in range(3)])
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import torch
 import torch.utils.tensorboard
-from prepared_songs import Tracks, read_songs
 from tiny import tiny_recipe
-from trainings import EACH_STEP, run
+from trainings import EACH_STEP, Tracks, read_all_prepared, run
 
 RECIPE = tiny_recipe(training={"n_epochs": 2})
 KILLS = [2, *8 * [1]]  # of each training
@@ -73,4 +72,4 @@ def main(tracks: Tracks, root: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(read_songs(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))
+    main(read_all_prepared(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from prepared_songs import Tracks, write_songs
 from tiny import SIZES, tiny_recipe
-from trainings import EACH_STEP, NEVER, OUTPUTS, features_of, history, losses, run, sequences_of, sung, weights
+from trainings import EACH_STEP, NEVER, OUTPUTS, Tracks, features_of, history, losses, run, sequences_of, sung, weights, write_prepared
 
 from madsep.core.errors import InputError
 from madsep.models.checkpoint import build_network, load_checkpoint, read_tensors, write_checkpoint
@@ -142,7 +141,7 @@ def test_a_loss_that_is_not_finite_names_its_tracks_and_keeps_the_last_good_stat
     """Where the host looks at the epoch's end only, the steps after that one have changed nothing."""
     songs = [sung(seed) for seed in range(2)]
     songs[1][0][6000] = np.nan
-    tracks = write_songs(tmp_path / "prepared", songs)
+    tracks = write_prepared(tmp_path / "prepared", songs)
     with pytest.raises(InputError) as error:
         run(tiny_recipe(training={"batch_size": 1}), tracks, tmp_path, save_every_s)
     assert "loss nan" in str(error.value) and "not finite" in str(error.value)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prepared_songs import Tracks
 from tiny import tiny_recipe
-from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, history, losses, run, same_bytes
+from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Tracks, history, losses, run, same_bytes
 
 from madsep.core.errors import DiskFull, InputError
 from madsep.models import checkpoint

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from prepared_songs import Tracks, write_track
+from prepared_tracks import write_prepared_track
 from scipy import stats
 from tiny import tiny_recipe
+from trainings import Tracks
 
 from madsep.core.settings import Augmentation, Target
 from madsep.front_end.stft import Stft
@@ -38,7 +39,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Tracks:
     folder, generator, written = tmp_path_factory.mktemp("prepared"), np.random.default_rng(5), []
     for name, length in zip(NAMES, LENGTHS, strict=True):
         voice, accompaniment = 0.1 * generator.standard_normal((2, 1, length))
-        written.append(write_track(folder, name, np.stack([voice + accompaniment, voice])))
+        written.append(write_prepared_track(folder, name, {"mixture": voice + accompaniment, "vocals": voice}, subset="train"))
     return written
 
 
@@ -183,7 +184,8 @@ def test_voice_and_accompaniment_have_speeds_of_their_own(tmp_path: Path, held: 
     """A voice and an accompaniment of one tone each: every span's tones are the drawn speeds times theirs."""
     samples = np.arange(40_000)
     voice, accompaniment = np.sin(0.1 * samples), np.sin(0.4 * samples)
-    sequences = drawn([write_track(tmp_path, "Tone - A", np.stack([voice + accompaniment, voice])[:, None])], SPEED, held)
+    signals = {"mixture": (voice + accompaniment)[None], "vocals": voice[None]}
+    sequences = drawn([write_prepared_track(tmp_path, "Tone - A", signals, subset="train")], SPEED, held)
     mixtures = sequences.mixtures
     assert mixtures is not None
     for speeds in (mixtures.voice_speed, mixtures.accompaniment_speed):
@@ -280,7 +282,7 @@ def stems(tmp_path_factory: pytest.TempPathFactory) -> Tracks:
     for name, length in zip(NAMES[:2], LENGTHS[:2], strict=True):
         sources = 0.1 * generator.standard_normal((4, 1, length)) * np.array([1.0, 0.5, 2.0, 0.2])[:, None, None]
         mixture = sources.sum(axis=0, keepdims=True) + 0.001 * generator.standard_normal((1, 1, length))
-        written.append(write_track(folder, name, np.concatenate([mixture, sources]), STEMS))
+        written.append(write_prepared_track(folder, name, dict(zip(STEMS, [mixture[0], *sources], strict=True)), subset="train"))
     return written
 
 

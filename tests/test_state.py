@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from prepared_songs import Tracks
 from tiny import tiny_recipe
-from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sequences_of
+from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, Tracks, killed_at, run, same_bytes, sequences_of
 
 from madsep.core.errors import InputError
 from madsep.core.files import TEMPORARY

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from prepared_songs import Tracks, write_songs
 from tiny import tiny_recipe
-from trainings import sequences_of
+from trainings import Tracks, sequences_of, write_prepared
 
 from madsep.systems.recipe import Recipe
 from madsep.training import statistics
@@ -66,7 +65,7 @@ def test_a_bin_that_does_not_vary_has_a_small_deviation_and_not_none(tmp_path: P
     sound = 1 + 0.1 * np.random.default_rng(0).standard_normal(n_samples)
     recipe = with_input_clip(1.0)
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"edge_frames_dropped": 3})})
-    sequences = sequences_of(write_songs(tmp_path / "prepared", [(sound, sound)]), recipe)
+    sequences = sequences_of(write_prepared(tmp_path / "prepared", [(sound, sound)]), recipe)
     mean, deviation = bin_statistics(sequences)
     assert len(sequences) == 3 and mean[0] == 1 and deviation.max() > 0.01
     assert deviation[0].item() == pytest.approx(SMALLEST * float(deviation.max()), rel=1e-5, abs=0)
@@ -74,5 +73,5 @@ def test_a_bin_that_does_not_vary_has_a_small_deviation_and_not_none(tmp_path: P
 
 def test_silence_has_no_deviation(tmp_path: Path) -> None:
     silence = np.zeros(12_000)
-    mean, deviation = bin_statistics(sequences_of(write_songs(tmp_path / "prepared", [(silence, silence)]), RECIPE))
+    mean, deviation = bin_statistics(sequences_of(write_prepared(tmp_path / "prepared", [(silence, silence)]), RECIPE))
     assert not mean.any() and not deviation.any()

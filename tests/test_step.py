@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from prepared_songs import Tracks
 from tiny import SIZES, tiny_recipe
 from torch import Tensor
-from trainings import NEVER, losses, run, same_bytes, sequences_of
+from trainings import NEVER, Tracks, losses, run, same_bytes, sequences_of
 
 from madsep.core.errors import InputError
 from madsep.front_end.stft import Stft

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from flow import run as run_workflow
 from flow import tiny_config
-from prepared_songs import Tracks
 from tiny import tiny_recipe
 from torch import Tensor
-from trainings import NEVER, OUTPUTS, run, same_bytes
+from trainings import NEVER, OUTPUTS, Tracks, run, same_bytes
 
 from madsep.core.errors import DiskFull, Stopped
 from madsep.models.checkpoint import read_tensors
@@ -115,13 +114,13 @@ def test_a_stop_on_a_full_disk_says_where_the_next_run_goes_on(tracks: Tracks, t
 
 
 def test_a_workflow_keeps_the_state_of_a_stopped_training(musdb: Path, tmp_path: Path) -> None:
-    config = tiny_config(musdb)
-    weights = "results/MDL1/training/weights.safetensors"
-    stopped = run_workflow(tmp_path, config | {"max_minutes": 1e-9}, weights)
+    config, checkpoint = tiny_config(musdb), "results/MDL1/checkpoint.safetensors"
+    stopped = run_workflow(tmp_path, config | {"max_minutes": 1e-9}, checkpoint)
     assert stopped.status != 0 and "Traceback" not in stopped.text
     line = "ERROR: training stopped by max_minutes at epoch 1, step 1; the same command resumes from here."
     assert line in stopped.lines and re.search("non-zero exit (status|code) 75|exit status: 75|returned .*75", stopped.text)
-    assert sorted(path.name for path in (tmp_path / weights).parent.iterdir()) == ["state.safetensors", "train.lock", "training.json"]
-    ended = run_workflow(tmp_path, config, weights)
-    assert ended.jobs == {"train": 1}
-    assert "epoch 1, step 1" in (tmp_path / "results/logs/train/MDL1.log").read_text()
+    (folder,) = (tmp_path / "results/trainings").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["data.json", "state.safetensors", "train.lock", "training.json"]
+    ended = run_workflow(tmp_path, config, checkpoint)
+    assert ended.jobs == {"train": 1, "checkpoint": 1}
+    assert "epoch 1, step 1" in (tmp_path / f"results/logs/train/{folder.name}.log").read_text()

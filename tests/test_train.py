@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from prepared_songs import Tracks, write_songs
 from tiny import tiny_recipe
-from trainings import EACH_STEP, NEVER, OUTPUTS, Killed, killed_at, run, same_bytes, sung
+from trainings import EACH_STEP, NEVER, OUTPUTS, Killed, Tracks, killed_at, run, same_bytes, sung, write_prepared
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError, Stopped
@@ -80,11 +79,11 @@ def test_finished_weights_stay_until_their_successors_are_there(tracks: Tracks, 
 
 
 def test_other_audio_under_the_same_names_is_another_training(finished: Path, tracks: Tracks, tmp_path: Path) -> None:
-    other = write_songs(tmp_path / "other", [sung(seed) for seed in (0, 1, 3)])
+    other = write_prepared(tmp_path / "other", [sung(seed) for seed in (0, 1, 3)])
     assert [track.slug for track in other] == [track.slug for track in tracks]
     run(tiny_recipe(), other, tmp_path / "run")
     assert Stage(tmp_path / "run").record("weights").identity != Stage(finished).record("weights").identity
-    copied = write_songs(tmp_path / "copied", [sung(seed) for seed in range(3)])
+    copied = write_prepared(tmp_path / "copied", [sung(seed) for seed in range(3)])
     assert same_bytes(run(tiny_recipe(), copied, tmp_path / "again"), finished)
 
 

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from prepared_songs import Tracks, write_songs, write_track
-from trainings import sung
+from trainings import Tracks, sung, write_prepared
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, write_json
@@ -38,9 +36,9 @@ def test_only_other_content_is_written(tracks: Tracks, tmp_path: Path) -> None:
 
 
 def test_tracks_prepared_from_other_audio_are_refused(tmp_path: Path) -> None:
-    songs = write_songs(tmp_path / "prepared", [sung(0), sung(1)])
+    songs = write_prepared(tmp_path / "prepared", [sung(0), sung(1)])
     write_training_data(identities(songs), [], tmp_path / "data.json")
-    write_track(tmp_path / "prepared", "Artist - 1", np.stack(sung(2))[:, None])
+    write_prepared(tmp_path / "prepared", [sung(0), sung(2)])
     with pytest.raises(
         InputError, match=r"^Artist - 1: was prepared from other audio than \S+data\.json lists; run the same command again\.$"
     ):
@@ -48,7 +46,7 @@ def test_tracks_prepared_from_other_audio_are_refused(tmp_path: Path) -> None:
 
 
 def test_test_tracks_never_train(tmp_path: Path) -> None:
-    songs = write_songs(tmp_path / "prepared", [sung(5)], "test")
+    songs = write_prepared(tmp_path / "prepared", [sung(5)], "test")
     write_training_data(identities(songs), [], tmp_path / "data.json")
     with pytest.raises(InputError, match="Artist - 0: is a test track; expected train or extra tracks only"):
         read_training_data(tmp_path / "data.json", tmp_path / "prepared")

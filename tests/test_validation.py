@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from prepared_songs import Tracks, write_songs
 from tiny import Double, Identity, tiny_recipe
-from trainings import HELD_OUT, losses, run, sequences_of, sung, weights
+from trainings import HELD_OUT, Tracks, losses, run, sequences_of, sung, weights, write_prepared
 
 from madsep.core.errors import InputError
 from madsep.data.tracks import slug_of
@@ -37,7 +36,7 @@ def test_validation_needs_tracks_on_both_sides(tracks: Tracks, tmp_path: Path, n
 
 def test_held_out_tracks_do_not_train(tracks: Tracks, tmp_path: Path) -> None:
     """The weights are those of a run that never had the track."""
-    without = write_songs(tmp_path / "without", [sung(0), sung(1)])
+    without = write_prepared(tmp_path / "without", [sung(0), sung(1)])
     alone = run(tiny_recipe(), without, tmp_path / "alone")
     held_out = run(tiny_recipe(training={"validation": True}), tracks, tmp_path / "held_out", held_out=("Artist - 2",))
     assert all(torch.equal(tensor, weights(held_out)[name]) for name, tensor in weights(alone).items())
@@ -73,7 +72,7 @@ class AlmostIdentity(Double):
 def test_best_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     """Training tracks are all voice, the validation track a third: the estimate rises past the latter's target on its way."""
     mixture = sung(0)[0]
-    tracks = write_songs(tmp_path / "prepared", [(mixture, mixture), (mixture, 0.3 * mixture)])
+    tracks = write_prepared(tmp_path / "prepared", [(mixture, mixture), (mixture, 0.3 * mixture)])
 
     def trained(name: str, **training: object) -> Path:
         recipe = tiny_recipe(training={"validation": True, "n_epochs": 12, "learning_rate": 3e-3, **training})
@@ -91,6 +90,6 @@ def test_best_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
 def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     songs = [sung(seed) for seed in range(2)]
     songs[1][1][6000] = np.nan
-    tracks = write_songs(tmp_path / "prepared", songs)
+    tracks = write_prepared(tmp_path / "prepared", songs)
     with pytest.raises(InputError, match=r"epoch 1: the validation loss is nan, not finite.*Validation tracks: Artist - 1"):
         run(tiny_recipe(training=HELD_OUT), tracks, tmp_path, held_out=("Artist - 1",))

@@ -10,13 +10,15 @@ import pytest
 import torch
 from prepared_tracks import write_prepared_track
 
-from madsep.data.prepared import PreparedTrack
+from madsep.data.prepared import PreparedTrack, read_prepared
 from madsep.data.tracks import slug_of
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import read_tensors
 from madsep.systems.recipe import Recipe
 from madsep.training.sequences import Sequences
 from madsep.training.train import Options, train
+
+Tracks = Sequence[PreparedTrack]
 
 N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
 EACH_STEP = -1.0  # save_every_s
@@ -36,7 +38,7 @@ def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return voice + background, voice
 
 
-def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> list[PreparedTrack]:
+def write_prepared(folder: Path, songs: Sequence[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> list[PreparedTrack]:
     """Prepared tracks `Artist - 0`, `Artist - 1`, ... of mixtures and voices (n_samples,)."""
     return [
         write_prepared_track(folder, f"Artist - {number}", {"mixture": mixture[None], "vocals": voice[None]}, subset=subset)
@@ -44,7 +46,12 @@ def write_prepared(folder: Path, songs: list[tuple[np.ndarray, np.ndarray]], sub
     ]
 
 
-def run(recipe: Recipe, tracks: Sequence[PreparedTrack], folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
+def read_all_prepared(folder: Path) -> list[PreparedTrack]:
+    """All training tracks that are prepared in a folder."""
+    return read_prepared(folder, [path.stem for path in (folder / "records").iterdir()], ["train"])
+
+
+def run(recipe: Recipe, tracks: Tracks, folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
     """Train on the CPU with the tracks of the names `held_out` held out; return the folder."""
     train(recipe, tracks, [slug_of(name) for name in held_out], folder, Options("cpu", 1, save_every_s))
     return folder
@@ -67,7 +74,7 @@ def same_bytes(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("weights.safetensors", "history.csv"))
 
 
-def sequences_of(tracks: Sequence[PreparedTrack], recipe: Recipe, *numbers: int) -> Sequences:
+def sequences_of(tracks: Tracks, recipe: Recipe, *numbers: int) -> Sequences:
     """The sequences of some of the tracks, or of all."""
     return Sequences([tracks[number] for number in numbers] or tracks, recipe, Stft(recipe.front_end), augmented=False)
 

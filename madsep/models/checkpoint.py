@@ -114,9 +114,9 @@ def write_checkpoint(training: Path, recipe: System, path: Path) -> None:
     record = Stage(training).checked(WEIGHTS)
     weights = training / f"{WEIGHTS}.safetensors"
     tensors, metadata = read_tensors(weights)
-    if metadata.get("trained") != recipe.training_half():
+    identity = record.made_from["training"]
+    if (metadata.get("trained"), metadata.get("identity")) != (recipe.training_half(), identity):
         raise InputError(f"{weights}: was trained with different settings from those in recipe {recipe.name}; train again.")
-    identity = metadata["identity"]
     provenance = {**metadata["provenance"], "weights_sha256": record.files[weights.name]}
     values = {"recipe": recipe.system_values(), "identity": system_identity(recipe, identity), "training": identity}
     write_tensors(path, tensors, {**values, "provenance": provenance})
@@ -125,9 +125,7 @@ def write_checkpoint(training: Path, recipe: System, path: Path) -> None:
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     """Rebuild the network from the file alone. Raises InputError if the file is damaged or holds another network's tensors."""
     tensors, metadata = read_tensors(path)
-    recipe = _recipe(metadata, path)
-    with torch.device("meta"):
-        network = build_network(recipe)
+    recipe, network = _untrained(metadata, path)
     expected = {name: (tensor.dtype, *tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: (tensor.dtype, *tensor.shape) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -139,11 +137,17 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     return Checkpoint(recipe, network.to(device).eval(), metadata["provenance"])
 
 
-def _recipe(metadata: Mapping[str, Any], path: Path) -> System:
-    """Return the recipe in a checkpoint's metadata. Raises InputError if there is none or this version cannot read it."""
+def _untrained(metadata: Mapping[str, Any], path: Path) -> tuple[System, Network]:
+    """Return the recipe in a checkpoint's metadata and its network without weights.
+
+    Raises InputError if there is no recipe or this version cannot read it.
+    """
     if not isinstance(metadata.get("recipe"), dict) or not isinstance(metadata.get("provenance"), dict):
         raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
     try:
-        return parse_system(metadata["recipe"], str(path))
+        recipe = parse_system(metadata["recipe"], str(path))
+        with torch.device("meta"):
+            return recipe, build_network(recipe)
     except (AttributeError, RuntimeError, TypeError) as error:  # sections that are no sections, sizes beyond what PyTorch can count
-        raise InputError(f"{path}: holds a recipe that this version cannot read ({error}). {REMEDY}") from None
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: holds a recipe that this version cannot read ({reason}). {REMEDY}") from None

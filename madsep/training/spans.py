@@ -129,7 +129,8 @@ class Held:
     def _accompaniments(self, track: Tensor, first: Tensor) -> Tensor:
         around = (first[:, None] + self.reading) % self.lengths[track][:, None]
         mixture, voice = self.audio[:, self.begins[track][:, None] + around]
-        return mixture - voice
+        accompaniment: Tensor = mixture - voice
+        return accompaniment
 
 
 class Streamed:
