@@ -66,7 +66,7 @@ def test_the_log_of_a_job_of_slurm_names_it(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "job.log"
     with job_log(str(path)):
         log.info("12 tracks")
-    assert path.read_text() == "INFO: Slurm job 12 on node2\nINFO: 12 tracks\n"
+    assert path.read_text() == "INFO: Slurm job 12 on node2\nINFO: 12 tracks\nINFO: finished\n"
 
 
 def test_a_log_ends_with_its_job(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_log_ends_with_its_job(tmp_path: Path) -> None:
     log.error("later")
     with pytest.warns(UserWarning, match="later"):
         warnings.warn("later", stacklevel=1)
-    assert path.read_text() == "" and not log.handlers
+    assert path.read_text() == "INFO: finished\n" and not log.handlers
 
 
 def test_leaving_the_command_line_is_no_defect(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class Gru(nn.GRU):
     def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]  # states only
         """Return the states of all frames."""
         if inputs.device.type == "cpu":
-            states: Tensor = _CpuGru.apply(inputs, *self.parameters())
+            states: Tensor = _CpuGru.apply(inputs, *self.parameters())  # type: ignore[no-untyped-call]
             return states
         if inputs.device.type == "cuda":
             with torch.autocast("cuda", enabled=False):
