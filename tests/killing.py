@@ -16,7 +16,7 @@ import torch.utils.tensorboard
 from tiny import tiny_recipe
 from trainings import EACH_STEP, Tracks, read_all_prepared, run
 
-RECIPE = tiny_recipe(training={"n_epochs": 2})
+RECIPE = tiny_recipe(training={"n_epochs": 1})
 KILLS = [2, *8 * [1]]  # of each training
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
