@@ -245,11 +245,12 @@ def test_aggregate_writes_four_tables_with_true_names(system: System) -> None:
 def test_scores_of_tracks_that_went_are_removed_and_other_files_stay(system: System) -> None:
     """So that whoever reads the folder finds the scores of the run's tracks alone."""
     scores = system.folder / "scores"
-    (scores / "records/._x.json").write_text("not a record")
+    for stranger in ("._x.json", "x.json"):
+        (scores / "records" / stranger).write_text("{}")
     system.aggregate(n_tracks=1)
     assert [path.name for path in (scores / "test").iterdir()] == [f"{NAMES[0]}.json"]
     assert sorted(path.stem for path in (scores / "jobs").iterdir()) == [system.tracks[0].slug]
-    assert (scores / "records/._x.json").is_file()
+    assert {path.name for path in (scores / "records").iterdir()} == {f"{system.tracks[0].slug}.json", "._x.json", "x.json"}
     table = read_scores(scores)
     assert set(table["track"]) == {NAMES[0]}
     assert sisec_medians(table)["median"][0] == 1.0 == pd.read_csv(system.folder / "medians.csv")["median"][0]
