@@ -1,6 +1,8 @@
 import csv
 import logging
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored import write_estimates, write_prepared_tracks
 
+from madsep.comparison.runs import read_run, read_system
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import write_json
@@ -20,8 +23,10 @@ from madsep.core.tables import Column, read_table
 from madsep.data.prepared import PreparedTrack
 from madsep.scoring.aggregate import aggregate, summarise, summarise_global, write_overview
 from madsep.scoring.chain import check_tables
+from madsep.scoring.engines import Engine
 from madsep.scoring.estimates import origins
 from madsep.scoring.medians import format_overview, format_table, sisec_medians, track_medians
+from madsep.scoring.score import score
 from madsep.scoring.scores import read_scores
 
 ONE_METRIC = ["track", "target", "metric", "time", "duration", "score"]
@@ -245,11 +250,12 @@ def test_aggregate_writes_four_tables_with_true_names(system: System) -> None:
 def test_scores_of_tracks_that_went_are_removed_and_other_files_stay(system: System) -> None:
     """So that whoever reads the folder finds the scores of the run's tracks alone."""
     scores = system.folder / "scores"
-    (scores / "records/._x.json").write_text("not a record")
+    for stranger in ("._x.json", "x.json"):
+        (scores / "records" / stranger).write_text("{}")
     system.aggregate(n_tracks=1)
     assert [path.name for path in (scores / "test").iterdir()] == [f"{NAMES[0]}.json"]
     assert sorted(path.stem for path in (scores / "jobs").iterdir()) == [system.tracks[0].slug]
-    assert (scores / "records/._x.json").is_file()
+    assert {path.name for path in (scores / "records").iterdir()} == {f"{system.tracks[0].slug}.json", "._x.json", "x.json"}
     table = read_scores(scores)
     assert set(table["track"]) == {NAMES[0]}
     assert sisec_medians(table)["median"][0] == 1.0 == pd.read_csv(system.folder / "medians.csv")["median"][0]
@@ -264,6 +270,24 @@ def test_scores_that_are_missing_or_of_other_estimates_are_not_aggregated(system
     with pytest.raises(InputError, match=rf"{track.slug}\.json: is missing; run the same command again"):
         system.aggregate()
     assert not list(system.folder.glob("*.*"))
+
+
+def test_names_of_all_kinds_go_through(tmp_path: Path) -> None:
+    names = ["{bar}", "<b>", 'it\'s "so"', "é", "e\u0301", "ü" * 125, "NA", "None", "nan", "null", "007", "true", "a, b", "x.json"]
+    rng = np.random.default_rng(0)
+    noise = {name: dict(zip(("mixture", "vocals", "accompaniment"), rng.normal(0, 0.1, (3, 2, 4000)), strict=True)) for name in names}
+    tracks = write_prepared_tracks(tmp_path / "prepared", noise, 8000)
+    score(tracks, ("vocals", "accompaniment"), None, tmp_path / "MIX/scores", "job", Engine("fast"))
+    aggregate(tracks, None, tmp_path / "MIX/scores", tmp_path / "MIX", Bootstrap(2, 0))
+    for found in (
+        read_system("MIX", tmp_path / "MIX", {}, []),
+        read_run(tmp_path / "MIX/scores", "MIX"),
+        read_run(tmp_path / "MIX", "MIX"),
+    ):
+        assert sorted(set(found.medians["track"])) == sorted(names)
+        assert len(found.medians) == len(names) * 2 * 4
+    global_scores = read(tmp_path / "MIX", "global.csv", track=str, target=str, metric=str, value=float)
+    assert sorted(set(global_scores["track"])) == sorted(names)
 
 
 def overview(system: System, baseline: System) -> str:
@@ -353,3 +377,12 @@ def test_the_overview_has_a_row_per_system_and_a_column_per_target() -> None:
     cells = [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in lines]
     assert cells[0] == ["system", "vocals", "accompaniment", "drums", "bass"]
     assert cells[1:] == [["MDL1", "4.02", "9.90", "-", "-"], ["HEL1", "4.02", "9.90", "> 80", "-"]]
+
+
+def test_aggregation_loads_no_more_than_it_uses() -> None:
+    """In a process of its own: SciPy's statistics are loaded when an interval is drawn."""
+    heavy = ["matplotlib", "statsmodels", "torch", "scipy.stats", "museval", "musdb"]
+    code = (
+        f"import sys, madsep.scoring.aggregate, madsep.scoring.nsdr, madsep.scoring.audit; print([m for m in {heavy} if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -20,9 +20,10 @@ from madsep.comparison import compare as stage
 from madsep.comparison.compare import compare
 from madsep.comparison.page import headline
 from madsep.comparison.published import published_frames, published_medians, published_track_medians
-from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, split_runs
+from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, read_system, split_runs
 from madsep.comparison.statistics import check_reproduction, pairwise_tests
 from madsep.core.errors import InputError
+from madsep.core.files import sha256, write_json
 from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import MUSDB18
 
@@ -134,6 +135,20 @@ def test_workflow_tables_and_provenance_are_read(tmp_path: Path) -> None:
     (tmp_path / "track_medians.csv").write_text("track,median\na,1\n")
     with pytest.raises(InputError, match=r"track_medians\.csv: expected the columns"):
         read_run(tmp_path, "A")
+
+
+def test_tables_of_the_workflow_are_verified(tmp_path: Path) -> None:
+    """They name the scores that they were made from; a change by hand is refused."""
+    small_run("A", [1.0, 2.0]).medians.to_csv(tmp_path / "track_medians.csv", index=False)
+    with pytest.raises(InputError, match=r"tables\.json: is missing"):
+        read_system("A", tmp_path, {"name": "MDL1"}, ["wav"])
+    files = {"track_medians.csv": sha256(tmp_path / "track_medians.csv")}
+    write_json(tmp_path / "tables.json", {"made_from": {}, "files": files, "facts": {"scores": "scores", "estimates": None}})
+    assert read_system("A", tmp_path, {"name": "MDL1"}, ["wav"]).about == "recipe MDL1; data read from wav"
+    with (tmp_path / "track_medians.csv").open("a") as stream:
+        stream.write("track 2,vocals,SDR,9,4,0\n")
+    with pytest.raises(InputError, match=r"track_medians\.csv: is missing or was changed after it was written"):
+        read_system("A", tmp_path, {}, [])
 
 
 @pytest.mark.parametrize(

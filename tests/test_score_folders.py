@@ -36,6 +36,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     return tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores"
 
 
+@pytest.mark.slow
 def test_both_engines_write_what_museval_writes(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     musdb = pytest.importorskip("musdb")
     references, estimates, out = folders

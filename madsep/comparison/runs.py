@@ -13,6 +13,7 @@ from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
 from madsep.core.tables import Column, read_table
 from madsep.data.datasets import MUSDB18
+from madsep.scoring.chain import check_tables
 from madsep.scoring.medians import track_medians
 from madsep.scoring.scores import read_scores
 
@@ -106,6 +107,15 @@ def read_run(folder: Path, name: str) -> Run:
     provenance = _provenance([folder, folder.resolve().parent] if folder.resolve().name == "test" else [folder])
     layouts = recorded(provenance, "data").get("layouts")
     return Run(name, medians, recorded(provenance, "settings"), list(map(str, layouts)) if isinstance(layouts, list) else [])
+
+
+def read_system(name: str, folder: Path, settings: Mapping[str, Any], layouts: Sequence[str]) -> Run:
+    """Return the run of a system of the workflow from the folder of its tables.
+
+    Raises InputError if a table was changed, or if the present scores are others than those that the tables were made from.
+    """
+    check_tables(folder)
+    return Run(name, read_track_medians(folder / TABLE), settings, layouts)
 
 
 def read_track_medians(path: Path) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool = False) -> None:
-    """Write a table as CSV, whole or not at all; NaN is an empty cell.
+    """Write a table as CSV, whole or not at all; NaN and None are empty cells.
 
     Numbers have `digits` significant digits, or with `fixed` as many decimals. Raises InputError if the file cannot be written.
     """
@@ -46,6 +46,8 @@ def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool 
 
 
 def _cell(value: object, form: str) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else form % value
     text = str(value)

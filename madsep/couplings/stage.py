@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, check_unused, digest, new_folder, sha256, write_text
+from madsep.core.files import atomic, check_unused, digest, new_folder, sha256
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.core.progress import Progress
 from madsep.core.provenance import git_commit, hardware, versions
 from madsep.core.settings import FrontEnd
+from madsep.core.tables import write_table
 from madsep.core.yaml_files import write_yaml
 from madsep.couplings.algorithm import neural_couplings, student, untrained_couplings
 from madsep.couplings.figures import draw_losses, draw_maps, draw_profile
@@ -31,6 +32,7 @@ from madsep.couplings.frames import Group, TakeStack, groups, named_stack, own_s
 from madsep.couplings.jacobian import local_jacobian
 from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
 from madsep.couplings.results import JACOBIANS, Results
+from madsep.couplings.table import SIGNIFICANT_DIGITS
 from madsep.data.mixtures import Mixture, prepared_mixtures
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import Checkpoint, load_checkpoint
@@ -191,7 +193,7 @@ def _write(computed: _Computed, request: Request, made_from: Mapping[str, str], 
     tables = {"measures": results.measures(), "summary": summary, "losses": results.losses(), "lags": results.lags()}
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
-        write_text(files[-1], table.to_csv(index=False, float_format="%.8g"))
+        write_table(table, files[-1], SIGNIFICANT_DIGITS)
     about, nyquist_hz = f"{recipe.name}, mean over {n_groups}", recipe.front_end.sample_rate_hz / 2
     fitted = {title: maps[kind] for kind, title in TITLES.items() if kind not in JACOBIANS}
     files += draw_maps(fitted, nyquist_hz, f"{about}: |C| of the dense layers", folder / "couplings")

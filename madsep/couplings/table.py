@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, write_text
+from madsep.core.files import write_text
+from madsep.core.tables import Column, read_table, write_table
 
-COLUMNS = ["kind", "measure", "mean", "low", "high", "n_groups"]
+COLUMNS: Mapping[str, Column] = {"kind": str, "measure": str, "mean": float, "low": float, "high": float, "n_groups": int}
+SIGNIFICANT_DIGITS = 8
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -42,8 +44,7 @@ def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) ->
     """
     tables = {system: _read(path) for system, path in summaries.items()}
     everything = pd.concat(tables, names=["system"]).reset_index("system")
-    with atomic(table) as temporary:
-        everything.to_csv(temporary, index=False, float_format="%.8g")
+    write_table(everything, table, SIGNIFICANT_DIGITS)
     texts = everything.assign(text=[_text(*row) for row in everything[["mean", "low", "high"]].to_numpy(float)])
     parts = []
     for kind, rows in texts.groupby("kind", sort=False):
@@ -55,12 +56,9 @@ def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) ->
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        summary = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}). Compute the couplings again.") from None
-    if list(summary.columns) != COLUMNS or summary.empty:
-        raise InputError(f"{path}: expected rows of the columns {','.join(COLUMNS)}. Compute the couplings again.")
+    summary = read_table(path, COLUMNS)
+    if summary.empty:
+        raise InputError(f"{path}: holds no rows. Compute the couplings again.")
     return summary
 
 

@@ -80,11 +80,18 @@ def remove_others(stage: Stage, tracks: Sequence[PreparedTrack]) -> None:
     present = {track.slug for track in tracks}
     for path in visible(stage.folder / "records"):
         if path.stem not in present:
-            record = stage.record(path.stem)
-            stage.forget(path.stem)
-            for name in record.files:
-                (stage.folder / name).unlink(missing_ok=True)
-            log.info("%s: removed the scores of %s, which is not among the tracks", stage.folder, record.facts.get("name", path.stem))
+            _remove(stage, path.stem)
+
+
+def _remove(stage: Stage, slug: str) -> None:
+    try:
+        record = stage.record(slug)
+    except InputError:
+        return  # not a record, so not of the stage's making
+    stage.forget(slug)
+    for name in record.files:
+        (stage.folder / name).unlink(missing_ok=True)
+    log.info("%s: removed the scores of %s, which is not among the tracks", stage.folder, record.facts.get("name", slug))
 
 
 def _check(record: Record, out: Path) -> None:

@@ -6,10 +6,10 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.comparison.compare import compare
-    from madsep.comparison.runs import Run, read_track_medians
+    from madsep.comparison.runs import read_system
     from madsep.core.intervals import Bootstrap
 
     params, page = snakemake.params, Path(snakemake.output[0])
-    tables = {name: read_track_medians(page.parents[1] / name / "track_medians.csv") for name in params.systems}
-    runs = [Run(name, tables[name], settings, params.layouts) for name, settings in params.systems.items()]
+    results = page.parents[1]
+    runs = [read_system(name, results / name, settings, params.layouts) for name, settings in params.systems.items()]
     compare(runs, page.parent, Bootstrap(**params.bootstrap))
