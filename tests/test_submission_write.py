@@ -233,6 +233,7 @@ FORGED: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (lambda v: v["data"].update(validation_tracks=["X"]), ["data.validation_tracks: 'X' is not among", "training.identity is"]),
     (lambda v: v["training"].update(identity="0"), ["training.identity is 0;", "the checkpoint was made from training"]),
     (lambda v: v["checkpoint"].update(identity="0"), ["checkpoint.identity is 0;"]),
+    (lambda v: v["checkpoint"].update(weights="0"), ["the checkpoint holds weights 0, which are not"]),
     (lambda v: v["checkpoint"].update(sha256="0"), ["the estimates of"] * 3),
     (lambda v: v["estimates"][TEST[0]]["files"].popitem(), [f'the scores of "{TEST[0]}" were made from estimates']),
     (lambda v: v["estimates"][TEST[0]]["made_from"].pop("prepared"), ["were made from prepared audio without a digest, not from"]),

@@ -41,11 +41,12 @@ class Training(_Part):
 
 
 class CheckpointFile(_Part):
-    """The checkpoint that separated: its SHA-256, and the identities of the system and of the training that it says it was made from."""
+    """The checkpoint that separated the tracks: its SHA-256, and what it says that it was made from."""
 
     sha256: str
-    identity: str
-    training: str
+    identity: str  # of the system
+    training: str  # identity
+    weights: str  # SHA-256
 
 
 class Estimates(_Part):
@@ -142,6 +143,8 @@ def _identity_faults(provenance: Provenance) -> Iterator[str]:
         yield f"training.identity is {_short(training.identity)}; these settings and training tracks give {_short(expected)}"
     if checkpoint.training != training.identity:
         yield f"the checkpoint was made from training {_short(checkpoint.training)}, not from {_short(training.identity)}"
+    if checkpoint.weights not in training.files.values():
+        yield f"the checkpoint holds weights {_short(checkpoint.weights)}, which are not those of the training"
     if checkpoint.identity != (system := system_identity_of(settings, checkpoint.training)):
         yield f"checkpoint.identity is {_short(checkpoint.identity)}; its training and these settings give {_short(system)}"
 

@@ -24,7 +24,6 @@ from madsep.systems.recipe import Recipe
 
 Authors = Mapping[str, str | None]
 Found = TypeVar("Found")
-WEIGHTS = "weights"  # name of the record in a training's folder
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
 
 def _read(sources: Sources, recipe: Recipe) -> _Records:
     """Read the records of all that a submission is made from. Raises InputError with a line for each that is missing or was changed."""
-    from madsep.models.checkpoint import read_tensors
+    from madsep.models.checkpoint import WEIGHTS, read_tensors  # which imports torch
 
     faults: list[str] = []
 
@@ -126,7 +125,10 @@ def _provenance(sources: Sources, recipe: Recipe, records: _Records, scoring: Ma
         description_sha256=_sha256_of(text),
         training=_training(records),
         checkpoint=CheckpointFile(
-            sha256=sha256(sources.checkpoint), identity=metadata.get("identity", ""), training=metadata.get("training", "")
+            sha256=sha256(sources.checkpoint),
+            identity=metadata["identity"],
+            training=metadata["training"],
+            weights=metadata["provenance"]["weights_sha256"],
         ),
         data=_data(sources, records),
         estimates={name: _estimates(record) for name, record in records.estimates.items()},
