@@ -321,7 +321,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return call
 
 
-def test_the_command(command: Call, tmp_path: Path) -> None:
+def test_the_command(command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for figure in ("draw_maps", "draw_losses", "draw_profile"):
+        monkeypatch.setattr(stage, figure, lambda *_: [])
     checkpoint = save(dense_checkpoint("SF-mir1k"), tmp_path / "checkpoint.safetensors")
     for seed, n_samples in enumerate((900, 250)):
         sf.write(tmp_path / f"song {seed}.wav", noise(seed, n_samples, 2).T, RATE_HZ)
@@ -329,7 +331,9 @@ def test_the_command(command: Call, tmp_path: Path) -> None:
     status, lines = command(
         checkpoint, *songs, "--layers", "layers.0", "--layers", "layers.1", "--frames", 70, "--tolerance", 0.1, "--float64"
     )
-    assert status == 0 and {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert status == 0 and {path.name for path in (tmp_path / "out").iterdir()} == {
+        name for name in FILES if name.endswith(("z", "v", "l"))
+    }
     assert [line for line in lines if "nca" in line] == ["madsep: WARNING: song 0 .. song 1: nca has not converged in 2 iterations"]
     provenance = yaml.safe_load((tmp_path / "out/provenance.yaml").read_text())
     assert provenance["layers"] == ["layers.0", "layers.1"] and provenance["options"]["n_frames"] == 70
