@@ -1,4 +1,4 @@
-"""One table of the couplings of several systems beside each other."""
+"""One table that compares the couplings of several systems."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +25,9 @@ th:nth-child(1), td:nth-child(1) {{ text-align: left; }}
 </head>
 <body>
 <h1>Couplings</h1>
-<p>Mean over groups of test tracks, with its 95 % bootstrap interval over them. nca: the neural couplings of a system's dense layers; p1
-and student: the baselines; untrained: the same network with its initial weights; jacobian: the whole network's, averaged over frames.
-Shares and rows are parts of 1; relative fits are L1 errors, 0 for a perfect fit and 1 for that of zeros.</p>
+<p>Means over groups of test tracks, with their 95 % bootstrap intervals. nca: the neural couplings of a system's dense layers. p1 and
+student: the baselines. untrained: the couplings of the same network with its initial weights. jacobian: the Jacobian of the whole network,
+averaged over frames. Shares and rows are fractions. Relative fits are L1 errors: 0 for a perfect fit, 1 for a matrix of zeros.</p>
 {tables}
 </body>
 </html>
@@ -35,10 +35,10 @@ Shares and rows are parts of 1; relative fits are L1 errors, 0 for a perfect fit
 
 
 def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) -> None:
-    """Write the summaries of `madsep.couplings.stage`, by system, as one CSV `table` and one HTML `page`.
+    """Write the summaries (summary.csv) of several systems as one CSV `table` and one HTML `page`.
 
-    The CSV has the columns system, kind, measure, mean, low, high, n_groups; the page has a table for each kind, with a row for each
-    measure and a column for each system. Raises InputError for a summary of another form.
+    The CSV has the columns system, kind, measure, mean, low, high, n_groups. The page has one table per kind, with a row per measure and a
+    column per system. Raises InputError for a summary with other columns.
     """
     tables = {system: _read(path) for system, path in summaries.items()}
     everything = pd.concat(tables, names=["system"]).reset_index("system")
