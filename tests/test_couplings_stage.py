@@ -382,7 +382,7 @@ def test_layers_must_follow_each_other_and_end_as_wide_as_they_begin() -> None:
     checkpoint = tiny_checkpoint()
     for names, fault in {
         ("denoiser_enc", "denoiser_enc"): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; name consecutive layers",
-        ("denoiser_enc",): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; expected the same number",
+        ("denoiser_enc",): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; expected equal widths",
     }.items():
         with pytest.raises(InputError, match=fault):
             named_stack(checkpoint.recipe, checkpoint.network, names, "x")

@@ -93,7 +93,7 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
         if given != read:
             raise InputError(f"{where}: layer '{after}' reads {read} values, '{before}' gives {given}; name consecutive layers.")
     if widths[0][0] != widths[-1][1]:
-        raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected the same number.")
+        raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected equal widths.")
 
     def take(network: Network, mixture: Tensor) -> Stack:
         seen: dict[str, Tensor] = {}
