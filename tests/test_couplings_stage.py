@@ -403,7 +403,7 @@ def test_one_table_of_several_systems(tmp_path: Path) -> None:
     assert cells[1:] == [["energy_share", "0.125", "0.500 (0.250 .. 0.750)"], ["relative_fit", "-", "0.100"]]
     assert len(p1) == 2
     (tmp_path / "a.csv").write_text("kind,mean\nnca,1\n")
-    with pytest.raises(InputError, match=r"a\.csv: expected rows of the columns kind,measure,mean"):
+    with pytest.raises(InputError, match=r"a\.csv: expected the columns kind,measure,mean"):
         compare_couplings({"A": tmp_path / "a.csv"}, *paths)
 
 

@@ -265,6 +265,10 @@ FORGED: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (lambda v: v["scores"].pop(TEST[1]), [f"scores: '{TEST[1]}' is missing"]),
     (lambda v: v["estimates"].update(X=v["estimates"][TEST[1]]), ["estimates: 'X' is not among data.test_tracks"]),
     (lambda v: v["scoring"].update(engine="fast"), ["were made by engine museval, not fast"] * 3),
+    (
+        lambda v: v["scoring"].update(audit_by_museval={"scores": {slug_of(TEST[1]): "0"}}),
+        [f"the audit by museval compared other scores of '{TEST[1]}'"],
+    ),
     (lambda v: v.pop("training"), ["'training': is missing"]),
     (lambda v: v["data"].update(test=3), ["'data.test': input should be a valid dictionary"]),
 ]

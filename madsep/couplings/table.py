@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, write_text
+from madsep.core.files import write_text
+from madsep.core.tables import Column, read_table, write_table
 
-COLUMNS = ["kind", "measure", "mean", "low", "high", "n_groups"]
+N_DIGITS = 8
+COLUMNS: dict[str, Column] = {"kind": str, "measure": str, "mean": float, "low": float, "high": float, "n_groups": int}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -38,30 +40,22 @@ def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) ->
     """Write the summaries (summary.csv) of several systems as one CSV `table` and one HTML `page`.
 
     The CSV has the columns system, kind, measure, mean, low, high, n_groups. The page has one table per kind, with a row per measure and a
-    column per system. Raises InputError for a summary with other columns.
+    column per system. Raises InputError for a summary with other columns or without rows.
     """
-    tables = {system: _read(path) for system, path in summaries.items()}
+    tables = {system: read_table(path, COLUMNS) for system, path in summaries.items()}
+    for system, summary in tables.items():
+        if summary.empty:
+            raise InputError(f"{summaries[system]}: has no rows. Compute the couplings again.")
     everything = pd.concat(tables, names=["system"]).reset_index("system")
-    with atomic(table) as temporary:
-        everything.to_csv(temporary, index=False, float_format="%.8g")
+    write_table(everything, table, N_DIGITS)
     texts = everything.assign(text=[_text(*row) for row in everything[["mean", "low", "high"]].to_numpy(float)])
     parts = []
     for kind, rows in texts.groupby("kind", sort=False):
-        beside = rows.pivot(index="measure", columns="system", values="text").reindex(rows["measure"].unique())[list(tables)]
+        wide = rows.pivot(index="measure", columns="system", values="text").reindex(rows["measure"].unique())[list(tables)]
         n_groups = rows.groupby("system", sort=False)["n_groups"].max()
-        beside.columns = pd.Index([f"{system} (n = {n_groups[system]})" for system in tables])
-        parts.append(f"<h2>{kind}</h2>\n{beside.rename_axis(None).reset_index(names='measure').to_html(index=False, border=0)}")
+        wide.columns = pd.Index([f"{system} (n = {n_groups[system]})" for system in tables])
+        parts.append(f"<h2>{kind}</h2>\n{wide.rename_axis(None).reset_index(names='measure').to_html(index=False, border=0)}")
     write_text(page, PAGE.format(tables="\n".join(parts)))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        summary = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error}). Compute the couplings again.") from None
-    if list(summary.columns) != COLUMNS or summary.empty:
-        raise InputError(f"{path}: expected rows of the columns {','.join(COLUMNS)}. Compute the couplings again.")
-    return summary
 
 
 def _text(mean: float, low: float, high: float) -> str:

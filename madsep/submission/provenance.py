@@ -109,7 +109,13 @@ def parse_provenance(values: Mapping[str, Any]) -> Provenance:
 def chain_faults(provenance: Provenance, folder: Path) -> Iterator[str]:
     """Yield, one line each, where digests in provenance.yaml contradict each other or the score files in `folder`/test."""
     changed = [f"settings.{key} was changed after the submission was written" for key in _changed_settings(provenance)]
-    for fault in (*changed, *_data_faults(provenance), *([] if changed else _identity_faults(provenance)), *_track_faults(provenance)):
+    for fault in (
+        *changed,
+        *_data_faults(provenance),
+        *([] if changed else _identity_faults(provenance)),
+        *_track_faults(provenance),
+        *_audit_faults(provenance),
+    ):
         yield f"{FILE}: {fault}"
     for name, scores in provenance.scores.items():
         path = folder / "test" / f"{name}.json"
@@ -168,6 +174,17 @@ def _track_faults(provenance: Provenance) -> Iterator[str]:
                 yield f"the {made} of {name!r} were made from {words} {_short(found.get(ingredient))}, not from {_short(digits)}"
         if scores.made_from.get("engine") != provenance.scoring.get("engine"):
             yield f"the scores of {name!r} were made by engine {scores.made_from.get('engine')}, not {provenance.scoring.get('engine')}"
+
+
+def _audit_faults(provenance: Provenance) -> Iterator[str]:
+    """Yield the tracks whose audit compared other scores than those submitted."""
+    audit = provenance.scoring.get("audit_by_museval")
+    audited = audit.get("scores") if isinstance(audit, dict) else None
+    if not isinstance(audited, dict):
+        return
+    for name, scores in provenance.scores.items():
+        if audited.get(slug_of(name), content := digest({f"test/{name}.json": scores.sha256})) != content:
+            yield f"the audit by museval compared other scores of {name!r}"
 
 
 def _short(digits: str | None) -> str:
