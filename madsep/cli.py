@@ -138,9 +138,7 @@ def compare(
 @app.command()
 def couplings(  # a command's parameters are its options
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
-    tracks: Annotated[
-        list[Path], typer.Argument(help="Mixtures: wavs, stem files, folders of tracks, or manifests of prepared test tracks.")
-    ],
+    tracks: Annotated[list[Path], typer.Argument(help="Mixtures: wavs, stem files, or folders of tracks.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures; it must not exist or be empty.")],
     iterations: Annotated[int, typer.Option(help="Of each fit.", min=1)] = FIT.n_iterations,
     learning_rate: Annotated[float, typer.Option(help="Of each fit's Adam.", min=1e-12)] = FIT.learning_rate,

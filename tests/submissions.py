@@ -14,10 +14,10 @@ from madsep.core.artefacts import Stage
 from madsep.core.files import digest, sha256
 from madsep.data.prepared import Form, PreparedTrack, read_prepared
 from madsep.data.tracks import Track
-from madsep.models.checkpoint import write_tensors
+from madsep.models.checkpoint import write_checkpoint, write_tensors
 from madsep.submission.times import Jobs
 from madsep.submission.write import Sources
-from madsep.systems.identity import system_identity, training_identity
+from madsep.systems.identity import training_identity
 from madsep.systems.recipe import Recipe
 
 METRICS = ("SDR", "SIR", "ISR", "SAR")
@@ -90,11 +90,10 @@ class Finished:
     def train(self) -> None:
         stage = Stage(self.root / "trainings/T")
         with stage.making("weights", {"training": self.identity}) as made:
-            write_tensors(stage.folder / "weights.safetensors", {"w": torch.ones(2)}, {})
+            metadata = {"trained": self.recipe.training_half(), "identity": self.identity, "provenance": {"device": "cpu"}}
+            write_tensors(stage.folder / "weights.safetensors", {"w": torch.ones(2)}, metadata)
             made |= {"files": [stage.folder / "weights.safetensors"], "parts": PARTS}
-        identity = {"training": self.identity, "identity": system_identity(self.recipe, self.identity)}
-        metadata = {"recipe": self.recipe.system_values(), "provenance": {"device": "cpu"}} | identity
-        write_tensors(self.checkpoint, {"w": torch.ones(2)}, metadata)
+        write_checkpoint(stage.folder, self.recipe, self.checkpoint)
 
     def separate(self) -> None:
         stage = Stage(self.root / "MDL1/estimates")

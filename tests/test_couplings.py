@@ -273,15 +273,15 @@ def test_what_does_not_fit_is_refused() -> None:
     stack = random_stack((6, 3, 6), 8)
     with pytest.raises(InputError, match="'toy' needs square layers"):
         neural_couplings(stack, options("toy"))
-    with pytest.raises(InputError, match="lead from N bins to N bins"):
+    with pytest.raises(InputError, match="map N bins to N bins"):
         student(stack._replace(layers=stack.layers[:1]), options())
-    with pytest.raises(InputError, match="lead from N bins to N bins"):
+    with pytest.raises(InputError, match="map N bins to N bins"):
         neural_couplings(stack._replace(layers=stack.layers[:1] * 2), options())
-    with pytest.raises(InputError, match="lead from N bins to N bins"):
+    with pytest.raises(InputError, match="map N bins to N bins"):
         untrained_couplings(stack._replace(layers=[]), options())
-    with pytest.raises(InputError, match="at least one frame"):
+    with pytest.raises(InputError, match="frames >= 1"):
         neural_couplings(Stack(stack.layers, stack.inputs[:0], stack.outputs[:0]), options())
-    with pytest.raises(InputError, match="at least one frame"):
+    with pytest.raises(InputError, match="frames >= 1"):
         neural_couplings(stack._replace(outputs=stack.outputs[:, :5]), options())
     with pytest.raises(InputError, match="zero in all frames"):
         neural_couplings(stack._replace(outputs=torch.zeros_like(stack.outputs)), options())

@@ -151,7 +151,7 @@ def test_short_tracks_are_joined_and_none_is_lost() -> None:
     assert [group.tracks for group in found] == [("track 0", "track 1", "track 2"), ("track 3", "track 4", "track 5")]
     assert [group.n_frames for group in found] == [sum(n_frames[:3]), sum(n_frames[3:])]
     assert found[0].name == "track 0 .. track 2" and next(groups(tracks[2:], recipe, 60, CPU)).name == "track 2"
-    with pytest.raises(InputError, match=rf"2 tracks of {sum(n_frames[:2])} frames together; .* 17 x 17 bins .* 60 at least"):
+    with pytest.raises(InputError, match=rf"2 tracks together have {sum(n_frames[:2])} frames; a map of 17 x 17 bins needs at least 60"):
         list(groups(tracks[:2], recipe, 60, CPU))
 
 
@@ -164,7 +164,7 @@ def test_sequences_of_the_jacobian_lie_within_the_tracks() -> None:
     assert torch.equal(sequences_inside(group, 4, 9), group.sequences[[0, 2, 4]])
     assert torch.equal(sequences_inside(group, 2, 9), group.sequences)
     assert torch.equal(sequences_inside(group, 0, 9), group.sequences[1::2])  # the others begin with the silence before the track
-    with pytest.raises(InputError, match="no track sounds in frame 6"):
+    with pytest.raises(InputError, match="all sequences are silent in frame 6"):
         sequences_inside(type(group)(group.tracks, group.sequences[1::2], group.inside.reshape(6, 8)[1::2].flatten()), 5, 1)
 
 
@@ -321,7 +321,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return call
 
 
-def test_the_command(command: Call, tmp_path: Path) -> None:
+def test_the_command(command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for figure in ("draw_maps", "draw_losses", "draw_profile"):
+        monkeypatch.setattr(stage, figure, lambda *_: [])
     checkpoint = save(dense_checkpoint("SF-mir1k"), tmp_path / "checkpoint.safetensors")
     for seed, n_samples in enumerate((900, 250)):
         sf.write(tmp_path / f"song {seed}.wav", noise(seed, n_samples, 2).T, RATE_HZ)
@@ -329,7 +331,9 @@ def test_the_command(command: Call, tmp_path: Path) -> None:
     status, lines = command(
         checkpoint, *songs, "--layers", "layers.0", "--layers", "layers.1", "--frames", 70, "--tolerance", 0.1, "--float64"
     )
-    assert status == 0 and {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert status == 0 and {path.name for path in (tmp_path / "out").iterdir()} == {
+        name for name in FILES if name.endswith(("z", "v", "l"))
+    }
     assert [line for line in lines if "nca" in line] == ["madsep: WARNING: song 0 .. song 1: nca has not converged in 2 iterations"]
     provenance = yaml.safe_load((tmp_path / "out/provenance.yaml").read_text())
     assert provenance["layers"] == ["layers.0", "layers.1"] and provenance["options"]["n_frames"] == 70
@@ -359,7 +363,7 @@ def test_refusals_are_plain_lines_and_leave_nothing(command: Call, tmp_path: Pat
         ((folder / "gone.safetensors", good), f"{folder}/gone.safetensors: cannot be read (No such file or directory)"),
         ((dense, folder / "slow.wav"), "slow: has a sample rate of 8000 Hz, the checkpoint's is 16000 Hz"),
         ((dense, folder / "silent.wav"), "silent: is silent throughout"),
-        ((dense, folder / "short.wav"), "1 track of"),
+        ((dense, folder / "short.wav"), "1 track has"),
         ((dense, folder / "gone.wav"), f"{folder}/gone.wav: no such file or folder."),
         ((highway, good), f"{highway}: its family highway has no dense layers on single frames; expected one of mad, dae"),
         (
@@ -377,8 +381,8 @@ def test_refusals_are_plain_lines_and_leave_nothing(command: Call, tmp_path: Pat
 def test_layers_must_follow_each_other_and_end_as_wide_as_they_begin() -> None:
     checkpoint = tiny_checkpoint()
     for names, fault in {
-        ("denoiser_enc", "denoiser_enc"): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; name layers",
-        ("denoiser_enc",): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; expected as many",
+        ("denoiser_enc", "denoiser_enc"): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; name consecutive layers",
+        ("denoiser_enc",): "'denoiser_enc' reads 257 values, 'denoiser_enc' gives 16; expected equal widths",
     }.items():
         with pytest.raises(InputError, match=fault):
             named_stack(checkpoint.recipe, checkpoint.network, names, "x")

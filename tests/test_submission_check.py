@@ -213,7 +213,7 @@ def all_nan(targets: list[dict[str, Any]]) -> None:
 # what is done to the first track, and the faults that come of it
 FAULTS: list[tuple[Change, list[str]]] = [
     (lambda t: t.pop(), ["the targets are vocals; those of the other tracks are accompaniment, vocals"]),
-    (lambda t: t.append(t[0]), ["target vocals is there 2 times"]),
+    (lambda t: t.append(t[0]), ["target vocals occurs 2 times"]),
     (no_frames, ["target accompaniment has no frames"]),
     (lambda t: t[0]["frames"][2]["metrics"].pop("SAR"), ["target vocals lacks SAR in frames 2"]),
     (lambda t: t[0]["frames"][1].pop("metrics"), [f"target vocals lacks {m} in frames 1" for m in METRICS]),
@@ -298,11 +298,11 @@ def test_stems_may_drop_other_frames_than_vocals_and_accompaniment(submission: P
         ("contact@author.com", "", "has no contact below the affiliations (an address, or a line `Contact: ...`)"),
         ("__is_blind:__ no", "__is_blind:__ perhaps", "`__is_blind:__` is 'perhaps', not yes or no"),
         ("* __is_blind:__ no", "* is_blind: no", "has no field `__is_blind:__`"),
-        ("__additional_training_data:__ yes", "__additional_training_data:__", "says nothing behind"),
+        ("__additional_training_data:__ yes", "__additional_training_data:__", "has nothing after `__additional_training_data:__`"),
         ("* __Code:__ http://github.com/my/repo\n", "", "has no field `__Code:__`"),
-        ("http://www.demo.com", "", "says nothing behind `__Demos:__`"),
+        ("http://www.demo.com", "", "has nothing after `__Demos:__`"),
         ("* __Demos:__", "* __Demos:__ x\n* __Demos:__", "has 2 fields `__Demos:__`"),
-        ("Here we describe the method.", "### Part\n", "says nothing in the section `## Method`"),
+        ("Here we describe the method.", "### Part\n", "has no text in the section `## Method`"),
         ("## Method", "## Ideas", "has no section `## Method`"),
         ("## References", "## Thanks", "has no section `## References`"),
     ],

@@ -14,6 +14,7 @@ from prepared_tracks import AWKWARD_NAMES
 from submissions import NOBODY, PARTS, SCORING, TARGETS, TEST, TRAIN, Finished
 from tiny import tiny_recipe
 
+from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import sha256
 from madsep.core.yaml_files import read_yaml, write_yaml
@@ -106,12 +107,20 @@ def new_sources(run: Finished, name: str) -> None:
 
 
 STALE: list[tuple[str, Callable[[Finished], None], list[str]]] = [
-    ("training track", lambda run: new_sources(run, TRAIN[0]), ["training.identity is"]),
-    ("test track", lambda run: new_sources(run, TEST[0]), ["the estimates of", "the scores of"]),
-    ("extra training track", lambda run: (run.names["train"].append("New"), run.prepare()), ["training.identity is"]),
-    ("weights", lambda run: (new_sources(run, TRAIN[0]), run.train()), ["the estimates of"] * 3),
-    ("checkpoint", lambda run: (new_sources(run, TRAIN[0]), run.train(), run.separate()), ["the scores of"] * 3),
-    ("engine", lambda run: run.score("fast"), ["the scores of"] * 3),
+    ("training track", lambda run: new_sources(run, TRAIN[0]), ["not written, 1 fault", "training.identity is"]),
+    (
+        "extra training track",
+        lambda run: (run.names["train"].append("New"), run.prepare()),
+        ["not written, 1 fault", "training.identity is"],
+    ),
+    ("test track", lambda run: new_sources(run, TEST[0]), [f"{TEST[0]}: {{}} has estimates made from other prepared audio"]),
+    ("weights", lambda run: (new_sources(run, TRAIN[0]), run.train()), [f"{name}: {{}} has estimates made from another" for name in TEST]),
+    (
+        "checkpoint",
+        lambda run: (new_sources(run, TRAIN[0]), run.train(), run.separate()),
+        [f"{name}: {{}} has scores of other estimates" for name in TEST],
+    ),
+    ("engine", lambda run: run.score("fast"), ["not written, 3 faults", *["were made by engine fast, not museval"] * 3]),
 ]
 
 
@@ -120,33 +129,48 @@ def test_what_was_made_from_something_else_is_refused(
     run: Finished, folder: Path, change: Callable[[Finished], None], expected: list[str]
 ) -> None:
     change(run)
-    head, *lines = refused(run, folder)
-    assert head.startswith(f"{folder}: not written") and not folder.exists()
-    assert len(lines) == len(expected) and all(words in line for words, line in zip(expected, lines, strict=True)), lines
+    lines = refused(run, folder)
+    assert not folder.exists() and len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
+        stage = run.root / ("MDL1/scores" if "scores of" in words else "MDL1/estimates")
+        assert words.replace("{}", str(stage)) in line
+
+
+def test_stale_estimates_are_forgotten_so_that_the_same_command_makes_them_again(run: Finished, folder: Path) -> None:
+    Stage(run.root / "MDL1/estimates").finish_job("job", [slug_of(name) for name in TEST])
+    new_sources(run, TEST[0])
+    refused(run, folder)
+    assert not (run.root / "MDL1/estimates/jobs/job.json").exists()
+    run.separate()
+    run.score()
+    submit(run, folder)
+    assert check_submission(folder) == []
 
 
 def test_a_changed_recipe_is_named(run: Finished, folder: Path) -> None:
     run.recipe = tiny_recipe(training={"n_epochs": 3})
     (line,) = refused(run, folder)
-    assert line == f"{run.checkpoint}: was made with different settings from those in recipe MDL1; run the workflow again."
+    assert (
+        line == f"{run.checkpoint}: was made with different settings from those in recipe MDL1; delete it and run the same command again."
+    )
 
 
 def test_every_changed_or_missing_file_has_its_line(run: Finished, folder: Path) -> None:
     estimate, score = run.root / f"MDL1/estimates/test/{TEST[0]}/vocals.wav", run.root / f"MDL1/scores/test/{TEST[1]}.json"
-    sources = run.sources
     estimate.write_text("other")
     score.unlink()
-    weights = run.root / "trainings/T/weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(InputError) as error:
-        write_submission(sources, run.recipe, SCORING, NOBODY, folder)
     remedy = "run the same command again to make it."
-    assert str(error.value).splitlines() == [
-        f"{weights}: was changed after it was written; {remedy}",
-        f"{estimate}: was changed after it was written; {remedy}",
-        f"{score}: is missing; {remedy}",
-    ]
-    assert not folder.exists()
+    assert refused(run, folder) == [f"{estimate}: was changed after it was written; {remedy}", f"{score}: is missing; {remedy}"]
+
+
+def test_damaged_weights_and_a_damaged_checkpoint_are_named(run: Finished, folder: Path) -> None:
+    for path in (weights := run.root / "trainings/T/weights.safetensors", run.checkpoint):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    lines = refused(run, folder)
+    assert [line.partition(":")[0] for line in lines] == [str(run.checkpoint), str(weights)]
+    assert all("was changed after it was written" in line for line in lines)
 
 
 def test_what_a_person_wrote_is_kept(run: Finished, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -233,6 +257,7 @@ FORGED: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (lambda v: v["data"].update(validation_tracks=["X"]), ["data.validation_tracks: 'X' is not among", "training.identity is"]),
     (lambda v: v["training"].update(identity="0"), ["training.identity is 0;", "the checkpoint was made from training"]),
     (lambda v: v["checkpoint"].update(identity="0"), ["checkpoint.identity is 0;"]),
+    (lambda v: v["checkpoint"].update(weights="0"), ["the checkpoint holds weights 0, which are not"]),
     (lambda v: v["checkpoint"].update(sha256="0"), ["the estimates of"] * 3),
     (lambda v: v["estimates"][TEST[0]]["files"].popitem(), [f'the scores of "{TEST[0]}" were made from estimates']),
     (lambda v: v["estimates"][TEST[0]]["made_from"].pop("prepared"), ["were made from prepared audio without a digest, not from"]),
@@ -240,6 +265,10 @@ FORGED: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (lambda v: v["scores"].pop(TEST[1]), [f"scores: '{TEST[1]}' is missing"]),
     (lambda v: v["estimates"].update(X=v["estimates"][TEST[1]]), ["estimates: 'X' is not among data.test_tracks"]),
     (lambda v: v["scoring"].update(engine="fast"), ["were made by engine museval, not fast"] * 3),
+    (
+        lambda v: v["scoring"].update(audit_by_museval={"scores": {slug_of(TEST[1]): "0"}}),
+        [f"the audit by museval compared other scores of '{TEST[1]}'"],
+    ),
     (lambda v: v.pop("training"), ["'training': is missing"]),
     (lambda v: v["data"].update(test=3), ["'data.test': input should be a valid dictionary"]),
 ]

@@ -21,27 +21,27 @@ Progress = Callable[[int, float], None]  # iterations done, and the loss relativ
 
 
 class Fit(NamedTuple):
-    """A fitted matrix and how its loss fell."""
+    """A fitted matrix and its losses."""
 
     couplings: Tensor  # (N, N), C: from mixture bin j (column) to target bin i (row)
-    losses: list[float]  # entrywise sum |X_t - X_s C^T|_1 after 0, 1, 2, ... iterations; the last one is that of `couplings`
+    losses: list[float]  # entrywise sum |X_t - X_s C^T|_1 after 0, 1, 2, ... iterations; the last one belongs to `couplings`
     target_l1: float  # |X_t|_1
-    converged: bool  # whether the convergence test ended it; never true without a tolerance
+    converged: bool  # whether the convergence test ended the fit; never true without a tolerance
 
     @property
     def relative_losses(self) -> list[float]:
-        """|X_t - X_s C^T|_1 / |X_t|_1: 0 for a perfect fit, 1 for that of zeros."""
+        """|X_t - X_s C^T|_1 / |X_t|_1: 0 for a perfect fit, 1 for a matrix of zeros."""
         return [loss / self.target_l1 for loss in self.losses]
 
 
 def neural_couplings(stack: Stack, options: Options, progress: Progress | None = None) -> Fit:
-    """Distil `stack` into one matrix C = C_L ... C_1, C_l = ReLU(S_l) * W_l, by Adam over the free matrices P_l of S_l alone.
+    """Distil `stack` into one matrix C = C_L ... C_1 with C_l = ReLU(S_l) * W_l. Adam optimises only the free matrices P_l of S_l.
 
-    P_l is (in, in), at first Glorot normal; what is minimised is |X_t - X_s C^T|_1 over all frames at once, for the stack's inputs X_s and
-    outputs X_t. Where outputs are the product of a mask and the inputs, C has to account for that product too. Layers that are not square
-    take their bias as `composition.with_bias` says. It computes on the device of the layers' weights; frames may lie on another one.
+    P_l is (in, in) and starts as Glorot normal. The fit minimises |X_t - X_s C^T|_1 over all frames at once, for the stack's inputs X_s and
+    outputs X_t. If outputs are the product of a mask and the inputs, C has to account for that product too. Layers that are not square
+    take their bias as `composition.with_bias` says. It computes on the device of the layers' weights; frames may be on another device.
     With fewer frames than bins, C is underdetermined. Raises InputError for layers or frames that do not fit, for outputs of zeros, and
-    when the loss is not finite.
+    if the loss is not finite.
     """
     layers = _layers(stack, options)
     generator = torch.Generator().manual_seed(options.seed)
@@ -50,7 +50,7 @@ def neural_couplings(stack: Stack, options: Options, progress: Progress | None =
 
 
 def untrained_couplings(stack: Stack, options: Options) -> Tensor:
-    """Return the baseline C (N, N) for which all P_l are ones and nothing is optimised: the published code's `optimization=False`.
+    """Return the baseline C (N, N) in which all P_l are ones and nothing is optimised: the published code's `optimization=False`.
 
     Raises InputError for layers or frames that do not fit.
     """
@@ -61,9 +61,9 @@ def untrained_couplings(stack: Stack, options: Options) -> Tensor:
 
 
 def student(stack: Stack, options: Options, progress: Progress | None = None) -> Fit:
-    """Fit one free matrix (N, N), at first Glorot normal, that knows nothing of the layers: direct distillation, the other baseline.
+    """Fit one free matrix (N, N), which starts as Glorot normal and does not use the layers: direct distillation, the other baseline.
 
-    Loss, optimiser and errors are those of `neural_couplings`.
+    Loss, optimiser and errors are the same as in `neural_couplings`.
     """
     weight = _layers(stack, options)[0][0]
     free = [_glorot(weight.shape[1], torch.Generator().manual_seed(options.seed), weight)]
@@ -71,7 +71,7 @@ def student(stack: Stack, options: Options, progress: Progress | None = None) ->
 
 
 def loss_and_gradient(couplings: Tensor, blocks: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, Tensor]:
-    """Return |X_t - X_s C^T|_1 and its gradient by C, D = sign(X_s C^T - X_t)^T X_s (N, N), added up over blocks (X_s, X_t) of frames."""
+    """Return |X_t - X_s C^T|_1 and its gradient with respect to C, sign(X_s C^T - X_t)^T X_s (N, N), summed over blocks (X_s, X_t)."""
     loss = torch.zeros((), dtype=torch.float64, device=couplings.device)
     gradient = torch.zeros_like(couplings)
     for inputs, outputs in blocks:
@@ -86,16 +86,14 @@ class _Frames:
 
     def __init__(self, stack: Stack, options: Options) -> None:
         self.stack, self.options = stack, options
-        self.target_l1 = sum(float(block.abs().sum(dtype=torch.float64)) for block in stack.outputs.split(options.frames_at_once))
+        self.target_l1 = sum(float(block.abs().sum(dtype=torch.float64)) for block in torch.split(stack.outputs, options.frames_at_once))
         if self.target_l1 == 0:
-            raise InputError(
-                "the network's outputs are zero in all frames; there is nothing to fit. Take tracks on which it gives something."
-            )
+            raise InputError("the network's outputs are zero in all frames, so there is nothing to fit. Use tracks with vocals.")
 
     def blocks(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and outputs (frames_at_once, N) with the device and precision of `like`."""
         n_at_once = self.options.frames_at_once
-        for inputs, outputs in zip(self.stack.inputs.split(n_at_once), self.stack.outputs.split(n_at_once), strict=True):
+        for inputs, outputs in zip(torch.split(self.stack.inputs, n_at_once), torch.split(self.stack.outputs, n_at_once), strict=True):
             yield inputs.to(like), outputs.to(like)
 
 
@@ -115,7 +113,7 @@ def _fit(free: list[Tensor], made_of: Callable[[list[Tensor]], tuple[Tensor, Pul
 
 
 def _evaluate(free: list[Tensor], made_of: Callable[[list[Tensor]], tuple[Tensor, Pullback]], frames: _Frames) -> float:
-    """Return the loss and leave its gradients with the free matrices; what was needed on the way is let go."""
+    """Return the loss and store its gradients in the free matrices. Intermediate results are freed."""
     couplings, pullback = made_of(free)
     loss, gradient = loss_and_gradient(couplings, frames.blocks(couplings))
     if not loss < float("inf"):
@@ -126,18 +124,18 @@ def _evaluate(free: list[Tensor], made_of: Callable[[list[Tensor]], tuple[Tensor
 
 
 def _is_flat(losses: list[float], tolerance: float) -> bool:
-    """Whether the last WINDOW iterations changed the loss by less than `tolerance` of it, neither falling nor rising nor swinging."""
+    """Whether the losses of the last WINDOW iterations differ by less than the fraction `tolerance` of the largest."""
     recent = losses[-WINDOW - 1 :]
     return len(recent) > WINDOW and max(recent) - min(recent) < tolerance * max(recent)
 
 
 def _layers(stack: Stack, options: Options) -> list[Layer]:
-    """The checked stack's weights and biases in the precision of the fit."""
+    """Check the stack; return its weights and biases in the precision of the fit."""
     check_stack(stack, options.orientation)
     dtype = torch.float64 if options.double else torch.float32
     return [(weight.detach().to(dtype), bias.detach().to(dtype)) for weight, bias in stack.layers]
 
 
 def _glorot(n: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    """A Glorot normal matrix (n, n), the same on every device and, rounded to float32, in every precision."""
+    """Return a Glorot normal matrix (n, n), which is the same on every device and in every precision."""
     return nn.init.xavier_normal_(torch.empty(n, n), generator=generator).to(like)

@@ -1,4 +1,4 @@
-"""One matrix from the weights of a stack of dense layers and as many free matrices, and its gradients.
+"""Combine the weights of a stack of dense layers and one free matrix per layer into a single matrix, with its gradients.
 
 Mimilakis et al., IEEE/ACM TASLP 28, 2020, as in their public code (github.com/Js-Mim/nca_mss, modules/cls_mapping.py).
 """
@@ -14,13 +14,13 @@ from madsep.couplings.options import Orientation
 from madsep.models.stack import Stack
 
 Layer = tuple[Tensor, Tensor]  # weight (out, in) and bias (out,)
-Pullback = Callable[[Tensor], list[Tensor]]  # the loss's gradient with respect to a matrix -> those with respect to what it is made of
+Pullback = Callable[[Tensor], list[Tensor]]  # gradient with respect to a matrix -> gradients with respect to its free matrices
 
 
 def compose(layers: Sequence[Layer], free: Sequence[Tensor], orientation: Orientation) -> tuple[Tensor, Pullback]:
-    """Return C = C_L ... C_1 (N, N) and its pullback to the free matrices P_l, one (in, in) a layer.
+    """Return C = C_L ... C_1 (N, N) and its pullback to the free matrices P_l (in, in), one per layer.
 
-    C_l = ReLU(S_l) * W_l, entry by entry, where S_l = A_l P_l^T (`module`) or P_l A_l^T (`toy`), and A_l is `with_bias`. With G = dL/dC,
+    C_l = ReLU(S_l) * W_l, entry by entry, with S_l = A_l P_l^T (`module`) or P_l A_l^T (`toy`), and A_l is `with_bias`. With G = dL/dC,
 
         dL/dC_l = (C_L ... C_{l+1})^T G (C_{l-1} ... C_1)^T,    dL/dS_l = dL/dC_l * W_l * 1[S_l > 0],
 
@@ -45,32 +45,32 @@ def compose(layers: Sequence[Layer], free: Sequence[Tensor], orientation: Orient
 
 
 def with_bias(weight: Tensor, bias: Tensor) -> Tensor:
-    """Return A (out, in): the weight (out, in) plus the bias (out,) along the input index, W + 1 b^T, where the layer is square.
+    """Return A (out, in): the weight (out, in) plus the bias (out,) along the input index, W + 1 b^T, if the layer is square.
 
-    That is the published arrangement, for which a layer must have as many outputs as inputs. In other layers the bias is added to its own
-    output's weights, W + b 1^T.
+    This is the published arrangement. It requires as many outputs as inputs. In other layers the bias is added to the weights of its own
+    output, W + b 1^T.
     """
     n_outputs, n_inputs = weight.shape
     return weight + (bias if n_outputs == n_inputs else bias[:, None])
 
 
 def _gate(layer: Layer, matrix: Tensor, orientation: Orientation) -> Tensor:
-    """S (out, in) of one layer."""
+    """Return S (out, in) of one layer."""
     biased = with_bias(*layer)
     return biased @ matrix.T if orientation == "module" else matrix @ biased.T
 
 
 def check_stack(stack: Stack, orientation: Orientation) -> None:
-    """Raise InputError where the layers do not lead from N bins to N bins, the frames fit neither them nor each other, or are none."""
+    """Raise InputError if the layers do not map N bins to N bins, if frames do not fit them or each other, or if there are none."""
     shapes = [tuple(weight.shape) for weight, _ in stack.layers]
     widths = [n_inputs for _, n_inputs in shapes] + [n_outputs for n_outputs, _ in shapes[-1:]]
     fit = [n_outputs for n_outputs, _ in shapes] == widths[1:] and [tuple(bias.shape) for _, bias in stack.layers] == [
         (n,) for n in widths[1:]
     ]
     if not shapes or not fit or widths[0] != widths[-1]:
-        raise InputError(f"the layers' weights have shapes {shapes} (out, in); expected layers that lead from N bins to N bins.")
+        raise InputError(f"the layers' weights have shapes {shapes} (out, in); expected layers that map N bins to N bins.")
     frames, outputs = tuple(stack.inputs.shape), tuple(stack.outputs.shape)
     if len(frames) != 2 or frames != outputs or frames[0] == 0 or frames[1] != widths[0]:
-        raise InputError(f"inputs have shape {frames} and outputs {outputs}; expected (frames, {widths[0]}) of both, at least one frame.")
+        raise InputError(f"inputs have shape {frames} and outputs {outputs}; expected (frames, {widths[0]}) for both, frames >= 1.")
     if orientation == "toy" and len(set(widths)) > 1:
         raise InputError(f"orientation 'toy' needs square layers, but these have {shapes} (out, in); use orientation 'module'.")

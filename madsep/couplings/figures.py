@@ -16,16 +16,16 @@ from madsep.core.figures import STYLE, save
 
 Maps = Mapping[str, NDArray[Any]]
 
-ZOOM_HZ = 8000  # upper end of the second row of maps, where the band is wider
+ZOOM_HZ = 8000  # upper end of the second row of maps, if the band is wider
 RANGE_DB = 60.0
 PANEL_INCHES, MARGIN_INCHES = 2.5, 0.9
 
 
 def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> list[Path]:
-    """Draw |C| of each map (N, N) in dB below its own maximum, whole band and, where that is wider, 0 to 8 kHz, as PDF, SVG and PNG.
+    """Draw |C| of each map (N, N) in dB below its own maximum as PDF, SVG and PNG: the whole band and, if that is wider, 0 to 8 kHz.
 
-    Rows of a map are bins of the estimate, columns bins of the mixture, both from 0 to `nyquist_hz` in N equal steps. A map of zeros alone
-    stays at the scale's lower end. The files are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
+    Rows of a map are bins of the estimate, columns are bins of the mixture, both from 0 to `nyquist_hz` in N equal steps. A map that is all
+    zeros is drawn at the lower end of the scale. Returns the files: `stem_path` with .pdf, .svg and .png appended, in this order.
     """
     bands_hz = [nyquist_hz, ZOOM_HZ] if nyquist_hz > ZOOM_HZ else [nyquist_hz]
     with mpl.rc_context(STYLE):
@@ -45,9 +45,9 @@ def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> lis
 
 
 def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]:
-    """Draw the losses of the fits, with the columns group, kind, iteration, relative_loss: each group thin, their median thick.
+    """Draw the losses of the fits (columns group, kind, iteration, relative_loss): a thin line per group, a thick one for their median.
 
-    The median is over the fits that still run at an iteration. The files are as those of `draw_maps`.
+    The median covers the fits that still run at an iteration. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.3, 3.6), layout="constrained")
@@ -65,9 +65,9 @@ def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]
 
 
 def draw_profile(lags: pd.DataFrame, hop_s: float, title: str, stem_path: Path) -> list[Path]:
-    """Draw the share of Jacobians' energy at each lag, from the columns kind, lag (frames), share; rows without a lag are named.
+    """Draw the share of the Jacobians' energy at each lag (columns kind, lag in frames, share).
 
-    The files are as those of `draw_maps`.
+    The legend gives the share of rows without a lag. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.3, 3.4), layout="constrained")

@@ -1,4 +1,4 @@
-"""The frames that couplings are fitted to: sequences of mixtures as the separator reads them, and a network's dense layers on them."""
+"""The data that couplings are fitted to: mixtures in sequences, as the separator reads them, and what a network's dense layers see."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ TakeStack = Callable[[Network, Tensor], Stack]
 
 @dataclass(frozen=True)
 class Group:
-    """Tracks whose frames together determine one map: sequences of mixture magnitudes (B, T, N), and which estimated frames are theirs.
+    """Tracks whose frames together determine one map: sequences of mixture magnitudes (B, T, N), and which estimated frames count.
 
-    `inside` (B (T - 2L),) is false for the frames behind a track's end, which only fill its last sequence.
+    `inside` (B (T - 2L),) is false for frames after a track's end, which only fill its last sequence.
     """
 
     tracks: tuple[str, ...]
@@ -35,19 +35,19 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The track's name, or the first and the last of several."""
+        """The track's name, or the names of the first and last of several tracks."""
         return self.tracks[0] if len(self.tracks) == 1 else f"{self.tracks[0]} .. {self.tracks[-1]}"
 
     @property
     def n_frames(self) -> int:
-        """Frames of the tracks themselves."""
+        """Number of frames inside the tracks."""
         return int(self.inside.sum())
 
 
 def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torch.device) -> Iterator[Group]:
-    """Yield groups of at least `least` frames: a track, or short ones with those that follow; what is left at the end joins the last group.
+    """Yield groups of at least `least` frames. Short tracks are joined with those that follow; a remainder joins the last group.
 
-    Two groups are held in memory at a time. Raises InputError where all tracks together have fewer frames.
+    Two groups are held in memory at a time. Raises InputError if all tracks together have fewer frames.
     """
     stft, held, waiting = Stft(recipe.front_end, device), list[Group](), list[Group]()
     for mixture in mixtures:
@@ -58,16 +58,16 @@ def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torc
             held, waiting = waiting, []
     if not held:
         n_frames, n_bins = sum(group.n_frames for group in waiting), recipe.front_end.n_bins
-        tracks = "1 track" if len(waiting) == 1 else f"{len(waiting)} tracks"
+        tracks = "1 track has" if len(waiting) == 1 else f"{len(waiting)} tracks together have"
         raise InputError(
-            f"{tracks} of {n_frames} frames together; a map of {n_bins} x {n_bins} bins is to be fitted to {least} at least. "
+            f"{tracks} {n_frames} frames; a map of {n_bins} x {n_bins} bins needs at least {least}. "
             "Give more or longer tracks, or ask for fewer frames."
         )
     yield _joined(held + waiting)
 
 
 def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) -> Stack:
-    """Return the layers with what they read and give, in float32, for the frames of the group's tracks, each frame once."""
+    """Return the layers with their inputs and outputs, in float32, for the frames inside the group's tracks, each frame once."""
     with torch.no_grad(), products("fp32", group.sequences.device):
         parts = [take(network, batch) for batch in group.sequences.split(recipe.separation.batch_size)]
     inputs, outputs = torch.cat([part.inputs for part in parts]), torch.cat([part.outputs for part in parts])
@@ -81,9 +81,9 @@ def own_stack(recipe: System, where: str) -> TakeStack:
 
 
 def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where: str) -> TakeStack:
-    """Return the stack of the nn.Linear modules `names`: inputs are those of the first, outputs the ReLU of what the last gives.
+    """Return the stack of the nn.Linear modules `names`: the inputs of the first and the ReLU of the last one's output.
 
-    Raises InputError for a name that is none of the network's dense layers, and where widths do not fit each other.
+    Raises InputError for a name that is not one of the network's dense layers, and if widths do not fit each other.
     """
     layers = [_dense(network, name, where) for name in names]
     widths = [(layer.in_features, layer.out_features) for layer in layers]
@@ -91,9 +91,9 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
         zip(names, widths, strict=True), zip(names[1:], widths[1:], strict=True), strict=False
     ):
         if given != read:
-            raise InputError(f"{where}: layer '{after}' reads {read} values, '{before}' gives {given}; name layers that follow each other.")
+            raise InputError(f"{where}: layer '{after}' reads {read} values, '{before}' gives {given}; name consecutive layers.")
     if widths[0][0] != widths[-1][1]:
-        raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected as many.")
+        raise InputError(f"{where}: '{names[0]}' reads {widths[0][0]} values, '{names[-1]}' gives {widths[-1][1]}; expected equal widths.")
 
     def take(network: Network, mixture: Tensor) -> Stack:
         seen: dict[str, Tensor] = {}
@@ -125,22 +125,22 @@ def untrained(checkpoint: Checkpoint, device: torch.device) -> Network:
 
 
 def sequences_inside(group: Group, position: int, n_sequences: int) -> Tensor:
-    """Return up to `n_sequences` (B, T, N), spread evenly over the group, of those whose estimated frame `position` is a track's own.
+    """Return up to `n_sequences` (B, T, N), spread evenly over the group, whose estimated frame `position` is inside a track.
 
-    Frames of digital silence, at which ReLUs have no slope, do not count. Raises InputError where no sequence is left.
+    Frames of digital silence, where ReLUs have no slope, do not count. Raises InputError if no sequence is left.
     """
     inside = group.inside.reshape(len(group.sequences), -1)[:, position]
     n_context = (group.sequences.shape[1] - len(group.inside) // len(group.sequences)) // 2
     found = (inside & group.sequences[:, n_context + position].any(-1)).nonzero()[:, 0]
     if not len(found):
-        raise InputError(f"no track sounds in frame {position + 1} of a sequence, in which the Jacobian is taken; give longer tracks.")
+        raise InputError(f"all sequences are silent in frame {position + 1}, where the Jacobian is computed; give longer tracks.")
     if len(found) > n_sequences:
         found = found[[(2 * number + 1) * len(found) // (2 * n_sequences) for number in range(n_sequences)]]
     return group.sequences[found]
 
 
 def _read(mixture: Mixture, recipe: System, stft: Stft) -> Group:
-    """One track's sequences, cut as the separator cuts them, but without overlap, so that each frame is estimated once."""
+    """Return one track's sequences as the separator cuts them, but without overlap, so that each frame is estimated once."""
     audio = mixture.mono(recipe.front_end.sample_rate_hz)
     segments = recipe.segments.model_copy(update={"overlap": 0})
     n_frames = stft.n_frames(len(audio))
@@ -170,12 +170,12 @@ def _dense(network: nn.Module, name: str, where: str) -> nn.Linear:
 
 
 def _estimated(values: Tensor, mixture: Tensor, recipe: System, where: str) -> Tensor:
-    """The estimated frames (B (T - 2L), width) of what a layer saw of sequences (B, T, N). Raises InputError where it sees no frames."""
+    """Return a layer's values in the estimated frames (B (T - 2L), width) of sequences. Raises InputError if it does not see frames."""
     segments, frames = recipe.segments, values.reshape(len(mixture), -1, values.shape[-1])
     if frames.shape[1] == segments.n_frames:
         frames = frames[:, segments.n_context : segments.n_frames - segments.n_context]
     if frames.shape[1] != segments.n_estimated:
         raise InputError(
-            f"{where}: a layer is applied {frames.shape[1]} times to sequences of {segments.n_frames} frames; expected once a frame."
+            f"{where}: a layer is applied {frames.shape[1]} times to sequences of {segments.n_frames} frames; expected once per frame."
         )
     return frames.flatten(0, 1)

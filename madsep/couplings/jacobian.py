@@ -1,6 +1,6 @@
-"""The local Jacobian of a whole network: how its output magnitudes answer to small changes of its input magnitudes, frame by frame.
+"""The local Jacobian of a whole network: how its output magnitudes respond to small changes of its input magnitudes, frame by frame.
 
-For a network of ReLU layers on single frames it is M_L W_L ... M_1 W_1, where M_l keeps the units that a frame lets through.
+For a network of ReLU layers on single frames it is M_L W_L ... M_1 W_1, where M_l selects the units that are active in a frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,27 +15,27 @@ from madsep.core.errors import InputError
 class Jacobian(NamedTuple):
     """Averages over estimated frames of J (N, N) = d output magnitude (row) / d input magnitude (column).
 
-    A lag is that of the input frame: -1 is the frame before the estimated one.
+    A lag is the position of the input frame relative to the estimated one: -1 is the frame before.
     """
 
-    within: Tensor  # (N, N), mean of J for the same frame
+    within: Tensor  # (N, N), mean of J for the same frame (lag 0)
     within_magnitude: Tensor  # (N, N), mean of |J|, entry by entry
     within_energy: Tensor  # (N, N), mean of J^2, entry by entry
     across: Tensor  # (2L + 1,), float64: mean over frames of the sum of J^2 over all entries, for lags -L ... L
     beyond: float  # the same for all input frames farther away, up to the ends of the sequences
-    magnitude_at: dict[int, Tensor]  # mean of |J| (N, N) at the lags asked for
+    magnitude_at: dict[int, Tensor]  # mean of |J| (N, N) at the requested lags
 
 
 def local_jacobian(estimate: Callable[[Tensor], Tensor], mixture: Tensor, positions: Sequence[int], lags: Sequence[int] = ()) -> Jacobian:
     """Return the Jacobian of `estimate`, averaged over `positions` of all sequences of mixture magnitudes (B, T, N).
 
-    `estimate` maps them to estimated magnitudes (B, T - 2L, N), frame 0 of which belongs to input frame L; no sequence's estimate may
-    depend on another sequence. `positions` count estimated frames; `lags` are those, between -L and L, of which `magnitude_at` is wanted.
-    It takes one backward pass for each output bin and position, and beside the network's memory (3 + lags) N^2 numbers. Raises InputError
-    for shapes that do not fit and for positions and lags that are not there.
+    `estimate` maps them to estimated magnitudes (B, T - 2L, N), whose frame 0 belongs to input frame L. No sequence's estimate may depend
+    on another sequence. `positions` are indices of estimated frames. `lags`, between -L and L, are those for which `magnitude_at` is
+    returned. This takes one backward pass per output bin and position, and (3 + lags) N^2 numbers in addition to the network's memory.
+    Raises InputError for shapes that do not fit and for positions and lags that do not exist.
     """
     mixture = mixture.detach().requires_grad_()
-    # in evaluation cuDNN's recurrent layers have no backward pass; PyTorch's own have
+    # in evaluation mode, cuDNN's recurrent layers have no backward pass, but PyTorch's own have
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         estimated = estimate(mixture)
         n_context = _check(tuple(mixture.shape), tuple(estimated.shape), positions, lags)

@@ -1,8 +1,8 @@
-"""Measures of how far a matrix of couplings is diagonal, and of how well it stands for the network it was taken from.
+"""Measures of how diagonal a matrix of couplings is, and of how well it represents the network it was taken from.
 
-A matrix c (N, N) maps the mixture's magnitude in bin j (column) to the target's in bin i (row). No formal measure is published with the
-neural couplings algorithm (Mimilakis et al., IEEE/ACM TASLP 28, 2020); these are chosen so that entries that the fit leaves open (bins
-without energy) and a poor fit can be told from structure.
+A matrix c (N, N) maps the mixture's magnitude in bin j (column) to the target's magnitude in bin i (row). The neural couplings algorithm
+(Mimilakis et al., IEEE/ACM TASLP 28, 2020) was published without a formal measure. These measures distinguish structure from a poor fit and
+from entries that the fit does not determine (bins without energy).
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ THRESHOLD_DB = -60.0  # rows whose bin is quieter than this, relative to the lou
 
 
 class RowDominance(NamedTuple):
-    """Parts, between 0 and 1, of the rows counted."""
+    """Fractions of the rows counted, between 0 and 1."""
 
-    diagonal: float  # |c_ii| is larger than all other magnitudes of its row together
+    diagonal: float  # |c_ii| is larger than the sum of all other magnitudes in its row
     peak: float  # the largest magnitude lies within one bin of the diagonal
 
 
@@ -45,18 +45,17 @@ def diagonal_magnitude_share(c: Array, band: int = 0) -> float:
 
 
 def input_weighted_share(c: Array, mean_input: Array, band: int) -> float:
-    """Return the sum of |c_ij| x_j over |i - j| <= band, divided by that over all entries; NaN where all of these are zero.
+    """Return the sum of |c_ij| x_j over |i - j| <= band, divided by that over all entries; NaN if all of these are zero.
 
-    x_j is `mean_input` (N,), the mean magnitude of input bin j: columns of bins without energy, which the fit leaves as they were, do not
-    count.
+    x_j is `mean_input` (N,), the mean magnitude of input bin j. Columns of bins without energy, which no fit changes, do not count.
     """
     return _share(np.abs(c, dtype=np.float64) * mean_input, band)
 
 
 def input_weighted_cosine(c: Array, other: Array, mean_input: Array) -> float:
-    """Return the cosine between two matrices taken as vectors of c_ij x_j: 1 where they are alike up to a gain, 0 where they share nothing.
+    """Return the cosine between two matrices as vectors of c_ij x_j: 1 if they are equal up to a gain, 0 if they are orthogonal.
 
-    x_j is `mean_input` (N,), as in `input_weighted_share`. NaN where either is zero in all bins with energy.
+    x_j is `mean_input` (N,), as in `input_weighted_share`. NaN if either is zero in all bins with energy.
     """
     one, another = (np.asarray(matrix, dtype=np.float64) * mean_input for matrix in (c, other))
     norms = np.linalg.norm(one) * np.linalg.norm(another)
@@ -64,10 +63,10 @@ def input_weighted_cosine(c: Array, other: Array, mean_input: Array) -> float:
 
 
 def row_dominance(c: Array, mean_input: Array, threshold_db: float) -> RowDominance:
-    """Return the part of rows with |c_ii| > sum of all other |c_ij|, and the part whose largest |c_ij| is at |i - j| <= 1.
+    """Return the fraction of rows with |c_ii| > sum of all other |c_ij|, and the fraction whose largest |c_ij| is at |i - j| <= 1.
 
-    Rows count whose bin's mean input magnitude, `mean_input` (N,), is at least `threshold_db` (0 or less) relative to the largest one. A
-    row of zeros counts, and is neither. NaN where all inputs are zero.
+    A row counts if its bin's mean input magnitude, `mean_input` (N,), is at least `threshold_db` (0 or less) relative to the largest one.
+    A row of zeros counts and meets neither condition. NaN if all inputs are zero.
     """
     magnitude = np.abs(c, dtype=np.float64)
     counted = np.flatnonzero((mean_input > 0) & (mean_input >= np.max(mean_input) * 10 ** (threshold_db / 20)))
@@ -80,9 +79,9 @@ def row_dominance(c: Array, mean_input: Array, threshold_db: float) -> RowDomina
 
 
 def relative_fit(c: Array, inputs: Array, outputs: Array) -> float:
-    """Return |X_t - X_s C^T|_1 / |X_t|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N): 0 is perfect, and zeros give 1.
+    """Return |X_t - X_s C^T|_1 / |X_t|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N): 0 for a perfect fit, 1 for c = 0.
 
-    NaN where the outputs are zero.
+    NaN if the outputs are zero.
     """
     total = np.abs(outputs).sum(dtype=np.float64)
     return float(np.abs(outputs - inputs @ c.T).sum(dtype=np.float64) / total) if total > 0 else np.nan
@@ -91,17 +90,14 @@ def relative_fit(c: Array, inputs: Array, outputs: Array) -> float:
 def relative_fit_of_diagonal(c: Array, inputs: Array, outputs: Array) -> float:
     """Return `relative_fit` of the diagonal of c alone.
 
-    A network is a scalar filter, one gain a bin, as far as this is not larger than the fit of all of c.
+    If this is not larger than the fit of c, the network acts as a scalar filter with one gain per bin.
     """
     total = np.abs(outputs).sum(dtype=np.float64)
     return float(np.abs(outputs - inputs * c.diagonal()).sum(dtype=np.float64) / total) if total > 0 else np.nan
 
 
 def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
-    """Return all measures of c (N, N) for frames `inputs` and `outputs`, (T, N) each, by their names.
-
-    They are the same for a fitted matrix, for the baselines (P of ones, student) and for the control of an untrained network.
-    """
+    """Return all measures of c (N, N) for frames `inputs` and `outputs`, (T, N) each, by name."""
     mean_input = inputs.mean(0, dtype=np.float64)
     named = {"energy_share": diagonal_energy_share(c), "magnitude_share": diagonal_magnitude_share(c)}
     named["input_weighted_share"] = input_weighted_share(c, mean_input, 0)
@@ -117,7 +113,7 @@ def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
 
 
 def with_interval(values: Sequence[float] | Array, seed: int, n_resamples: int) -> Mean:
-    """Return the mean of one value a track and its 95 % percentile bootstrap interval; tracks without a value (NaN) are left out."""
+    """Return the mean of one value per track and its 95 % percentile bootstrap interval, without tracks that have no value (NaN)."""
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
     if not len(known):
@@ -126,7 +122,7 @@ def with_interval(values: Sequence[float] | Array, seed: int, n_resamples: int) 
 
 
 def _share(weights: Array, band: int) -> float:
-    """Part of the sum of `weights` (N, N), not negative, that lies within `band` of the diagonal."""
+    """Return the fraction of the sum of `weights` (N, N), which are not negative, that lies within `band` of the diagonal."""
     total = weights.sum()
     inside = sum(weights.diagonal(offset).sum() for offset in range(-band, band + 1))
     return float(inside / total) if total > 0 else np.nan

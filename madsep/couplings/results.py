@@ -1,4 +1,4 @@
-"""Couplings and Jacobians of groups of tracks, gathered: mean maps, measures with intervals, losses, and reach in time."""
+"""Results over groups of tracks: mean maps, measures with intervals, losses of the fits, and the Jacobians' reach in time."""
 
 from typing import Any
 
@@ -12,29 +12,29 @@ from madsep.couplings.frames import Group
 from madsep.couplings.jacobian import Jacobian
 from madsep.couplings.measures import input_weighted_cosine, measures, with_interval
 
-JACOBIANS = {"jacobian": ("nca", "p1", "student"), "jacobian untrained": ("untrained",)}  # and the fits that stand for the same network
+JACOBIANS = {"jacobian": ("nca", "p1", "student"), "jacobian untrained": ("untrained",)}  # kind -> the fits of the same network
 
 
 class Results:
-    """What is known of the groups so far; maps are kept as sums, so that memory does not grow with the groups."""
+    """Results of the groups so far. Maps are kept as sums, so memory does not grow with the number of groups."""
 
     def __init__(self) -> None:
         self.groups: list[dict[str, Any]] = []  # plain values: name, tracks, n_frames, fits
         self._sums: dict[str, NDArray[np.float64]] = {}
-        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # of this group: map, mean input, key of rows
+        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # of the current group: map, mean input, its columns
         self._rows: list[dict[str, Any]] = []
         self._losses: list[pd.DataFrame] = []
         self._lags: list[pd.DataFrame] = []
 
     def start(self, group: Group) -> None:
-        """Count what is added from here on as the group's."""
+        """Begin a group. What is added from now on belongs to it."""
         self._fits = {}
         self.groups.append({"group": group.name, "tracks": list(group.tracks), "n_frames": group.n_frames, "fits": {}})
 
     def add(self, kind: str, couplings: Tensor, inputs: Tensor, outputs: Tensor) -> None:
-        """Add a map (N, N) of some kind and its measures on the frames `inputs` and `outputs` (T, N).
+        """Add a map (N, N) of a kind and its measures on the frames `inputs` and `outputs` (T, N).
 
-        A Jacobian, which comes after the fits of its group, is compared with each of those that stand for the same network.
+        A Jacobian is added after the fits of its group and is compared with each fit of the same network.
         """
         matrix, read, given = (tensor.cpu().numpy() for tensor in (couplings, inputs, outputs))
         self._sums[kind] = self._sums.get(kind, 0.0) + matrix.astype(np.float64)
@@ -54,37 +54,40 @@ class Results:
         self.groups[-1]["fits"][kind] = {"n_iterations": len(fit.losses) - 1, "converged": fit.converged}
 
     def add_lags(self, kind: str, jacobian: Jacobian) -> None:
-        """Add the energy of a Jacobian at each lag, and beyond all of them (no lag)."""
+        """Add the energy of a Jacobian at each lag, and of all frames farther away (no lag)."""
         energy = jacobian.across.cpu().numpy()
         n_context = len(energy) // 2
         rows = {"lag": [*range(-n_context, n_context + 1), None], "energy": [*energy, jacobian.beyond]}
         self._lags.append(pd.DataFrame({"kind": kind, **rows}))
 
     def mean_maps(self) -> dict[str, NDArray[np.float32]]:
-        """The mean map of each kind over the groups, (N, N)."""
+        """Return the mean map (N, N) of each kind over the groups."""
         return {kind: (total / len(self.groups)).astype(np.float32) for kind, total in self._sums.items()}
 
     def measures(self) -> pd.DataFrame:
-        """Columns group, n_tracks, n_frames, kind, measure, value."""
+        """Return a table with the columns group, n_tracks, n_frames, kind, measure, value."""
         return pd.DataFrame(self._rows)
 
     def losses(self) -> pd.DataFrame:
-        """Columns group, kind, iteration, loss (the sum of absolute errors), relative_loss (1 for a map of zeros)."""
+        """Return a table with the columns group, kind, iteration, loss (sum of absolute errors), relative_loss (1 for a map of zeros)."""
         return pd.concat(self._losses, ignore_index=True)
 
     def lags(self) -> pd.DataFrame:
-        """Columns kind, lag (frames; none: beyond the others), energy (mean over the groups) and its share of the kind's whole."""
+        """Return a table with the columns kind, lag (frames; none: farther away), energy (mean over the groups), share (of the kind)."""
         table = pd.concat(self._lags).astype({"lag": "Int64"}).groupby(["kind", "lag"], sort=False, dropna=False, as_index=False).mean()
         return table.assign(share=table["energy"] / table.groupby("kind")["energy"].transform("sum"))
 
     def summary(self, seed: int, n_resamples: int) -> pd.DataFrame:
-        """Columns kind, measure, mean, low, high (95 % bootstrap interval over the groups, NaN for one alone), n_groups."""
+        """Return a table with the columns kind, measure, mean, low, high, n_groups.
+
+        low and high are the 95 % bootstrap interval over the groups, NaN for a single group.
+        """
         found = self.measures().groupby(["kind", "measure"], sort=False)["value"]
         rows = [(*key, *with_interval(values.to_numpy(), seed, n_resamples)) for key, values in found]
         return pd.DataFrame(rows, columns=["kind", "measure", "mean", "low", "high", "n_groups"])
 
     def n_groups_text(self) -> str:
-        """How many groups of how many tracks."""
+        """Return the number of groups and tracks in words."""
         n_tracks, n_groups = sum(len(group["tracks"]) for group in self.groups), len(self.groups)
         tracks = "1 track" if n_tracks == 1 else f"{n_tracks} tracks"
         return tracks if n_groups == n_tracks else f"{n_groups} groups of {tracks}"

@@ -1,4 +1,4 @@
-"""What a trained network does to its input, distilled into one matrix: couplings and Jacobians over tracks, with their controls.
+"""Couplings and Jacobians over tracks, with baselines and controls: what a trained network does to its input, as one matrix.
 
 S.I. Mimilakis, K. Drossos, E. Cano, G. Schuller, "Examining the mapping functions of denoising autoencoders in singing voice
 separation", IEEE/ACM TASLP 28, 2020, for the couplings, their P = 1 baseline and the student. The untrained control and the Jacobian
@@ -53,7 +53,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute, as opposed to on what."""
+    """What to compute, whatever the checkpoint and the tracks."""
 
     fit: Options
     n_frames: int | None  # minimum number of frames per fit; None: twice the number of bins
@@ -78,7 +78,7 @@ def request(nca: Mapping[str, Any], bootstrap: Bootstrap) -> Request:
 
 @dataclass(frozen=True)
 class _Networks:
-    """The checkpoint's network and the control, and how the dense layers of either are taken."""
+    """The checkpoint's network, the control, and the function that takes the dense layers of either."""
 
     checkpoint: Checkpoint
     control: Network
@@ -149,7 +149,7 @@ def _over_groups(networks: _Networks, mixtures: Sequence[Mixture], request: Requ
 
 
 def _fit(networks: _Networks, group: Group, options: Options, results: Results, progress: Progress) -> None:
-    """Fit a group's maps of both networks."""
+    """Fit the maps of both networks to a group."""
     recipe = networks.checkpoint.recipe
     trained = stack_of(group, networks.checkpoint.network, recipe, networks.take)
     control = stack_of(group, networks.control, recipe, networks.take)
@@ -159,7 +159,9 @@ def _fit(networks: _Networks, group: Group, options: Options, results: Results, 
             progress.advance(len(group.tracks), f"{group.name}, {kind}: loss {relative_loss:.3f}")
 
         fitted = fit(stack, options, tell)
-        progress.advance(len(group.tracks) * (options.n_iterations - len(fitted.losses) + 1))  # of a fit that has converged before
+        progress.advance(
+            len(group.tracks) * (options.n_iterations - len(fitted.losses) + 1)
+        )  # the iterations that a converged fit did not need
         if options.tolerance is not None and not fitted.converged:
             log.warning("%s: %s has not converged in %d iterations", group.name, kind, options.n_iterations)
         results.add_losses(kind, fitted)
@@ -168,7 +170,7 @@ def _fit(networks: _Networks, group: Group, options: Options, results: Results, 
 
 
 def _linearise(kind: str, network: Network, group: Group, checkpoint: Checkpoint, n_sequences: int, results: Results) -> None:
-    """Take the whole network's Jacobian at the middle frame of some of a group's sequences."""
+    """Compute the whole network's Jacobian at the middle frame of some of a group's sequences."""
     recipe = checkpoint.recipe
     middle = recipe.segments.n_estimated // 2
     sequences = sequences_inside(group, middle, n_sequences)

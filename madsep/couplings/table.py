@@ -1,4 +1,4 @@
-"""One table of the couplings of several systems beside each other."""
+"""One table that compares the couplings of several systems."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from madsep.core.errors import InputError
 from madsep.core.files import write_text
 from madsep.core.tables import Column, read_table, write_table
 
-COLUMNS: Mapping[str, Column] = {"kind": str, "measure": str, "mean": float, "low": float, "high": float, "n_groups": int}
-SIGNIFICANT_DIGITS = 8
+N_DIGITS = 8
+COLUMNS: dict[str, Column] = {"kind": str, "measure": str, "mean": float, "low": float, "high": float, "n_groups": int}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -27,9 +27,9 @@ th:nth-child(1), td:nth-child(1) {{ text-align: left; }}
 </head>
 <body>
 <h1>Couplings</h1>
-<p>Mean over groups of test tracks, with its 95 % bootstrap interval over them. nca: the neural couplings of a system's dense layers; p1
-and student: the baselines; untrained: the same network with its initial weights; jacobian: the whole network's, averaged over frames.
-Shares and rows are parts of 1; relative fits are L1 errors, 0 for a perfect fit and 1 for that of zeros.</p>
+<p>Means over groups of test tracks, with their 95 % bootstrap intervals. nca: the neural couplings of a system's dense layers. p1 and
+student: the baselines. untrained: the couplings of the same network with its initial weights. jacobian: the Jacobian of the whole network,
+averaged over frames. Shares and rows are fractions. Relative fits are L1 errors: 0 for a perfect fit, 1 for a matrix of zeros.</p>
 {tables}
 </body>
 </html>
@@ -37,29 +37,25 @@ Shares and rows are parts of 1; relative fits are L1 errors, 0 for a perfect fit
 
 
 def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) -> None:
-    """Write the summaries of `madsep.couplings.stage`, by system, as one CSV `table` and one HTML `page`.
+    """Write the summaries (summary.csv) of several systems as one CSV `table` and one HTML `page`.
 
-    The CSV has the columns system, kind, measure, mean, low, high, n_groups; the page has a table for each kind, with a row for each
-    measure and a column for each system. Raises InputError for a summary of another form.
+    The CSV has the columns system, kind, measure, mean, low, high, n_groups. The page has one table per kind, with a row per measure and a
+    column per system. Raises InputError for a summary with other columns or without rows.
     """
-    tables = {system: _read(path) for system, path in summaries.items()}
+    tables = {system: read_table(path, COLUMNS) for system, path in summaries.items()}
+    for system, summary in tables.items():
+        if summary.empty:
+            raise InputError(f"{summaries[system]}: has no rows. Compute the couplings again.")
     everything = pd.concat(tables, names=["system"]).reset_index("system")
-    write_table(everything, table, SIGNIFICANT_DIGITS)
+    write_table(everything, table, N_DIGITS)
     texts = everything.assign(text=[_text(*row) for row in everything[["mean", "low", "high"]].to_numpy(float)])
     parts = []
     for kind, rows in texts.groupby("kind", sort=False):
-        beside = rows.pivot(index="measure", columns="system", values="text").reindex(rows["measure"].unique())[list(tables)]
+        wide = rows.pivot(index="measure", columns="system", values="text").reindex(rows["measure"].unique())[list(tables)]
         n_groups = rows.groupby("system", sort=False)["n_groups"].max()
-        beside.columns = pd.Index([f"{system} (n = {n_groups[system]})" for system in tables])
-        parts.append(f"<h2>{kind}</h2>\n{beside.rename_axis(None).reset_index(names='measure').to_html(index=False, border=0)}")
+        wide.columns = pd.Index([f"{system} (n = {n_groups[system]})" for system in tables])
+        parts.append(f"<h2>{kind}</h2>\n{wide.rename_axis(None).reset_index(names='measure').to_html(index=False, border=0)}")
     write_text(page, PAGE.format(tables="\n".join(parts)))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    summary = read_table(path, COLUMNS)
-    if summary.empty:
-        raise InputError(f"{path}: holds no rows. Compute the couplings again.")
-    return summary
 
 
 def _text(mean: float, low: float, high: float) -> str:

@@ -132,7 +132,7 @@ def _is_hidden(folder: Path, path: Path) -> bool:
 
 
 def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
-    """Yield where description.md departs from the campaign's template; its comments are not needed."""
+    """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
     path = folder / DESCRIPTION
     if not path.is_file():
         return  # campaign_check says so
@@ -148,7 +148,7 @@ def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
 
 
 def _head_faults(lines: list[str], name: str) -> Iterator[str]:
-    """Check what stands before the first section: heading, authors, affiliations, contact."""
+    """Check the part before the first section: heading, authors, affiliations, contact."""
     first_section = next((i for i, line in enumerate(lines) if line.startswith("## ")), len(lines))
     head = [line for line in lines[:first_section] if line]
     if not head or not head[0].startswith("# "):
@@ -174,7 +174,7 @@ def _field_faults(lines: list[str]) -> Iterator[str]:
         if len(values) != 1:
             yield f"has {'no field' if not values else f'{len(values)} fields'} `__{field}:__`"
         elif not values[0]:
-            yield f"says nothing behind `__{field}:__`"
+            yield f"has nothing after `__{field}:__`"
         elif field[0].islower() and values[0].lower() not in ("yes", "no"):
             yield f"`__{field}:__` is {values[0]!r}, not yes or no"
 
@@ -187,7 +187,7 @@ def _section_faults(lines: list[str]) -> Iterator[str]:
         start = lines.index(f"## {section}") + 1
         end = next((i for i in range(start, len(lines)) if lines[i].startswith("## ")), len(lines))
         if section == "Method" and not any(line and not line.startswith("#") for line in lines[start:end]):
-            yield "says nothing in the section `## Method`"
+            yield "has no text in the section `## Method`"
 
 
 def _label(folder: Path, path: Path) -> str:

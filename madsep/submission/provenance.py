@@ -41,11 +41,12 @@ class Training(_Part):
 
 
 class CheckpointFile(_Part):
-    """The checkpoint that separated: its SHA-256, and the identities of the system and of the training that it says it was made from."""
+    """The checkpoint that separated the tracks: its SHA-256, and what it says that it was made from."""
 
     sha256: str
-    identity: str
-    training: str
+    identity: str  # of the system
+    training: str  # identity
+    weights: str  # SHA-256
 
 
 class Estimates(_Part):
@@ -108,7 +109,13 @@ def parse_provenance(values: Mapping[str, Any]) -> Provenance:
 def chain_faults(provenance: Provenance, folder: Path) -> Iterator[str]:
     """Yield, one line each, where digests in provenance.yaml contradict each other or the score files in `folder`/test."""
     changed = [f"settings.{key} was changed after the submission was written" for key in _changed_settings(provenance)]
-    for fault in (*changed, *_data_faults(provenance), *([] if changed else _identity_faults(provenance)), *_track_faults(provenance)):
+    for fault in (
+        *changed,
+        *_data_faults(provenance),
+        *([] if changed else _identity_faults(provenance)),
+        *_track_faults(provenance),
+        *_audit_faults(provenance),
+    ):
         yield f"{FILE}: {fault}"
     for name, scores in provenance.scores.items():
         path = folder / "test" / f"{name}.json"
@@ -142,6 +149,8 @@ def _identity_faults(provenance: Provenance) -> Iterator[str]:
         yield f"training.identity is {_short(training.identity)}; these settings and training tracks give {_short(expected)}"
     if checkpoint.training != training.identity:
         yield f"the checkpoint was made from training {_short(checkpoint.training)}, not from {_short(training.identity)}"
+    if checkpoint.weights not in training.files.values():
+        yield f"the checkpoint holds weights {_short(checkpoint.weights)}, which are not those of the training"
     if checkpoint.identity != (system := system_identity_of(settings, checkpoint.training)):
         yield f"checkpoint.identity is {_short(checkpoint.identity)}; its training and these settings give {_short(system)}"
 
@@ -165,6 +174,17 @@ def _track_faults(provenance: Provenance) -> Iterator[str]:
                 yield f"the {made} of {name!r} were made from {words} {_short(found.get(ingredient))}, not from {_short(digits)}"
         if scores.made_from.get("engine") != provenance.scoring.get("engine"):
             yield f"the scores of {name!r} were made by engine {scores.made_from.get('engine')}, not {provenance.scoring.get('engine')}"
+
+
+def _audit_faults(provenance: Provenance) -> Iterator[str]:
+    """Yield the tracks whose audit compared other scores than those submitted."""
+    audit = provenance.scoring.get("audit_by_museval")
+    audited = audit.get("scores") if isinstance(audit, dict) else None
+    if not isinstance(audited, dict):
+        return
+    for name, scores in provenance.scores.items():
+        if audited.get(slug_of(name), content := digest({f"test/{name}.json": scores.sha256})) != content:
+            yield f"the audit by museval compared other scores of {name!r}"
 
 
 def _short(digits: str | None) -> str:

@@ -1,6 +1,6 @@
-"""Faults in the scores of one track and between the tracks of one submission, found in museval's JSON layout.
+"""Faults in the scores of one track, and differences between the tracks of a submission, in museval's JSON layout.
 
-What has the wrong type is left to the schema; here it is passed over.
+Values of the wrong type are skipped here. The schema reports them.
 """
 
 import math
@@ -21,9 +21,9 @@ Frames = list[dict[str, Any]]
 
 
 def target_set_faults(documents: dict[str, Any]) -> Iterator[str]:
-    """Yield where tracks (label -> JSON content) differ in their targets, or where those are no complete set.
+    """Yield a fault for each track (label -> JSON content) whose targets differ from those of most tracks, and if these are incomplete.
 
-    Complete is vocals with accompaniment, or the four stems, or both. The set of most tracks is the one expected.
+    A complete set is vocals with accompaniment, or the four stems, or both.
     """
     if not documents:
         return
@@ -40,11 +40,11 @@ def target_set_faults(documents: dict[str, Any]) -> Iterator[str]:
 def track_faults(document: Any, duration_s: float | None) -> Iterator[str]:
     """Yield the faults in one track's scores: metrics, time grid, frame counts, infinities, implausible NaN.
 
-    `duration_s` is the track's duration in seconds where known: the number of frames may differ by one from its
-    whole seconds, because decoders do.
+    `duration_s` is the track's duration in seconds, if known. The number of frames may differ by one from its whole seconds, because
+    decoders differ.
     """
     targets = _targets(document)
-    yield from (f"target {name} is there {n} times" for name, n in Counter(n for n, _ in targets).items() if n > 1)
+    yield from (f"target {name} occurs {n} times" for name, n in Counter(n for n, _ in targets).items() if n > 1)
     for name, frames in targets:
         yield from (f"target {name} {fault}" for fault in _target_faults(frames))
     counts = {name: len(frames) for name, frames in targets if frames}
@@ -93,10 +93,10 @@ def _target_faults(frames: Frames) -> Iterator[str]:
 
 
 def _nan_pattern_faults(targets: dict[str, Frames]) -> Iterator[str]:
-    """Yield frames that are NaN for some targets but not for others scored with them.
+    """Yield frames that are NaN for some targets but not for others that were scored with them.
 
-    A frame is dropped for all targets where any reference or estimate is silent (museval/metrics.py, `bss_eval`).
-    Where vocals and accompaniment are both there, museval scores these two apart from the other stems.
+    A frame is dropped for all targets if any reference or estimate is silent (museval/metrics.py, `bss_eval`). If vocals and accompaniment
+    are both present, museval scores these two separately from the other stems.
     """
     pair = set(PAIR) if set(PAIR) <= set(targets) else set()
     for group in (pair, set(targets) - pair):
@@ -127,7 +127,7 @@ def _metrics(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(frames: Frames) -> NDArray[np.float64]:
-    """Return the scores, shape (n_frames, 4) in dB; what is missing or no number counts as 0, reported elsewhere."""
+    """Return the scores, shape (n_frames, 4) in dB. A score that is missing or not a number counts as 0; other checks report it."""
     rows = [[_metrics(frame).get(metric) for metric in METRICS] for frame in frames]
     return np.array([[score if is_number(score) else 0.0 for score in row] for row in rows], dtype=np.float64)
 

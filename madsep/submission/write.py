@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from madsep.core.logs import log
 from madsep.core.provenance import git_commit, hardware, versions
 from madsep.core.yaml_files import read_yaml, write_yaml
 from madsep.data.prepared import PreparedTrack
+from madsep.scoring.chain import check_chain
+from madsep.scoring.estimates import for_each
 from madsep.submission.check import DESCRIPTION, READMES, check_submission
 from madsep.submission.description import describe
 from madsep.submission.provenance import FILE, CheckpointFile, Data, Estimates, Prepared, Provenance, Scores, Training
@@ -24,7 +27,6 @@ from madsep.systems.recipe import Recipe
 
 Authors = Mapping[str, str | None]
 Found = TypeVar("Found")
-WEIGHTS = "weights"  # name of the record in a training's folder
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class _Records:
-    """What the stages' records say, each checked against its files; per track by its true name."""
+    """The stages' records, by the tracks' true names."""
 
     checkpoint: Mapping[str, Any]  # metadata
     weights: Record
@@ -83,8 +85,12 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
 
 
 def _read(sources: Sources, recipe: Recipe) -> _Records:
-    """Read the records of all that a submission is made from. Raises InputError with a line for each that is missing or was changed."""
-    from madsep.models.checkpoint import read_tensors
+    """Read the records of all that a submission is made from.
+
+    Artefacts that were changed, or made from something else than is present, are forgotten, so that the same command makes them again.
+    Raises InputError with a line for each; what depends on a fault is not looked at.
+    """
+    from madsep.models.checkpoint import WEIGHTS, read_tensors  # which imports torch
 
     faults: list[str] = []
 
@@ -92,24 +98,38 @@ def _read(sources: Sources, recipe: Recipe) -> _Records:
         try:
             return read()
         except InputError as error:
-            faults.append(str(error))
+            faults.extend(str(error).splitlines())
             return None
-
-    def by_name(folder: Path) -> dict[str, Record]:
-        stage = Stage(folder)
-        found = {track.name: tried(lambda track=track: stage.checked(track.slug)) for track in sources.test}  # type: ignore[misc]
-        return {name: record for name, record in found.items() if record is not None}
 
     checkpoint = tried(lambda: read_tensors(sources.checkpoint)[1])
     if checkpoint is not None and checkpoint.get("recipe") != recipe.system_values():
-        faults.append(f"{sources.checkpoint}: was made with different settings from those in recipe {recipe.name}; run the workflow again.")
+        again = "delete it and run the same command again."
+        faults.append(f"{sources.checkpoint}: was made with different settings from those in recipe {recipe.name}; {again}")
     weights = tried(lambda: Stage(sources.training).checked(WEIGHTS))
-    # read_prepared has checked the files
-    prepared = {track.name: Stage(track.file.parent).record(track.slug) for track in (*sources.train, *sources.test)}
-    estimates, scores = by_name(sources.estimates), by_name(sources.scores)
+    if not faults:
+        present = sha256(sources.checkpoint)
+        tried(lambda: for_each(sources.test, partial(_check_estimates, Stage(sources.estimates), present)))
+    if not faults:
+        tried(lambda: check_chain(sources.test, sources.estimates, sources.scores))
     if faults or checkpoint is None or weights is None:
         raise InputError("\n".join(faults))
+    prepared = {track.name: Stage(track.file.parent).record(track.slug) for track in (*sources.train, *sources.test)}
+    estimates, scores = (
+        {track.name: Stage(folder).record(track.slug) for track in sources.test} for folder in (sources.estimates, sources.scores)
+    )
     return _Records(checkpoint, weights, prepared, estimates, scores)
+
+
+def _check_estimates(stage: Stage, checkpoint: str, track: PreparedTrack) -> None:
+    """Raise InputError, and forget a track's estimates, if they were made from another checkpoint or other audio than is present."""
+    made_from = stage.record(track.slug).made_from
+    for what, present, words in (
+        ("checkpoint", checkpoint, "another checkpoint"),
+        ("prepared", track.sha256, "other prepared audio"),
+    ):
+        if made_from.get(what) != present:
+            stage.forget(track.slug)
+            raise InputError(f"{track.name}: {stage.folder} has estimates made from {words}; run the same command again to separate it.")
 
 
 def _provenance(sources: Sources, recipe: Recipe, records: _Records, scoring: Mapping[str, Any], text: str) -> Provenance:
@@ -126,7 +146,10 @@ def _provenance(sources: Sources, recipe: Recipe, records: _Records, scoring: Ma
         description_sha256=_sha256_of(text),
         training=_training(records),
         checkpoint=CheckpointFile(
-            sha256=sha256(sources.checkpoint), identity=metadata.get("identity", ""), training=metadata.get("training", "")
+            sha256=sha256(sources.checkpoint),
+            identity=metadata["identity"],
+            training=metadata["training"],
+            weights=metadata["provenance"]["weights_sha256"],
         ),
         data=_data(sources, records),
         estimates={name: _estimates(record) for name, record in records.estimates.items()},

@@ -134,7 +134,7 @@ def _write_weights(loop: Loop, data: Split, files: RunFiles) -> dict[str, Any]:
     made = {"device": state.device.type, "versions": versions(), "validation": loop.held_out.names}
     metadata = {"trained": recipe.training_half(), "identity": data.identity, "provenance": {"data": data.data, **made}}
     write_tensors(path, tensors, metadata)
-    return {"files": [path, files.history_file], "parts": files.parts.values(), **made}
+    return {"files": [path], "parts": files.parts.values(), **made}
 
 
 def _n_parameters(network: nn.Module) -> int:

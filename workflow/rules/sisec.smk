@@ -71,7 +71,7 @@ rule submission:
     input:
         ask.submitted_files,
     output:
-        "submission/{name}/provenance.yaml",
+        update("submission/{name}/provenance.yaml"),  # the job reads the one before
     log:
         "results/logs/submission/{name}.log",
     conda:
