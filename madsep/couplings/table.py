@@ -10,7 +10,7 @@ from madsep.core.errors import InputError
 from madsep.core.files import write_text
 from madsep.core.tables import Column, read_table, write_table
 
-N_DIGITS = 8
+SIGNIFICANT_DIGITS = 8
 COLUMNS: dict[str, Column] = {"kind": str, "measure": str, "mean": float, "low": float, "high": float, "n_groups": int}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -47,7 +47,7 @@ def compare_couplings(summaries: Mapping[str, Path], table: Path, page: Path) ->
         if summary.empty:
             raise InputError(f"{summaries[system]}: has no rows. Compute the couplings again.")
     everything = pd.concat(tables, names=["system"]).reset_index("system")
-    write_table(everything, table, N_DIGITS)
+    write_table(everything, table, SIGNIFICANT_DIGITS)
     texts = everything.assign(text=[_text(*row) for row in everything[["mean", "low", "high"]].to_numpy(float)])
     parts = []
     for kind, rows in texts.groupby("kind", sort=False):
