@@ -129,8 +129,10 @@ def compare(
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
     from madsep.comparison.compare import compare
     from madsep.comparison.runs import read_runs
+    from madsep.core.files import check_unused
     from madsep.core.intervals import Bootstrap
 
+    check_unused(output)
     compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces)
     typer.echo(output / "index.html")
 

@@ -282,8 +282,8 @@ def test_real_figures_of_two_runs(tmp_path: Path) -> None:
     row = pd.read_csv(tmp_path / "tables/other-1/pairwise.csv").iloc[0]
     assert (row["n_tracks"], row["median_difference"]) == (2, 2.5)
     assert not (tmp_path / "tables/other-1/reproduction.csv").exists()
-    with pytest.raises(InputError, match="the folder is not empty"):
-        compare([small_run("Y", [3])], tmp_path, BOOTSTRAP)
+    compare([small_run("Z", [3])], tmp_path, BOOTSTRAP)
+    assert "IRM1" not in Page(tmp_path / "index.html").text
 
 
 def test_a_comparison_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("first")
 
 AFTER_AGGREGATE = {"table": 1, "compare": 1}
 AFTER_CHECKPOINT = {"separate": 1, "preview": 1, "score": 1, "aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
-AFTER_TRAINING = {"training_data": 1, "train": 1, "losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
+AFTER_TRAINING = {"train": 1, "losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
 
 
 def campaign_accepts(submission: Path, names: list[str]) -> None:
@@ -222,7 +222,7 @@ def test_the_fifty_real_names_go_all_the_way(tmp_path: Path) -> None:
     config = tiny_config(root, job_s={"prepare": 1200, "separate": 1200, "score": 12.6})
     finished = Run(folder, config, run(folder, config, "submission/MDL1/provenance.yaml", "results/MDL1/tables.json"))
     shared_jobs = {"prepare": 2, "separate": 1, "score": 2}  # tracks this short share a job
-    once = dict.fromkeys(("training_data", "train", "checkpoint", "aggregate", "submission"), 1)
+    once = dict.fromkeys(("train", "checkpoint", "aggregate", "submission"), 1)
     assert finished.outcome.jobs == once | shared_jobs
     assert len(MUSDB18.test_names()) == 50
     campaign_accepts(finished.submission, MUSDB18.test_names())

@@ -28,7 +28,7 @@ def finished(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_one_command_gives_the_couplings(finished: Run) -> None:
-    assert finished.outcome.jobs == {"prepare": 2, "training_data": 1, "train": 1, "checkpoint": 1, "couplings": 1, "couplings_table": 1}
+    assert finished.outcome.jobs == {"prepare": 2, "train": 1, "checkpoint": 1, "couplings": 1, "couplings_table": 1}
     assert left_behind(finished.folder) == []
     folder = finished.folder / "results/SF/couplings"
     names = sorted(path.name for path in (Path(finished.config["musdb_root"]) / "test").iterdir())

@@ -45,7 +45,7 @@ def test_train_and_separate_run_without_musdb_museval_and_ffmpeg(first: Run, tmp
     shutil.copytree(first.folder / ".snakemake/metadata", folder / ".snakemake/metadata")
     job = next(first.folder.glob("results/MDL1/estimates/jobs/*.json")).name
     outcome = run(folder, first.config, f"results/MDL1/estimates/jobs/{job}")
-    assert outcome.jobs == {"training_data": 1, "train": 1, "checkpoint": 1, "separate": 1}
+    assert outcome.jobs == {"train": 1, "checkpoint": 1, "separate": 1}
     for path in sorted((first.folder / "results/MDL1/estimates/test").rglob("*.wav")):
         assert (folder / path.relative_to(first.folder)).read_bytes() == path.read_bytes()
     outcome = run(folder, first.config, f"results/MDL1/scores/jobs/{job}")

@@ -84,7 +84,7 @@ def extended(finished: Run, songs: Path) -> Run:
 def test_one_command_runs_them_all(finished: Run) -> None:
     assert finished.outcome.jobs == {
         "prepare": 4,  # the training tracks and the test tracks, with all stems and without
-        **dict.fromkeys(("training_data", "train", "checkpoint", "separate", "submission"), 6),
+        **dict.fromkeys(("train", "checkpoint", "separate", "submission"), 6),
         "separate_external": 2,
         "score": 9,  # and the mixture
         "aggregate": 9,
@@ -217,7 +217,7 @@ def test_other_systems_leave_what_is_finished_alone(finished: Run, songs: Path) 
     ]
     more, fewer = side_by_side(dry_run, [finished.folder] * 2, [finished.config | change for change in changes])
     assert more.jobs == {
-        **dict.fromkeys(("prepare", "training_data", "train", "checkpoint", "separate", "separate_external"), 1),
+        **dict.fromkeys(("prepare", "train", "checkpoint", "separate", "separate_external"), 1),
         **dict.fromkeys(("submission", "table", "compare"), 1),
         **dict.fromkeys(("score", "aggregate"), 2),
         "losses": 6 + 1,  # and those that were not asked for above

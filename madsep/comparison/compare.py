@@ -13,7 +13,7 @@ from madsep.comparison.published import published_kinds, published_medians, publ
 from madsep.comparison.runs import MARK, Group, Run, split_runs
 from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
 from madsep.core.errors import InputError
-from madsep.core.files import check_unused, new_folder, write_text
+from madsep.core.files import new_folder, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.settings import nearest
@@ -25,14 +25,13 @@ Figures = dict[tuple[str, str, str], list[Path]]
 
 
 def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None) -> None:
-    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it appears whole or not at all.
+    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it is replaced whole or not at all.
 
     The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
     Each run of sisec18 is checked against the published system `reproduces`, or, if that is None, against the one with its own name.
 
-    Raises InputError for a folder in use, and if `reproduces` is unknown or no run is on MUSDB18's test tracks.
+    Raises InputError if `reproduces` is unknown or no run is on MUSDB18's test tracks.
     """
-    check_unused(folder)
     groups = split_runs(runs)
     _check_reproducible(groups, reproduces)
     with new_folder(folder) as new:

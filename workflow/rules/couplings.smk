@@ -28,7 +28,10 @@ rule couplings:
 
 rule couplings_table:
     input:
-        expand("results/{system}/couplings/jobs/couplings.json", system=config["couplings"]),
+        expand(
+            "results/{system}/couplings/jobs/couplings.json",
+            system=config["couplings"],
+        ),
     output:
         report(
             "results/couplings.html",

@@ -23,7 +23,9 @@ rule score:
 
 rule aggregate:
     input:
-        ask.test_scored,
+        prepared=ask.test_prepared,
+        estimates=ask.test_estimated,
+        scores=ask.test_scored,
     output:
         "results/{system}/tables.json",
     log:

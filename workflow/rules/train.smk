@@ -1,23 +1,7 @@
-# what a training learns from; its name and content change with the data, so that finished weights stay
-rule training_data:
-    input:
-        ask.training_prepared,
-    output:
-        "results/trainings/{training}/data.json",
-    log:
-        "results/logs/training_data/{training}.log",
-    localrule: True
-    conda:
-        "../envs/madsep.yaml"
-    params:
-        data=ask.training_data,
-    script:
-        "../scripts/training_data.py"
-
-
+# its folder's name changes with the recipe and the data, so finished weights stay; weights that are there are not trained again
 rule train:
     input:
-        data=ancient("results/trainings/{training}/data.json"),
+        ask.training_prepared,
     output:
         "results/trainings/{training}/jobs/train.json",
     log:
@@ -35,6 +19,7 @@ rule train:
     params:
         system=ask.trained_system,
         kind=ask.training_kind,
+        data=ask.training_data,
     script:
         "../scripts/train.py"
 

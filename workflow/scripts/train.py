@@ -6,10 +6,12 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.systems.recipe import load_recipe
-    from madsep.training.data import read_training_data
+    from madsep.training.data import read_training_data, write_training_data
     from madsep.training.train import Options, train
 
     config, params = snakemake.config, snakemake.params
-    tracks, validation = read_training_data(Path(snakemake.input.data), Path("results/prepared", params.kind))
+    folder = Path(snakemake.output[0]).parent.parent
+    write_training_data(**params.data, path=folder / "data.json")
+    tracks, validation = read_training_data(folder / "data.json", Path("results/prepared", params.kind))
     options = Options(config["device"], snakemake.threads, config["save_every_s"], config["max_minutes"])
-    train(load_recipe(params.system, config["overrides"]), tracks, validation, Path(snakemake.input.data).parent, options)
+    train(load_recipe(params.system, config["overrides"]), tracks, validation, folder, options)
