@@ -125,15 +125,19 @@ def compare(
     ] = None,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
+    figures: Annotated[
+        Literal["shown", "all"], typer.Option(help="shown: those of SDR, which the page shows; all: those of every metric.")
+    ] = "shown",
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
     from madsep.comparison.compare import compare
     from madsep.comparison.runs import read_runs
     from madsep.core.files import check_unused
     from madsep.core.intervals import Bootstrap
+    from madsep.scoring.scores import METRICS
 
     check_unused(output)
-    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces)
+    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces, METRICS if figures == "all" else METRICS[:1])
     typer.echo(output / "index.html")
 
 

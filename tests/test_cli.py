@@ -143,7 +143,7 @@ def missing(path: Path, checkpoint: Path) -> None:
     ("make", "message"),
     [
         (truncated, "is damaged or truncated"),
-        (pickled, "is a pickled PyTorch file, which could run code; expected a .safetensors checkpoint"),
+        (pickled, "is a pickled PyTorch file, which could run code; expected a .safetensors file written by madsep"),
         (of_another_kind, "is damaged or truncated, or no checkpoint at all"),
         (missing, "cannot be read (No such file or directory)"),
     ],
@@ -213,11 +213,12 @@ def test_check_lists_every_fault_on_its_line(madsep: Call, first: Run, tmp_path:
     (folder / "notes.txt").write_text("")
     status, printed, lines = madsep("check", folder)
     assert (status, printed) == (1, "")
-    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 3 to mend:"
-    assert lines[1] == f"test/{lost.name}: missing"
-    assert lines[2].startswith(f"{spoilt}: is not valid JSON")
-    assert lines[3].startswith("notes.txt: does not belong here")
-    assert len(lines) == 4
+    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 4 to mend:"
+    assert lines[1].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
+    assert lines[2] == f"test/{lost.name}: missing"
+    assert lines[3].startswith(f"{spoilt}: is not valid JSON")
+    assert lines[4].startswith("notes.txt: does not belong here")
+    assert len(lines) == 5
 
 
 def test_doctor(madsep: Call, musdb: Path, tmp_path: Path) -> None:

@@ -18,14 +18,19 @@ from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.settings import nearest
 from madsep.core.tables import write_table
+from madsep.scoring.scores import METRICS
 
 SIGNIFICANT_DIGITS = 8
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
 
-def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None) -> None:
+def compare(
+    runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None, drawn: Sequence[str] = METRICS[:1]
+) -> None:
     """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it is replaced whole or not at all.
+
+    Figures are drawn of the metrics `drawn`, by default of SDR alone, which the page shows.
 
     The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
     Each run of sisec18 is checked against the published system `reproduces`, or, if that is None, against the one with its own name.
@@ -35,7 +40,7 @@ def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces:
     groups = split_runs(runs)
     _check_reproducible(groups, reproduces)
     with new_folder(folder) as new:
-        results = [_compare_group(group, new, bootstrap, reproduces) for group in groups]
+        results = [_compare_group(group, new, bootstrap, reproduces, drawn) for group in groups]
         write_text(new / "index.html", render_page(results, new, bootstrap))
 
 
@@ -47,7 +52,7 @@ def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None
         raise InputError(f"{groups[0].runs[0].name}: cannot be checked against {reproduces}. {groups[0].reason}")
 
 
-def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces: str | None) -> Results:
+def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces: str | None, drawn: Sequence[str]) -> Results:
     for line in ([group.reason] if group.reason else []) + group.notes:
         log.info("%s: %s", group.name, line)
     if reproduces and not group.is_sisec18:
@@ -71,7 +76,7 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces:
         paths.append(folder / "tables" / group.name / "reproduction.txt")
         write_text(paths[-1], "\n\n".join(texts))
     log.info("%s: drawing the figures", group.name)
-    figures = _draw(tracks, pairs, ranking(medians), folder / "figures" / group.name)
+    figures = _draw(tracks[tracks["metric"].isin(drawn)], pairs, ranking(medians), folder / "figures" / group.name)
     return Results(group, medians, checks, paths, figures)
 
 

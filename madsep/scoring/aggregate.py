@@ -117,12 +117,26 @@ def _averages(frames: list[NDArray[np.float64]], seed: int, n_resamples: int) ->
         bounds = interval([values], average, seed, n_resamples, vectorized=True)
         yield aggregation, f"frames={over_frames}; tracks={over_tracks}", _value(average, values), bounds
 
-    def pooled(tracks: NDArray[np.int64]) -> float:
-        return float(np.median(np.concatenate([frames[track] for track in tracks])))
-
-    tracks = np.arange(len(frames))
-    bounds = interval([tracks], pooled, seed, n_resamples, vectorized=False)
+    pooled, tracks = _pooled_median(frames), np.arange(len(frames))
+    bounds = interval([tracks], pooled, seed, n_resamples, vectorized=True)
     yield "pooled_median", "all frames=median", _value(pooled, tracks), bounds
+
+
+def _pooled_median(frames: list[NDArray[np.float64]]) -> Callable[..., Any]:
+    """Return a function of chosen tracks, numbers (..., n_tracks), that gives the median over all their frames together, (...,).
+
+    All frames are sorted once. A choice then only counts how often each occurs, which is far less work than one sort per resample.
+    """
+    pool = np.concatenate(frames) if frames else np.empty(0)
+    order = np.argsort(pool, kind="stable")
+    ordered_frames, owner = pool[order], np.repeat(np.arange(len(frames)), [len(track) for track in frames])[order]
+
+    def of_choice(chosen: NDArray[np.int64]) -> float:
+        ends = np.cumsum(np.bincount(chosen, minlength=len(frames))[owner])
+        middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+        return float(ordered_frames[middle].mean())
+
+    return lambda chosen, axis=-1: np.apply_along_axis(of_choice, axis, chosen)
 
 
 def _value(average: Callable[..., Any], values: NDArray[Any]) -> float:

@@ -106,7 +106,13 @@ class Asked:
     def _tracks(self, system: str, slugs: Any) -> dict[str, Any]:
         kind = self.plan.test_kind(system)
         made_from = self.plan.scores(system, slugs)
-        return {"kind": kind, "targets": made_from["targets"], "prepared": made_from["references"], "estimates": made_from["estimates"]}
+        return {
+            "kind": kind,
+            "engine": made_from["engine"],
+            "targets": made_from["targets"],
+            "prepared": made_from["references"],
+            "estimates": made_from["estimates"],
+        }
 
     # couplings, comparison and submission
 

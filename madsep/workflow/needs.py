@@ -75,7 +75,7 @@ class Needs:
 
     def score_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of a scoring job."""
-        return attempt * self._scoring_mb(wildcards.system, self.plan.slugs("score", wildcards.job), self.plan.engine)
+        return attempt * self._scoring_mb(wildcards.system, self.plan.slugs("score", wildcards.job), self.plan.scorer(wildcards.system))
 
     def score_minutes(self, wildcards: Any, attempt: int) -> int:
         """Time of a scoring job."""

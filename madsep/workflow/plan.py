@@ -180,11 +180,15 @@ class Plan:
             own = self.external_ingredients[system]
         return {slug: digest([known[slug], own[slug], self.targets[system]]) for slug in slugs}
 
+    def scorer(self, system: str) -> str:
+        """Return what scores a system: the engine, but MIX, which is never submitted, is scored by the fast one."""
+        return "fast" if system == BASELINE and self.engine == "museval" else self.engine
+
     def scores(self, system: str, slugs: Sequence[str]) -> dict[str, Any]:
         """Return what a system's scores are made from: references, estimates, engine and targets."""
         references = self.prepared(self.test_kind(system), slugs)
         made_from = {"references": references, "estimates": self.estimates(system, slugs)}
-        return made_from | {"engine": self.engine, "targets": list(self.targets[system])}
+        return made_from | {"engine": self.scorer(system), "targets": list(self.targets[system])}
 
     def estimated(self, system: str, slugs: Sequence[str]) -> list[str]:
         """Return the files that say that a system has separated some test tracks; none for MIX."""

@@ -16,7 +16,6 @@ rule score:
         runtime=needs.score_minutes,
     params:
         tracks=ask.score_tracks,
-        engine=plan.engine,
     script:
         "../scripts/score.py"
 
@@ -34,7 +33,6 @@ rule aggregate:
         "../envs/madsep.yaml"
     params:
         tracks=ask.test_tracks,
-        engine=plan.engine,
         bootstrap=config["bootstrap"],
     script:
         "../scripts/aggregate.py"

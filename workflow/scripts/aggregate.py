@@ -8,7 +8,7 @@ with job_log(snakemake.log[0]):
     from madsep.core.intervals import Bootstrap
     from madsep.data.prepared import read_planned
 
-    if snakemake.params.engine == "nsdr":
+    if snakemake.params.tracks["engine"] == "nsdr":
         from madsep.scoring.nsdr import aggregate_nsdr as aggregate
     else:
         from madsep.scoring.aggregate import aggregate

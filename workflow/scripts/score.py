@@ -10,7 +10,7 @@ with job_log(snakemake.log[0]):
     asked, job = snakemake.params.tracks, Path(snakemake.output[0])
     tracks = read_planned(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
     estimates = job.parents[2] / "estimates" if asked["estimates"] else None
-    if snakemake.params.engine == "nsdr":
+    if asked["engine"] == "nsdr":
         from madsep.scoring.nsdr import score_nsdr
 
         score_nsdr(tracks, asked["targets"], estimates, job.parent.parent, job.stem)
@@ -18,4 +18,4 @@ with job_log(snakemake.log[0]):
         from madsep.scoring.engines import Engine
         from madsep.scoring.score import score
 
-        score(tracks, asked["targets"], estimates, job.parent.parent, job.stem, Engine(snakemake.params.engine, snakemake.threads))
+        score(tracks, asked["targets"], estimates, job.parent.parent, job.stem, Engine(asked["engine"], snakemake.threads))
