@@ -270,6 +270,7 @@ print(*peaks[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which only Linux has")
 def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
     """A mono song of 30 minutes at 22.05 kHz, 151 MiB as float32, needs about as much memory as one of a minute."""

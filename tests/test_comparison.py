@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madsep.comparison.published import published_track_medians
@@ -65,6 +65,7 @@ def test_holm_by_hand() -> None:
     assert list(holm(np.array([0.4, 0.9]))) == [0.8, 0.9] and list(holm(np.array([0.6, 0.7]))) == [1, 1]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
 def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float], level: float) -> None:
     adjusted = holm(np.array(p_values))

@@ -70,6 +70,7 @@ def test_environment_of_networks_has_all_that_its_jobs_import(tmp_path: Path) ->
     assert missing_in("network", tmp_path / "env") <= {"pandas"}  # for a table of scores, which no network makes
 
 
+@pytest.mark.slow
 def test_environment_of_all_other_jobs_has_all_that_they_import(tmp_path: Path) -> None:
     assert "score.py" in scripts_of("madsep")
     assert missing_in("madsep", tmp_path / "env") == set()
@@ -98,26 +99,28 @@ def test_hadolint_finds_nothing() -> None:
     assert completed.returncode == 0, completed.stdout
 
 
+@pytest.mark.slow
 def test_jobs_run_in_their_conda_environments(musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "conda")
     monkeypatch.setenv("PATH", f"{tmp_path / 'conda/bin'}{os.pathsep}{os.environ['PATH']}")
-    weights = "results/MDL1/training/weights.safetensors"
-    outcome = run(tmp_path / "run", tiny_config(musdb), weights, "--software-deployment-method", "conda")
-    assert outcome.jobs == {"prepare": 1, "train": 1}
-    assert (tmp_path / "run" / weights).exists()
+    checkpoint = "results/MDL1/checkpoint.safetensors"
+    outcome = run(tmp_path / "run", tiny_config(musdb), checkpoint, "--software-deployment-method", "conda")
+    assert outcome.jobs == {"prepare": 1, "train": 1, "checkpoint": 1}
+    assert (tmp_path / "run" / checkpoint).exists()
     environments = {path.stem: path.with_suffix("") for path in (tmp_path / "run/.snakemake/conda").glob("*.yaml")}
     assert len(environments) == 2
     for name in environments:
         assert f"Activating conda environment: .snakemake/conda/{name}" in outcome.text
 
 
+@pytest.mark.slow
 def test_jobs_run_in_the_image_that_the_user_built(musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apptainer = tmp_path / "bin/apptainer"
     apptainer.parent.mkdir()
     apptainer.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "apptainer version 1.4.5" || echo "$@" > "{tmp_path}/command"\n')
     apptainer.chmod(0o755)
     monkeypatch.setenv("PATH", f"{apptainer.parent}{os.pathsep}{os.environ['PATH']}")
-    outcome = run(tmp_path / "run", tiny_config(musdb), "results/prepared/test001-test002.json", "--sdm", "apptainer")
+    outcome = run(tmp_path / "run", tiny_config(musdb), "results/MDL1/checkpoint.safetensors", "--sdm", "apptainer")
     assert outcome.status != 0  # this apptainer starts nothing
     command = (tmp_path / "command").read_text()
     assert re.search(r" workflow/envs/madsep\.sif (ba)?sh -c ", command)

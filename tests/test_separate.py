@@ -153,6 +153,7 @@ def test_estimates_that_are_there_are_left_as_they_are_without_a_device(
     assert {path: written(out(tmp_path))[path] for path in before} == before and len(written(out(tmp_path))) == 2 * len(before)
     before = written(out(tmp_path))
     monkeypatch.setattr("madsep.separation.tracks.claim", None)
+    caplog.clear()
     with caplog.at_level(logging.INFO, "madsep"):
         separate(checkpoint, tracks[1:], out(tmp_path), "second", "cpu", 1)
     assert caplog.messages == [f"{NAMES[1]}: the estimates are up to date"]

@@ -334,6 +334,7 @@ def test_estimates_that_are_there_are_left_as_they_are(tmp_path: Path, tracks: T
     folder = run(oracle, tracks, tmp_path, TWO, tracks.two)
     assert made_again(before, written(folder)) == {NAMES[1]}
     before = written(folder)
+    caplog.clear()
     with caplog.at_level(logging.INFO, "madsep"):
         run(oracle, tracks, tmp_path, TWO, tracks.two)
     assert caplog.messages == [f"{name}: the estimates are up to date" for name in NAMES]

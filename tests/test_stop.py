@@ -113,6 +113,7 @@ def test_a_stop_on_a_full_disk_says_where_the_next_run_goes_on(tracks: Tracks, t
         train(tiny_recipe(), tracks, [], tmp_path, Options("cpu", 1, NEVER, 1e-9))
 
 
+@pytest.mark.slow
 def test_a_workflow_keeps_the_state_of_a_stopped_training(musdb: Path, tmp_path: Path) -> None:
     config, checkpoint = tiny_config(musdb), "results/MDL1/checkpoint.safetensors"
     stopped = run_workflow(tmp_path, config | {"max_minutes": 1e-9}, checkpoint)

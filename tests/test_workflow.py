@@ -23,8 +23,6 @@ from madsep.core.files import read_json
 from madsep.data.datasets import MUSDB18, TARGETS
 from madsep.submission.check import HERE, check_submission
 
-pytestmark = pytest.mark.xdist_group("first")
-
 AFTER_AGGREGATE = {"table": 1, "compare": 1}
 AFTER_CHECKPOINT = {"separate": 1, "preview": 1, "score": 1, "aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
 AFTER_TRAINING = {"train": 1, "losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
@@ -79,7 +77,7 @@ def test_run_ends_with_the_table_and_the_submissions_path(first: Run) -> None:
 
 def test_provenance_ties_the_submission_to_the_files_of_the_run(first: Run, musdb: Path) -> None:
     found = first.provenance
-    assert found["versions"]["numpy"] == np.__version__ and found["seed"] == 218
+    assert found["versions"]["numpy"] == np.__version__
     assert found["settings"]["segments"] == first.config["overrides"]["MDL1"]["segments"] | {"overlap": 0}
     text = json.dumps(found)
     files = [first.folder / "results/MDL1/checkpoint.safetensors", *(first.folder / "results/MDL1/estimates/test").rglob("*.wav")]
