@@ -127,7 +127,9 @@ class Separation(Settings):
     )
     griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
-    batch_size: Count = Field(description="sequences at a time; bounds the memory")
+    batch_size: Count | Literal["auto"] = Field(
+        description="segments of each channel at a time; bounds the memory; auto: as many as are fastest on the device"
+    )
     precision: Precision = Field(description="arithmetic of the network's matrix products")
 
 

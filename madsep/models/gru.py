@@ -1,18 +1,23 @@
-"""A gated recurrent unit that runs as fast as the machine allows: cuDNN's on a GPU, and here, on a CPU, few large products."""
+"""A gated recurrent unit that runs as fast as the machine allows: by kernels or cuDNN on a GPU, and here, on a CPU, few large products."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from madsep.models.gpu import kernels_serve
+
+Residual = Literal["none", "recurrent", "output"]  # inputs added within the recurrence, or to the states when they are given out
+
 
 class Gru(nn.GRU):
     """One layer, one direction, batch first, zero initial state: (B, T, F) -> (B, T, H); equations and weights are `torch.nn.GRU`'s.
 
-    On a CPU, products are taken in bfloat16 under autocast, all else in float32. On a GPU they are float32 or TensorFloat-32, also under
-    autocast, where PyTorch would choose float16, in which small gradients vanish.
+    Under autocast, products are taken in bfloat16 and all else in float32: on a CPU by the operations below, on a GPU by the kernels of
+    `gru_triton`. Where Triton is missing, and without autocast, cuDNN computes on a GPU, in float32 or TensorFloat-32: PyTorch's autocast
+    would choose float16, in which small gradients vanish.
     """
 
     def __init__(self, n_inputs: int, n_hidden: int) -> None:
@@ -23,10 +28,56 @@ class Gru(nn.GRU):
         if inputs.device.type == "cpu":
             states: Tensor = _CpuGru.apply(inputs, *self.parameters())  # type: ignore[no-untyped-call]
             return states
+        by_kernels = _by_kernels((self,), inputs)
+        if by_kernels is not None:
+            return by_kernels[:, :, 0]
         if inputs.device.type == "cuda":
             with torch.autocast("cuda", enabled=False):
                 return super().forward(inputs)[0]
         return super().forward(inputs)[0]
+
+
+def encode(forward: Gru, backward: Gru, inputs: Tensor) -> Tensor:
+    """Return the states of two GRUs, each added to the inputs that it reads, side by side: (B, T, F) -> (B, T, 2F).
+
+    The second reads the frames in reversed order, in which its half remains: frame t there has read frames T-1 ... T-1-t.
+    """
+    by_kernels = _by_kernels((forward, backward), inputs, "output")
+    if by_kernels is not None:
+        return by_kernels.flatten(2)
+    flipped = inputs.flip(1)
+    return torch.cat((forward(inputs) + inputs, backward(flipped) + flipped), -1)
+
+
+def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
+    """Run a GRU whose input is added to its state within the recurrence, h_t = GRU(x_t, h_{t-1}) + x_t: (B, T, F) -> (B, T, F)."""
+    by_kernels = _by_kernels((gru,), inputs, "recurrent")
+    if by_kernels is not None:
+        return by_kernels[:, :, 0]
+    weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
+    projected = functional.linear(inputs, weight_ih, bias_ih)
+    state = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
+    states = []
+    for frame in range(inputs.shape[1]):
+        reset_x, update_x, new_x = projected[:, frame].chunk(3, -1)
+        reset_h, update_h, new_h = functional.linear(state, weight_hh, bias_hh).chunk(3, -1)
+        update = torch.sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        state = new + update * (state - new) + inputs[:, frame]
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none") -> Tensor | None:
+    """The states (B, T, D, H) of GRUs of one size, the second from the last frame to the first; None where kernels do not serve."""
+    if not (inputs.is_cuda and torch.is_autocast_enabled("cuda") and kernels_serve(inputs.device)):
+        return None
+    from madsep.models import gru_triton  # imports Triton
+
+    if not gru_triton.fits(inputs, grus[0].hidden_size, len(grus)):
+        return None
+    with torch.autocast("cuda", enabled=False):
+        return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual)
 
 
 class _CpuGru(torch.autograd.Function):
