@@ -19,13 +19,13 @@ class Dense(nn.Linear):
         """Return W x + b, (..., N) -> (..., M)."""
         if _low(inputs) is None or not (self.in_features % ALIGNED or self.out_features % ALIGNED):
             return super().forward(inputs)
-        outputs: Tensor = _AlignedLinear.apply(inputs, self.weight, self.bias, _low(inputs))
+        outputs: Tensor = _AlignedLinear.apply(inputs, self.weight, self.bias, _low(inputs))  # type: ignore[no-untyped-call]
         return outputs
 
     def masking(self, inputs: Tensor, magnitudes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mask ReLU(W x + b) and its product with magnitudes: (B, T, N) and (B, T, M) -> (B, T, M), twice."""
         if _low(inputs) is not None and kernels_serve(inputs.device):
-            mask, products = _Masking.apply(inputs, self.weight, self.bias, magnitudes, _low(inputs))
+            mask, products = _Masking.apply(inputs, self.weight, self.bias, magnitudes, _low(inputs))  # type: ignore[no-untyped-call]
             return mask, products
         mask = torch.relu(self(inputs)).to(magnitudes.dtype)
         return mask, mask * magnitudes
@@ -39,7 +39,7 @@ class _AlignedLinear(torch.autograd.Function):
         low_inputs, low_weight, outputs = _linear(inputs, weight, bias, low)
         ctx.save_for_backward(low_inputs, low_weight)
         ctx.like = inputs.shape, inputs.dtype, weight.shape
-        return outputs.unflatten(0, inputs.shape[:-1])[..., : len(weight)]
+        return torch.unflatten(outputs, 0, inputs.shape[:-1])[..., : len(weight)]
 
     @staticmethod
     @once_differentiable
@@ -53,9 +53,7 @@ class _Masking(torch.autograd.Function):
     """An aligned layer, the positive part of its outputs, and their product with magnitudes."""
 
     @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, magnitudes: Tensor, low: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, magnitudes: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor]:
         from madsep.models import fused_kernels  # imports Triton
 
         low_inputs, low_weight, mask = _linear(inputs, weight, bias, low)
@@ -89,7 +87,8 @@ class _Masking(torch.autograd.Function):
 
 def _low(inputs: Tensor) -> torch.dtype | None:
     """The type that factors are rounded to; None where they are not, and on a CPU, which needs no alignment."""
-    return torch.get_autocast_dtype("cuda") if inputs.is_cuda and torch.is_autocast_enabled("cuda") else None
+    dtype: torch.dtype = torch.get_autocast_dtype("cuda")
+    return dtype if inputs.is_cuda and torch.is_autocast_enabled("cuda") else None
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,14 @@ import triton.language as tl
 
 @triton.jit
 def divergence(
-    target: tl.tensor, estimate: tl.tensor, gradient: tl.tensor, sums: tl.tensor, share: tl.tensor, N: tl.constexpr, FLOOR: tl.constexpr, SIZE: tl.constexpr
+    target: tl.tensor,
+    estimate: tl.tensor,
+    gradient: tl.tensor,
+    sums: tl.tensor,
+    share: tl.tensor,
+    N: tl.constexpr,
+    FLOOR: tl.constexpr,
+    SIZE: tl.constexpr,
 ) -> None:
     """Per row of N bins, the generalised Kullback-Leibler divergence, and `share` of its derivative by the estimate."""
     row = tl.program_id(0).to(tl.int64)

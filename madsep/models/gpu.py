@@ -18,5 +18,7 @@ def kernels_serve(device: torch.device) -> bool:
     installed = importlib.util.find_spec("triton") is not None
     serve = installed and torch.cuda.get_device_capability(device) >= OLDEST
     reason = "the GPU is too old for them" if installed else "Triton is not installed"
-    log.info("recurrent units in bf16 run by %s", "Triton kernels" if serve else f"cuDNN in TensorFloat-32, not by Triton kernels: {reason}")
+    log.info(
+        "recurrent units in bf16 run by %s", "Triton kernels" if serve else f"cuDNN in TensorFloat-32, not by Triton kernels: {reason}"
+    )
     return serve

@@ -11,9 +11,10 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from madsep.models import gru_kernels
 from madsep.models.dense import column_sums, padded, product, rounded_up
 from madsep.models.gru import Residual
+from madsep.models.gru_backward_kernels import backward_frame
+from madsep.models.gru_forward_kernels import forward_frame, lower
 
 LARGEST_INDEX = 2**31 - 1  # offsets in kernels are of 32 bits
 TILE = 32  # rows and columns of a matrix that one program rounds
@@ -30,8 +31,8 @@ class Blocks(NamedTuple):
 
 
 FEW_ROWS = 32  # sequences up to which a frame is bound by latency
-FORWARD = {True: Blocks(16, 64, 4, 4, 3), False: Blocks(32, 64, 1, 4, 3)}  # of few sequences, and of many
-BACKWARD = {True: Blocks(16, 64, 4, 4, 4), False: Blocks(32, 64, 1, 4, 3)}
+FORWARD = {True: Blocks(16, 128, 2, 2, 3), False: Blocks(64, 64, 1, 8, 3)}  # of few sequences, and of many
+BACKWARD = {True: Blocks(16, 64, 4, 4, 4), False: Blocks(32, 64, 1, 4, 4)}
 MOST_ROWS = 64  # sequences of one program
 OVERLAP_FROM = (9, 0)  # compute capability from which a kernel may begin before the one before it has ended
 
@@ -70,7 +71,8 @@ def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low:
     has read frames T - 1 ... T - 1 - t. The inputs, of which there are then H, may be added to the states within the recurrence or when
     these are given out. Factors of products are rounded to `low`.
     """
-    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), residual, low, *(tensor for of_one in weights for tensor in of_one))
+    tensors = (tensor for of_one in weights for tensor in of_one)
+    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), residual, low, *tensors)  # type: ignore[no-untyped-call]
     return found.transpose(0, 1)
 
 
@@ -80,7 +82,8 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, residual: Residual, low: torch.dtype, *weights: Tensor) -> Tensor:
         by_name = [weights[i::4] for i in range(4)]  # of each direction: weight_ih, weight_hh, bias_ih, bias_hh
-        layout = Layout(*inputs.shape, by_name[1][0].shape[1], len(by_name[0]), any(ctx.needs_input_grad))
+        n_frames, n_rows, n_inputs = inputs.shape
+        layout = Layout(n_frames, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), any(ctx.needs_input_grad))
         frames, low_ih = padded(inputs, low), _low_inputs(by_name[0], layout, low)
         low_hh, low_hh_t = _low_recurrent(by_name[1], layout, low)
         projected = frames @ low_ih.flatten(0, 1).t()
@@ -130,7 +133,7 @@ def _low_recurrent(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype
     low_hh_t = weights[0].new_empty(len(weights), layout.n_hidden, 3, layout.hidden, dtype=low) if layout.keep else low_hh
     n_tiles = triton.cdiv(layout.hidden, TILE)
     for d, weight in enumerate(weights):
-        gru_kernels.lower[(n_tiles, n_tiles, 3)](weight, low_hh, low_hh_t, d, layout.n_hidden, layout.hidden, layout.keep, TILE)
+        lower[(n_tiles, n_tiles, 3)](weight, low_hh, low_hh_t, d, layout.n_hidden, layout.hidden, layout.keep, TILE)
     return low_hh, low_hh_t
 
 
@@ -139,13 +142,13 @@ def _forward(tensors: tuple[Tensor, ...], inputs: Tensor, outputs: Tensor, layou
     grid, options = _launch(layout, FORWARD, outputs.device)
     sizes = (layout.n_frames, layout.n_rows, added.stride(0), added.stride(1))
     for t in range(layout.n_frames):
-        gru_kernels.forward_frame[grid](*tensors, added, outputs, t, *sizes, KEEP=layout.keep, RESIDUAL=residual, **options)
+        forward_frame[grid](*tensors, added, outputs, t, *sizes, KEEP=layout.keep, RESIDUAL=residual, **options)
 
 
 def _backward(tensors: tuple[Tensor, ...], layout: Layout) -> None:
     grid, options = _launch(layout, BACKWARD, tensors[0].device)
     for t in reversed(range(layout.n_frames)):
-        gru_kernels.backward_frame[grid](*tensors, t, layout.n_frames, layout.n_rows, *tensors[-1].stride()[:3], **options)
+        backward_frame[grid](*tensors, t, layout.n_frames, layout.n_rows, *tensors[-1].stride()[:3], **options)
 
 
 def _launch(layout: Layout, by_rows: dict[bool, Blocks], device: torch.device) -> tuple[tuple[int, int, int], dict[str, Any]]:
@@ -177,7 +180,7 @@ def _of_weights(sums: Tensor, frames: Tensor, low_states: Tensor, layout: Layout
 def _of_inputs(sums: Tensor, low_ih: Tensor, added: Tensor | None, layout: Layout) -> Tensor:
     """Gradient of the inputs (T, B, F), of which `added` (T, B, D, H), in each direction's order, is a part."""
     parts = [product(of_sums.flatten(0, 1)[:, layout.hidden :], weight) for of_sums, weight in zip(sums, low_ih, strict=True)]
-    total = sum(parts[1:], parts[0])[:, : layout.n_inputs].unflatten(0, (layout.n_frames, -1))
+    total = torch.unflatten(sum(parts[1:], parts[0])[:, : layout.n_inputs], 0, (layout.n_frames, -1))
     if added is not None:
         total = sum((added[:, :, d].flip(0) if d else added[:, :, d] for d in range(layout.n_directions)), total)
     return total

@@ -28,7 +28,7 @@ def generalised_kl(target: Tensor, estimate: Tensor) -> Tensor:
     check_same_shape(target, estimate)
     single = target.dtype == estimate.dtype == torch.float32
     if single and kernels_serve(estimate.device) and not target.requires_grad:
-        divergence: Tensor = _Divergence.apply(target, estimate)
+        divergence: Tensor = _Divergence.apply(target, estimate)  # type: ignore[no-untyped-call]
         return divergence
     ratio = torch.log(target + FLOOR) - torch.log(estimate + FLOOR)
     return (target * ratio + (estimate - target)).sum(-1).mean()
