@@ -50,7 +50,7 @@ def write_songs(folder: Path) -> None:
     for number in range(N_SONGS):
         stems = render_song(SONG_S, np.random.default_rng(number))
         signals = [sum(stems.values()), stems["vocals"]]
-        np.save(folder / f"{number}.npy", np.stack([signal.mean(0, keepdims=True) for signal in signals]).astype(np.float32))
+        np.save(folder / f"{number}.npy", np.stack([signal.mean(1)[None] for signal in signals]).astype(np.float32))
 
 
 def songs(folder: Path) -> list[PreparedTrack]:

@@ -15,6 +15,7 @@ from madsep.models import gru_triton
 from madsep.models.dense import _AlignedLinear, _Masking
 from madsep.models.gru import Gru, Residual, recurrent_residual
 from madsep.models.losses import _Divergence, generalised_kl
+from madsep.training.tally import Tally, add_by_kernel
 from madsep.training.targets import bounded, masked_features, training_target
 
 # sequences, frames, inputs, units, directions
@@ -24,7 +25,7 @@ SIZES = ((1, 1, 1, 1, 1), (3, 7, 5, 4, 2), (17, 5, 24, 40, 1), (16, 3, 9, 260, 1
 def deviation(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape:
         return float("inf")
-    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1))
+    return float((found - expected).detach().abs().max() / expected.detach().abs().max().clamp_min(1))
 
 
 def with_gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
@@ -97,6 +98,20 @@ def features(n_bins: int, clip: float | None) -> float:
     return largest(list(masked_features(mixture, voice, settings)), [bounded(mixture.abs(), clip), target])
 
 
+def tally() -> float:
+    """Steps of which the third is not finite, nor is a later one, counted in both ways."""
+    norms = (1.0, 2.0, float("nan"), 3.0, float("inf"))
+    by_kernel, by_pytorch = (Tally(("loss", "a", "b"), torch.device("cpu")) for _ in range(2))
+    largest = 0.0
+    for number, norm in enumerate(norms):
+        losses = torch.tensor([1.0 + number, 0.1, 7.0 if number != 1 else float("nan")])
+        add_by_kernel(by_kernel, losses, torch.tensor(norm), 3 + number)
+        by_pytorch.add(losses, torch.tensor(norm), 3 + number)
+        states = [torch.cat([one.ended[None], one.n_steps[None], one.last, one.sums]).nan_to_num(-1.0) for one in (by_kernel, by_pytorch)]
+        largest = max(largest, deviation(*states))
+    return largest
+
+
 def not_finite() -> float:
     """0 if what is not a number remains so through clips and masks."""
     mixture = torch.full((1, 3, 5), torch.nan, dtype=torch.complex64)
@@ -119,6 +134,7 @@ def deviations() -> Iterator[tuple[str, float]]:
         yield f"divergence {n_bins}", divergence(n_bins)
         yield f"features {n_bins}", features(n_bins, 1.0)
         yield f"features {n_bins} without clips", features(n_bins, None)
+    yield "tally", tally()
     yield "not finite", not_finite()
 
 

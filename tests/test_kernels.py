@@ -50,18 +50,18 @@ Net = Callable[[Tensor], Tensor]
 
 def norms(found: list[Tensor], expected: list[Tensor]) -> float:
     """Largest relative distance."""
-    return max(float((one - other).norm() / other.norm()) for one, other in zip(found, expected, strict=True))
+    return max(float((one - other).detach().norm() / other.detach().norm()) for one, other in zip(found, expected, strict=True))
 
 
 def with_gradients(net: Net, inputs: Tensor, weights: list[nn.Parameter], autocast: bool) -> list[Tensor]:
     given = inputs.clone().requires_grad_()
     with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
         outputs = net(given)
-    return [outputs, *torch.autograd.grad(outputs.square().sum(), [given, *weights])]
+    return [outputs.detach(), *torch.autograd.grad(outputs.square().sum(), [given, *weights])]
 
 
 @needs_gpu
-@pytest.mark.parametrize("size", [(1, 2, 3, 8), (3, 7, 5, 4), (16, 12, 129, 129), (33, 5, 64, 200), (300, 3, 40, 513)], ids=str)
+@pytest.mark.parametrize("size", [(1, 2, 3, 8), (16, 12, 129, 120), (300, 3, 40, 129)], ids=str)
 @pytest.mark.parametrize("net", ["one", "two", "residual"])
 def test_on_a_gpu_states_and_gradients_are_cudnns_to_bfloat16(exact: None, size: tuple[int, ...], net: str) -> None:
     n_sequences, n_frames, n_inputs, n_hidden = size
@@ -86,10 +86,10 @@ def test_on_a_gpu_a_captured_run_is_the_run() -> None:
     def step() -> list[Tensor]:
         return with_gradients(lambda x: encode(gru, gru, x), inputs, list(gru.parameters()), autocast=True)
 
-    expected = step()
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        step()
+        expected = step()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):

@@ -32,7 +32,7 @@ class Blocks(NamedTuple):
 
 FEW_ROWS = 32  # sequences up to which a frame is bound by latency
 FORWARD = {True: Blocks(16, 128, 2, 2, 3), False: Blocks(64, 64, 1, 8, 3)}  # of few sequences, and of many
-BACKWARD = {True: Blocks(16, 64, 4, 4, 4), False: Blocks(32, 64, 1, 4, 4)}
+BACKWARD = {True: Blocks(16, 128, 2, 2, 4), False: Blocks(32, 64, 1, 4, 4)}
 MOST_ROWS = 64  # sequences of one program
 OVERLAP_FROM = (9, 0)  # compute capability from which a kernel may begin before the one before it has ended
 

@@ -1,4 +1,4 @@
-"""A Triton kernel from complex bins to what a network is trained with."""
+"""Triton kernels of a training step: from complex bins to what a network is trained with, and what the step leaves in its tally."""
 
 import triton
 import triton.language as tl
@@ -38,3 +38,28 @@ def features(
         rest = tl.sqrt(real * real + imaginary * imaginary)
         wanted = tl.minimum(whole * of_voice / (of_voice + rest + EPSILON), clip, tl.PropagateNan.ALL)
         tl.store(target + to * N + cols, wanted, mask=inside)
+
+
+@triton.jit(do_not_specialize=["n_sequences"])
+def count(
+    losses: tl.tensor,  # (N,)
+    norm: tl.tensor,
+    ended: tl.tensor,
+    n_steps: tl.tensor,
+    last: tl.tensor,  # (2,)
+    sums: tl.tensor,  # (N,)
+    n_sequences: tl.tensor,
+    N: tl.constexpr,
+    LARGEST: tl.constexpr,
+) -> None:
+    """Count a step whose first loss and gradient norm are finite, up to the first whose are not, and keep both of the last one counted."""
+    index = tl.arange(0, LARGEST)
+    values, total = tl.load(losses + index, mask=index < N, other=0.0).to(tl.float64), tl.load(sums + index, mask=index < N, other=0.0)
+    loss, length = tl.load(losses).to(tl.float64), tl.load(norm).to(tl.float64)
+    ended_before = tl.load(ended) > 0
+    now = ended_before | (loss - loss != 0) | (length - length != 0)  # infinities and what is not a number leave no zero
+    tl.store(last, tl.where(ended_before, tl.load(last), loss))
+    tl.store(last + 1, tl.where(ended_before, tl.load(last + 1), length))
+    tl.store(sums + index, tl.where(now, total, total + n_sequences * values), mask=index < N)
+    tl.store(n_steps, tl.load(n_steps) + tl.where(now, 0.0, 1.0))
+    tl.store(ended, tl.where(now, 1.0, 0.0))
