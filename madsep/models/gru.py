@@ -26,7 +26,7 @@ class Gru(nn.GRU):
     def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]  # states only
         """Return the states of all frames."""
         if inputs.device.type == "cpu":
-            states: Tensor = _CpuGru.apply(inputs, *self.parameters())  # type: ignore[no-untyped-call]
+            states: Tensor = _CpuGru.apply(inputs, needs_gradients(inputs, *self.parameters()), *self.parameters())  # type: ignore[no-untyped-call]
             return states
         by_kernels = _by_kernels((self,), inputs)
         if by_kernels is not None:
@@ -80,6 +80,11 @@ def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "non
         return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual)
 
 
+def needs_gradients(*tensors: Tensor) -> bool:
+    """Whether a function of these tensors has to keep what its way back needs: within the function PyTorch does not say."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
 class _CpuGru(torch.autograd.Function):
     """On a CPU the products of single frames are bound by memory; those that need not wait for a frame are taken over all frames at once.
 
@@ -88,7 +93,9 @@ class _CpuGru(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, inputs: Tensor, keep: bool, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+    ) -> Tensor:
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else inputs.dtype
         n_hidden, (n_sequences, n_frames, _) = weight_hh.shape[1], inputs.shape
         frames = inputs.transpose(0, 1).to(dtype).contiguous()
@@ -98,7 +105,7 @@ class _CpuGru(torch.autograd.Function):
         projected += bias_ih + torch.cat((bias_hh[: 2 * n_hidden], torch.zeros_like(bias_new)))
         states = inputs.new_zeros(n_frames + 1, n_sequences, n_hidden)
         low_states = states.to(dtype)  # the same tensor where nothing is rounded
-        n_kept = n_frames if any(ctx.needs_input_grad) else 1  # type: ignore[attr-defined]
+        n_kept = n_frames if keep else 1
         gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and the state's part of new
         for frame in range(n_frames):
             reset, update, new, new_state = gates[frame % n_kept]
@@ -112,13 +119,13 @@ class _CpuGru(torch.autograd.Function):
             torch.lerp(new, states[frame], update, out=states[frame + 1])
             if low_states is not states:
                 low_states[frame + 1] = states[frame + 1]
-        if n_kept == n_frames:
+        if keep:
             ctx.save_for_backward(frames, low_ih, low_hh, states, low_states, gates)
         return states[1:].transpose(0, 1).contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
         frames, low_ih, low_hh, states, low_states, gates = ctx.saved_tensors
         n_sequences, n_frames, n_hidden = grad_states.shape
         reset, update, new, new_state = gates.unbind(1)
@@ -140,4 +147,4 @@ class _CpuGru(torch.autograd.Function):
         grad_inputs = (of_inputs @ low_ih).to(dtype).reshape(n_frames, n_sequences, -1).transpose(0, 1)
         grad_ih = (of_inputs.t() @ frames.flatten(0, 1)).to(dtype)
         grad_hh = (of_states.t() @ low_states[:-1].flatten(0, 1)).to(dtype)
-        return grad_inputs, grad_ih, grad_hh, of_inputs.to(dtype).sum(0), of_states.to(dtype).sum(0)
+        return grad_inputs, None, grad_ih, grad_hh, of_inputs.to(dtype).sum(0), of_states.to(dtype).sum(0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from madsep.models.dense import column_sums, padded, product, rounded_up
-from madsep.models.gru import Residual
+from madsep.models.gru import Residual, needs_gradients
 from madsep.models.gru_backward_kernels import backward_frame
 from madsep.models.gru_forward_kernels import forward_frame, lower
 
@@ -30,10 +30,9 @@ class Blocks(NamedTuple):
     stages: int
 
 
-FEW_ROWS = 32  # sequences up to which a frame is bound by latency
-FORWARD = {True: Blocks(16, 128, 2, 2, 3), False: Blocks(64, 64, 1, 8, 3)}  # of few sequences, and of many
-BACKWARD = {True: Blocks(16, 128, 2, 2, 4), False: Blocks(32, 64, 1, 4, 4)}
-MOST_ROWS = 64  # sequences of one program
+# by the sequences of one program, the fastest of those tried on an H200; a frame of few is bound by latency
+FORWARD = {16: Blocks(16, 128, 2, 2, 3), 32: Blocks(16, 64, 4, 4, 3), 64: Blocks(64, 64, 1, 8, 3)}
+BACKWARD = {16: Blocks(16, 128, 2, 2, 4), 32: Blocks(16, 64, 4, 4, 4), 64: Blocks(32, 64, 1, 4, 4)}
 OVERLAP_FROM = (9, 0)  # compute capability from which a kernel may begin before the one before it has ended
 
 
@@ -71,8 +70,9 @@ def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low:
     has read frames T - 1 ... T - 1 - t. The inputs, of which there are then H, may be added to the states within the recurrence or when
     these are given out. Factors of products are rounded to `low`.
     """
-    tensors = (tensor for of_one in weights for tensor in of_one)
-    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), residual, low, *tensors)  # type: ignore[no-untyped-call]
+    tensors = [tensor for of_one in weights for tensor in of_one]
+    keep = needs_gradients(inputs, *tensors)
+    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), (residual, low, keep), *tensors)  # type: ignore[no-untyped-call]
     return found.transpose(0, 1)
 
 
@@ -80,10 +80,11 @@ class _Recurrence(torch.autograd.Function):
     """Inputs (T, B, F) to states (T, B, D, H)."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, residual: Residual, low: torch.dtype, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, how: tuple[Residual, torch.dtype, bool], *weights: Tensor) -> Tensor:
+        residual, low, keep = how
         by_name = [weights[i::4] for i in range(4)]  # of each direction: weight_ih, weight_hh, bias_ih, bias_hh
         n_frames, n_rows, n_inputs = inputs.shape
-        layout = Layout(n_frames, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), any(ctx.needs_input_grad))
+        layout = Layout(n_frames, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), keep)
         frames, low_ih = padded(inputs, low), _low_inputs(by_name[0], layout, low)
         low_hh, low_hh_t = _low_recurrent(by_name[1], layout, low)
         projected = frames @ low_ih.flatten(0, 1).t()
@@ -93,7 +94,7 @@ class _Recurrence(torch.autograd.Function):
         outputs = torch.empty_like(found) if residual == "output" else found
         biases = [torch.stack(of_one) if len(of_one) > 1 else of_one[0] for of_one in by_name[2:]]
         _forward((found, low_states, slopes, low_hh, projected, *biases), inputs, outputs, layout, residual)
-        if layout.keep:
+        if keep:
             ctx.save_for_backward(frames, low_ih, low_hh_t, low_states, slopes)
             ctx.layout, ctx.residual = layout, residual
         return outputs
@@ -113,7 +114,7 @@ class _Recurrence(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             added = {"none": None, "recurrent": totals, "output": gradient}[ctx.residual]
             of_inputs = _of_inputs(sums, low_ih, added, layout)
-        return (of_inputs, None, None, *of_weights)
+        return (of_inputs, None, *of_weights)
 
 
 def _low_inputs(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype) -> Tensor:
@@ -151,10 +152,10 @@ def _backward(tensors: tuple[Tensor, ...], layout: Layout) -> None:
         backward_frame[grid](*tensors, t, layout.n_frames, layout.n_rows, *tensors[-1].stride()[:3], **options)
 
 
-def _launch(layout: Layout, by_rows: dict[bool, Blocks], device: torch.device) -> tuple[tuple[int, int, int], dict[str, Any]]:
+def _launch(layout: Layout, by_rows: dict[int, Blocks], device: torch.device) -> tuple[tuple[int, int, int], dict[str, Any]]:
     """Programs of a frame's kernel, and how each is cut."""
-    blocks = by_rows[layout.n_rows <= FEW_ROWS]
-    rows = (16 if layout.n_rows <= 16 else FEW_ROWS) if layout.n_rows <= FEW_ROWS else MOST_ROWS
+    rows = next((most for most in by_rows if layout.n_rows <= most), max(by_rows))
+    blocks = by_rows[rows]
     grid = (triton.cdiv(layout.hidden, blocks.units), layout.n_directions, triton.cdiv(layout.n_rows, rows))
     overlaps = device.type == "cuda" and torch.cuda.get_device_capability(device) >= OVERLAP_FROM
     sizes = {"H": layout.n_hidden, "HP": layout.hidden, "D": layout.n_directions}
