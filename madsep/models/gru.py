@@ -93,9 +93,8 @@ class _CpuGru(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, inputs: Tensor, keep: bool, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
-    ) -> Tensor:
+    def forward(ctx: FunctionCtx, inputs: Tensor, keep: bool, *weights: Tensor) -> Tensor:
+        weight_ih, weight_hh, bias_ih, bias_hh = weights
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else inputs.dtype
         n_hidden, (n_sequences, n_frames, _) = weight_hh.shape[1], inputs.shape
         frames = inputs.transpose(0, 1).to(dtype).contiguous()

@@ -58,9 +58,11 @@ class Layout(NamedTuple):
 
 
 def fits(inputs: Tensor, n_hidden: int, n_directions: int) -> bool:
-    """Whether the kernels' offsets reach all that inputs (B, T, F) make them keep."""
+    """Whether the kernels' offsets reach all that inputs (B, T, F) make them read and keep."""
     n_sequences, n_frames, _ = inputs.shape
-    return 5 * n_frames * n_sequences * n_directions * rounded_up(n_hidden) <= LARGEST_INDEX
+    kept = 5 * n_frames * n_sequences * n_directions * rounded_up(n_hidden)
+    read = n_sequences * inputs.stride(0) + n_frames * inputs.stride(1)
+    return max(kept, read) <= LARGEST_INDEX
 
 
 def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low: torch.dtype = torch.bfloat16) -> Tensor:

@@ -114,7 +114,10 @@ class _Blocks:
         """The samples that segments [first, end) read, in memory that a GPU can copy from by itself."""
         first_sample = self.stft.first_sample(self.plan.first_read + first * self.plan.step)
         span = torch.from_numpy(read_padded(self.mixture, first_sample, self.stft.n_span(self._n_read(first, end))))
-        return span.pin_memory() if self.stft.window.is_cuda else span
+        if not self.stft.window.is_cuda:
+            return span
+        with torch.cuda.device(self.stft.window.device):  # of the thread that reads
+            return span.pin_memory()
 
     def _n_read(self, first: int, end: int) -> int:
         return (end - first - 1) * self.plan.step + self.plan.n_read
