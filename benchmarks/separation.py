@@ -10,6 +10,7 @@ the step-by-step estimate, in dB. Peak memory is the growth of a separate proces
 step-by-step form and for songs of 4 and 16 minutes. It must not grow with the length of the song.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -28,6 +29,7 @@ REPEATS = 2
 COLUMNS = ["device", "arithmetic", "step by step", "madsep", "ratio", "difference", "step by step, memory", "madsep, memory", "16 minutes"]
 
 
+@functools.cache
 def song(seconds: int) -> np.ndarray:
     """Return stereo noise with a slow envelope, (2, n_samples). The cost of the network does not depend on the signal."""
     envelope = 0.1 * np.sin(np.arange(seconds * RATE_HZ) / RATE_HZ) ** 2
@@ -38,6 +40,7 @@ def recipe_with(precision: str) -> System:
     return load_recipe("MDL1", {"MDL1": {"separation": {"precision": precision}}})
 
 
+@functools.cache
 def checkpoint(precision: str, device: torch.device) -> Checkpoint:
     recipe = recipe_with(precision)
     network = build_network(recipe)

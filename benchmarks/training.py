@@ -14,6 +14,7 @@ published code runs it.
 - Peak memory is the growth of a separate process, or the GPU's peak.
 """
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -65,6 +66,14 @@ def _song(path: Path, shape: tuple[int, ...]) -> PreparedTrack:
     return PreparedTrack(path, **made, signals=signals, n_channels=1, n_samples=shape[2], sample_rate_hz=rate_hz, **facts)
 
 
+@functools.cache
+def first_weights(name: str, seed: int) -> dict[str, Tensor]:
+    """Return the weights that a recipe's network begins with, which do not depend on the arithmetic."""
+    network = build_network(load_recipe(name, {}))
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network.state_dict()
+
+
 class Run:
     """Training by madsep, in one arithmetic."""
 
@@ -73,7 +82,7 @@ class Run:
         self.device, self.seed = device, seed
         self.sequences = Sequences(tracks, self.recipe, Stft(self.recipe.front_end, device), augmented=False)
         network = build_network(self.recipe)
-        network.initialise(torch.Generator().manual_seed(seed))
+        network.load_state_dict(first_weights(name, seed))
         self.network = network.to(device)
         self.state = TrainingState(self.network, self.recipe)
         self.step = stepper(self.recipe, self.state, self.sequences, device)
