@@ -1,5 +1,6 @@
 """Tools of the benchmarks of training and separation: time, memory, and the processor's peak speed in matrix products."""
 
+import argparse
 import multiprocessing
 import threading
 import time
@@ -56,8 +57,13 @@ def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
     found.append(max(sizes) - before)
 
 
-def in_own_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the result of `work` from a new process, whose memory holds nothing from earlier measurements."""
+def apart(device: torch.device, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of `work` from a new process, whose memory holds nothing from earlier measurements.
+
+    On a GPU it is this process, whose memory there is counted from what is allocated when the work begins.
+    """
+    if device.type == "cuda":
+        return work(*arguments)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
@@ -78,3 +84,12 @@ def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
 def markdown(columns: list[str]) -> str:
     """Return the head of a Markdown table."""
     return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+
+
+def chosen_devices(description: str | None) -> list[torch.device]:
+    """Parse a command line that may name one device; without it return the CPU and, if there is one, the GPU."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"))
+    wanted = parser.parse_args().device
+    kinds = [wanted] if wanted else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    return [torch.device(kind) for kind in kinds]

@@ -15,21 +15,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure import markdown
-from training import Run, songs
+from training import Run, songs, write_songs
 
 from madsep.data.datasets import MIR1K
+from madsep.data.inventory import Digests, with_digests
 from madsep.data.prepare import prepare
-from madsep.data.prepared import read_prepared
+from madsep.data.prepared import Form, PreparedTrack, read_prepared
 from madsep.data.tracks import find_tracks
 
 TAIL = 5  # the loss is that of the last 1/5 of the steps
 CONTROL = "fp32, first weights rounded"
 
 
-def mir1k(tree: Path, folder: Path) -> None:
-    """Write prepared training clips and train.json into `folder`."""
+def mir1k(tree: Path, folder: Path) -> list[PreparedTrack]:
+    """Prepare the training clips of a tree in `folder` and return them."""
     clips = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
-    prepare(clips, ["mixture", "vocals"], True, folder, folder / "train.json")
+    tracks = with_digests(clips, Digests(folder / "digests.json"))
+    prepare(tracks, Form(("mixture", "vocals"), True, MIR1K.sample_rate_hz), folder, "train")
+    return read_prepared(folder, [track.slug for track in tracks], ("train",))
 
 
 def loss(run: Run, rounded: bool, n_steps: int) -> float:
@@ -50,22 +53,26 @@ def loss(run: Run, rounded: bool, n_steps: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tree", type=Path)
+    parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--recipe", default="MDL1")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=4)
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kinds = ["bf16", CONTROL] if device.type == "cpu" else ["tf32", "bf16", CONTROL]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        mir1k(arguments.tree, folder) if arguments.tree else songs(folder)
-        entries = read_prepared([folder / "train.json"], "train")
+        if arguments.tree:
+            tracks = mir1k(arguments.tree, folder)
+        else:
+            write_songs(folder)
+            tracks = songs(folder)
         print(markdown(["seed", "fp32", *(heading for kind in kinds for heading in (kind, "difference"))]))
         differences = []
         for seed in range(arguments.seeds):
             losses = []
             for kind in ("fp32", *kinds):
-                run = Run(kind.partition(",")[0], entries, device, arguments.recipe, seed)
+                run = Run(kind.partition(",")[0], tracks, device, arguments.recipe, seed)
                 losses.append(loss(run, kind == CONTROL, arguments.steps))
             differences.append([value / losses[0] - 1 for value in losses[1:]])
             pairs = zip(losses[1:], differences[-1], strict=True)

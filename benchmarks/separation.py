@@ -1,6 +1,7 @@
 """Separation compared with the papers' step-by-step form: seconds of audio per second, for a 4-minute stereo song and MDL1 at full size.
 
-    python benchmarks/separation.py            this machine's CPU, and its GPU if there is one (about 6 minutes on 2 cores)
+    python benchmarks/separation.py                   this machine's CPU, and its GPU if there is one (about 6 minutes on 2 cores)
+    python benchmarks/separation.py --device cuda     the GPU alone (a minute)
 
 Prints a Markdown table. Both forms run in turn in one process, on the same audio with the same random weights: read, transform, network,
 inverse transform. The step-by-step form is the published one: GRU cells computed frame by frame, batches of 16 sequences, float32, the
@@ -9,12 +10,12 @@ the step-by-step estimate, in dB. Peak memory is the growth of a separate proces
 step-by-step form and for songs of 4 and 16 minutes. It must not grow with the length of the song.
 """
 
-import argparse
+import functools
 import os
 
 import numpy as np
 import torch
-from measure import in_own_process, markdown, peak_bytes, seconds
+from measure import apart, chosen_devices, markdown, peak_bytes, seconds
 from stepwise import Stepwise
 from torch.nn import functional
 
@@ -28,6 +29,7 @@ REPEATS = 2
 COLUMNS = ["device", "arithmetic", "step by step", "madsep", "ratio", "difference", "step by step, memory", "madsep, memory", "16 minutes"]
 
 
+@functools.cache
 def song(seconds: int) -> np.ndarray:
     """Return stereo noise with a slow envelope, (2, n_samples). The cost of the network does not depend on the signal."""
     envelope = 0.1 * np.sin(np.arange(seconds * RATE_HZ) / RATE_HZ) ** 2
@@ -38,6 +40,7 @@ def recipe_with(precision: str) -> System:
     return load_recipe("MDL1", {"MDL1": {"separation": {"precision": precision}}})
 
 
+@functools.cache
 def checkpoint(precision: str, device: torch.device) -> Checkpoint:
     recipe = recipe_with(precision)
     network = build_network(recipe)
@@ -87,17 +90,17 @@ def row(device: torch.device, precision: str) -> str:
     difference = 10 * np.log10(np.sum((estimate - expected) ** 2) / np.sum(expected**2))
     cells = [device.type.upper(), precision, *(f"{rate:.1f} x" for rate in rates), f"{rates[1] / rates[0]:.1f}", f"{difference:.0f} dB"]
     cases = ((SONG_S, True), (SONG_S, False), (4 * SONG_S, False))
-    peaks = [in_own_process(memory, precision, device, *case) for case in cases]
+    peaks = [apart(device, memory, precision, device, *case) for case in cases]
     return "| " + " | ".join(cells + [f"{peak / 1e6:,.0f} MB" for peak in peaks]) + " |"
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    devices = chosen_devices(__doc__)
     torch.set_num_threads(os.cpu_count() or 1)
     print(markdown(COLUMNS))
-    for kind in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        for precision in ["fp32", "bf16"] if kind == "cpu" else ["fp32", "tf32", "bf16"]:
-            print(row(torch.device(kind), precision), flush=True)
+    for device in devices:
+        for precision in ["fp32", "bf16"] if device.type == "cpu" else ["fp32", "tf32", "bf16"]:
+            print(row(device, precision), flush=True)
 
 
 if __name__ == "__main__":

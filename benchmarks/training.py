@@ -1,6 +1,7 @@
 """Training compared with the step-by-step form of the papers: steps per second of MDL1 at full size, batches of 16, on synthetic songs.
 
-    python benchmarks/training.py        this machine's CPU, and its GPU if there is one (about 5 minutes on 2 cores)
+    python benchmarks/training.py                   this machine's CPU, and its GPU if there is one (about 5 minutes on 2 cores)
+    python benchmarks/training.py --device cuda     the GPU alone (a minute)
 
 Prints a Markdown table. Both forms run in turn in one process on the same batches, from audio to updated weights: features, network,
 objective, gradient, clip, Adam. The step-by-step form computes GRU cells frame by frame in float32, as the papers define it and the
@@ -13,25 +14,25 @@ published code runs it.
 - Peak memory is the growth of a separate process, or the GPU's peak.
 """
 
-import argparse
+import functools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from measure import in_own_process, markdown, matrix_peak, peak_bytes, repeated, seconds
+from measure import apart, chosen_devices, markdown, matrix_peak, peak_bytes, repeated, seconds
 from stepwise import Stepwise
 from torch import Tensor, nn
 
 from madsep.core.precision import products
 from madsep.data.datasets import MUSDB18
-from madsep.data.prepare import prepare
-from madsep.data.prepared import read_prepared
-from madsep.data.tracks import find_tracks
+from madsep.data.prepared import PreparedTrack
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import build_network
 from madsep.models.gru import Gru
-from madsep.synth import make_dataset
+from madsep.synth.songs import render_song
 from madsep.systems.recipe import System, load_recipe
 from madsep.training.sequences import Sequences
 from madsep.training.state import TrainingState
@@ -39,28 +40,49 @@ from madsep.training.step import stepper
 
 STEPS = 408_000  # 100 epochs of MUSDB18
 N_SONGS, SONG_S = 8, 30.0
-ROUNDS, STEPS_A_ROUND = 3, 10
+ROUNDS, STEPS_A_ROUND = 3, {"cpu": 10, "cuda": 100}
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 COLUMNS = ["device", "arithmetic", "loss", "step by step", "madsep", "ratio", "peak share", "floor", "time / floor"]
 COLUMNS += ["step by step, memory", "madsep, memory", "408,000 steps, step by step", "madsep"]
 
 
-def songs(folder: Path) -> None:
-    """Write prepared synthetic training songs and train.json into `folder`."""
-    make_dataset(folder / "songs", N_SONGS, 1, SONG_S, 0)
-    tracks = [track for track in find_tracks(folder / "songs", MUSDB18, allow_partial=True) if track.subset == "train"]
-    prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
+def write_songs(folder: Path) -> None:
+    """Write synthetic training songs into `folder`, one array of mixture and vocals each; it takes neither ffmpeg nor other files."""
+    for number in range(N_SONGS):
+        stems = render_song(SONG_S, np.random.default_rng(number))
+        signals = [sum(stems.values()), stems["vocals"]]
+        np.save(folder / f"{number}.npy", np.stack([signal.mean(1)[None] for signal in signals]).astype(np.float32))
+
+
+def songs(folder: Path) -> list[PreparedTrack]:
+    """Return the songs that `write_songs` wrote, as prepared tracks."""
+    return [_song(path, np.load(path, mmap_mode="r").shape) for path in sorted(folder.glob("*.npy"))]
+
+
+def _song(path: Path, shape: tuple[int, ...]) -> PreparedTrack:
+    signals, rate_hz = ("mixture", "vocals"), MUSDB18.sample_rate_hz
+    made: dict[str, Any] = {"identity": path.stem, "sha256": "", "slug": path.stem, "name": path.stem, "subset": "train", "layout": "wavs"}
+    facts: dict[str, Any] = {"mixture_residual_db": None, "notes": (), "sources": {}, "ffmpeg": None}
+    return PreparedTrack(path, **made, signals=signals, n_channels=1, n_samples=shape[2], sample_rate_hz=rate_hz, **facts)
+
+
+@functools.cache
+def first_weights(name: str, seed: int) -> dict[str, Tensor]:
+    """Return the weights that a recipe's network begins with, which do not depend on the arithmetic."""
+    network = build_network(load_recipe(name, {}))
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network.state_dict()
 
 
 class Run:
     """Training by madsep, in one arithmetic."""
 
-    def __init__(self, precision: str, entries: list[dict], device: torch.device, name: str = "MDL1", seed: int = 0) -> None:
+    def __init__(self, precision: str, tracks: list[PreparedTrack], device: torch.device, name: str = "MDL1", seed: int = 0) -> None:
         self.recipe: System = load_recipe(name, {name: {"training": {"precision": precision}}})
         self.device, self.seed = device, seed
-        self.sequences = Sequences(entries, self.recipe, Stft(self.recipe.front_end, device), augmented=False)
+        self.sequences = Sequences(tracks, self.recipe, Stft(self.recipe.front_end, device), augmented=False)
         network = build_network(self.recipe)
-        network.initialise(torch.Generator().manual_seed(seed))
+        network.load_state_dict(first_weights(name, seed))
         self.network = network.to(device)
         self.state = TrainingState(self.network, self.recipe)
         self.step = stepper(self.recipe, self.state, self.sequences, device)
@@ -89,8 +111,8 @@ class Run:
 class StepwiseRun(Run):
     """Training step by step: GRU cells and a plain Adam."""
 
-    def __init__(self, entries: list[dict], device: torch.device) -> None:
-        super().__init__("fp32", entries, device)
+    def __init__(self, tracks: list[PreparedTrack], device: torch.device) -> None:
+        super().__init__("fp32", tracks, device)
         self.stepwise = Stepwise(self.network).to(device)
         self.optimiser = torch.optim.Adam(self.stepwise.parameters(), lr=self.recipe.training.learning_rate)
 
@@ -153,24 +175,25 @@ def median_rates(runs: list[Run]) -> list[float]:
         run.steps(4)  # set-up that happens only once
     for _ in range(ROUNDS):
         for run, rates in zip(runs, found, strict=True):
-            rates.append(STEPS_A_ROUND / seconds(lambda run=run: run.steps(STEPS_A_ROUND), run.device)[0])
+            n_steps = STEPS_A_ROUND[run.device.type]
+            rates.append(n_steps / seconds(lambda run=run, n_steps=n_steps: run.steps(n_steps), run.device)[0])
     return [sorted(rates)[ROUNDS // 2] for rates in found]
 
 
 def memory(precision: str | None, folder: Path, device: torch.device) -> int:
     """Return the peak bytes of three steps in this process. Without a precision, measure the step-by-step form."""
     torch.set_num_threads(os.cpu_count() or 1)
-    entries, found = read_prepared([folder / "train.json"], "train"), list[int]()
+    tracks, found = songs(folder), list[int]()
     with peak_bytes(device, found):
-        (StepwiseRun(entries, device) if precision is None else Run(precision, entries, device)).steps(3)
+        (StepwiseRun(tracks, device) if precision is None else Run(precision, tracks, device)).steps(3)
     return found[0]
 
 
 def rows(folder: Path, device: torch.device) -> None:
     precisions = ["fp32", "bf16"] if device.type == "cpu" else list(DTYPES)
-    entries = read_prepared([folder / "train.json"], "train")
-    memories = [in_own_process(memory, precision, folder, device) for precision in (None, *precisions)]
-    peer, runs = StepwiseRun(entries, device), [Run(precision, entries, device) for precision in precisions]
+    tracks = songs(folder)
+    memories = [apart(device, memory, precision, folder, device) for precision in (None, *precisions)]
+    peer, runs = StepwiseRun(tracks, device), [Run(precision, tracks, device) for precision in precisions]
     expected = peer.first_loss()
     differences = [abs(run.first_loss() / expected - 1) for run in runs]
     peer_rate, *rates = median_rates([peer, *runs])
@@ -191,11 +214,10 @@ def duration(seconds: float) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    devices = chosen_devices(__doc__)
     torch.set_num_threads(os.cpu_count() or 1)
-    devices = [torch.device(kind) for kind in ("cpu", "cuda") if kind == "cpu" or torch.cuda.is_available()]
     with tempfile.TemporaryDirectory() as folder:
-        songs(Path(folder))
+        write_songs(Path(folder))
         print(markdown(COLUMNS))
         for device in devices:
             rows(Path(folder), device)

@@ -1,5 +1,6 @@
 """Which processor computes, with and without GPUs."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"GPU-{index}"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a GPU")
+    monkeypatch.setattr(torch.cuda, "device", lambda index: contextlib.nullcontext())
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cpu"])

@@ -63,3 +63,15 @@ def test_a_strided_input_is_read_in_its_own_order(case):
     gru, peer, inputs, _ = case
     flipped = inputs.transpose(0, 1).contiguous().transpose(0, 1).flip(1)
     torch.testing.assert_close(gru(flipped), peer(flipped)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_without_gradients_the_gates_of_one_frame_are_kept(case, monkeypatch):
+    gru, _, inputs, _ = case
+    sizes = []
+    new_empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *size, **options: sizes.append(size) or new_empty(self, *size, **options))
+    with torch.inference_mode():
+        gru(inputs)
+    gru(inputs)
+    n_frames = inputs.shape[1]
+    assert [size[0] for size in sizes] == [1, n_frames]

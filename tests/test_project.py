@@ -16,7 +16,8 @@ import madsep
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MAKEFILE = (ROOT / "Makefile").read_text()
-PINS = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().lower().splitlines() if not line.startswith("#"))
+PINNED = [line for line in (ROOT / "requirements.txt").read_text().lower().splitlines() if not line.startswith("#")]
+PINS = dict(line.partition(";")[0].split("==") for line in PINNED)
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
 

@@ -135,6 +135,19 @@ def test_other_networks_are_clipped_by_their_joint_norm(tracks: Tracks) -> None:
         torch.testing.assert_close(other.grad, 0.01 / norm * one.grad, rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.parametrize("clip", [0.01, 1e9])
+def test_a_divisor_given_to_the_optimiser_is_a_clip(tracks: Tracks, clip: float) -> None:
+    """As Adam on a GPU takes it: the same weights, and the norm before the clip."""
+    cut, divided = (step_of(tiny_recipe(training={"gradient_norm_clip": clip}), tracks) for _ in range(2))
+    divided.divides = True
+    for _ in range(3):
+        for step in (cut, divided):
+            step(spans_of(step.sequences, 1, 2, 3, 4))
+        assert divided.state.tally.read().norm == pytest.approx(cut.state.tally.read().norm, rel=1e-4)
+    for one, other in zip(cut.state.network.parameters(), divided.state.network.parameters(), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["voice", "accompaniment"])
 def test_a_gradient_that_is_not_finite_in_one_network_ends_the_run(tracks: Tracks, name: str) -> None:
     step = step_of(tiny_dwf(), tracks)

@@ -37,7 +37,7 @@ def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow; nothing reads what it has not written
         yield torch.device("cpu")
         return
-    with _free_gpu() as index:
+    with _free_gpu() as index, torch.cuda.device(index):  # kernels of our own are launched on the current device
         log.info("computing on GPU %d, %s", index, torch.cuda.get_device_name(index))
         yield torch.device("cuda", index)
 

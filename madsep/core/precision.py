@@ -15,8 +15,8 @@ def products(precision: Precision, device: torch.device) -> Iterator[None]:
     """Run the network's forward pass within this; gradients follow it.
 
     bf16 rounds the factors of products to bfloat16 and adds up in float32, where the processor has instructions for it: a CPU without
-    them computes in float32, which is then faster; on a GPU recurrent products are TensorFloat-32. tf32 means something to NVIDIA GPUs
-    only; elsewhere it is float32.
+    them computes in float32, which is then faster; on a GPU without Triton recurrent products are TensorFloat-32. tf32 means something to
+    NVIDIA GPUs only; elsewhere it is float32.
     """
     tf32 = precision != "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32

@@ -7,12 +7,20 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from madsep.core.errors import InputError
 
+
+def _batch_size(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("expected auto or a number of at least 1")
+
+
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+BatchSize = Annotated[int | Literal["auto"], PlainValidator(_batch_size)]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
@@ -127,7 +135,9 @@ class Separation(Settings):
     )
     griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
-    batch_size: Count = Field(description="sequences at a time; bounds the memory")
+    batch_size: BatchSize = Field(
+        description="segments of each channel at a time; bounds the memory; auto: as many as are fastest on the device"
+    )
     precision: Precision = Field(description="arithmetic of the network's matrix products")
 
 

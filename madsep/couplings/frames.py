@@ -17,6 +17,7 @@ from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.models.network import Network
 from madsep.models.stack import Stack
+from madsep.separation.batches import batch_size
 from madsep.systems.recipe import System
 
 TakeStack = Callable[[Network, Tensor], Stack]
@@ -68,8 +69,9 @@ def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torc
 
 def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) -> Stack:
     """Return the layers with their inputs and outputs, in float32, for the frames inside the group's tracks, each frame once."""
+    n_sequences = batch_size(Checkpoint(recipe, network, {}), group.sequences.device, 1)
     with torch.no_grad(), products("fp32", group.sequences.device):
-        parts = [take(network, batch) for batch in group.sequences.split(recipe.separation.batch_size)]
+        parts = [take(network, batch) for batch in group.sequences.split(n_sequences)]
     inputs, outputs = torch.cat([part.inputs for part in parts]), torch.cat([part.outputs for part in parts])
     return Stack(parts[0].layers, inputs[group.inside], outputs[group.inside])
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from madsep.core.settings import Separation
-from madsep.models.gru import Gru
+from madsep.models.gru import Gru, encode
 from madsep.models.highway import HighwayLayer
 from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl
@@ -82,8 +82,12 @@ class SkipFilter(nn.Module):
 
         The encoder's backward half stays in reversed order: its step t has read frames T-1 ... T-1-t, of which the last is added to it.
         """
-        flipped = mixture.flip(1)
-        encoded = torch.cat((mixture + self._states(self.enc_forward, mixture), flipped + self._states(self.enc_backward, flipped)), -1)
+        if self.gates == "sigmoid":
+            encoded = encode(self.enc_forward, self.enc_backward, mixture)
+        else:
+            flipped = mixture.flip(1)
+            forward, backward = hard_sigmoid_states(self.enc_forward, mixture), hard_sigmoid_states(self.enc_backward, flipped)
+            encoded = torch.cat((mixture + forward, flipped + backward), -1)
         mask = self._states(self.dec, encoded).abs()
         masked = without_context(mask, self.n_context) * without_context(mixture, self.n_context)
         return DwfEstimate(masked, self.highway(masked))

@@ -1,18 +1,23 @@
-"""A gated recurrent unit that runs as fast as the machine allows: cuDNN's on a GPU, and here, on a CPU, few large products."""
+"""A gated recurrent unit that runs as fast as the machine allows: by kernels or cuDNN on a GPU, and here, on a CPU, few large products."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from madsep.models.gpu import kernels_serve
+
+Residual = Literal["none", "recurrent", "output"]  # inputs added within the recurrence, or to the states when they are given out
+
 
 class Gru(nn.GRU):
     """One layer, one direction, batch first, zero initial state: (B, T, F) -> (B, T, H); equations and weights are `torch.nn.GRU`'s.
 
-    On a CPU, products are taken in bfloat16 under autocast, all else in float32. On a GPU they are float32 or TensorFloat-32, also under
-    autocast, where PyTorch would choose float16, in which small gradients vanish.
+    Under autocast, products are taken in bfloat16 and all else in float32: on a CPU by the operations below, on a GPU by the kernels of
+    `gru_triton`. Where Triton is missing, and without autocast, cuDNN computes on a GPU, in float32 or TensorFloat-32: PyTorch's autocast
+    would choose float16, in which small gradients vanish.
     """
 
     def __init__(self, n_inputs: int, n_hidden: int) -> None:
@@ -21,12 +26,63 @@ class Gru(nn.GRU):
     def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]  # states only
         """Return the states of all frames."""
         if inputs.device.type == "cpu":
-            states: Tensor = _CpuGru.apply(inputs, *self.parameters())  # type: ignore[no-untyped-call]
+            states: Tensor = _CpuGru.apply(inputs, needs_gradients(inputs, *self.parameters()), *self.parameters())  # type: ignore[no-untyped-call]
             return states
+        by_kernels = _by_kernels((self,), inputs)
+        if by_kernels is not None:
+            return by_kernels[:, :, 0]
         if inputs.device.type == "cuda":
             with torch.autocast("cuda", enabled=False):
                 return super().forward(inputs)[0]
         return super().forward(inputs)[0]
+
+
+def encode(forward: Gru, backward: Gru, inputs: Tensor) -> Tensor:
+    """Return the states of two GRUs, each added to the inputs that it reads, side by side: (B, T, F) -> (B, T, 2F).
+
+    The second reads the frames in reversed order, in which its half remains: frame t there has read frames T-1 ... T-1-t.
+    """
+    by_kernels = _by_kernels((forward, backward), inputs, "output")
+    if by_kernels is not None:
+        return by_kernels.flatten(2)
+    flipped = inputs.flip(1)
+    return torch.cat((forward(inputs) + inputs, backward(flipped) + flipped), -1)
+
+
+def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
+    """Run a GRU whose input is added to its state within the recurrence, h_t = GRU(x_t, h_{t-1}) + x_t: (B, T, F) -> (B, T, F)."""
+    by_kernels = _by_kernels((gru,), inputs, "recurrent")
+    if by_kernels is not None:
+        return by_kernels[:, :, 0]
+    weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
+    projected = functional.linear(inputs, weight_ih, bias_ih)
+    state = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
+    states = []
+    for frame in range(inputs.shape[1]):
+        reset_x, update_x, new_x = projected[:, frame].chunk(3, -1)
+        reset_h, update_h, new_h = functional.linear(state, weight_hh, bias_hh).chunk(3, -1)
+        update = torch.sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        state = new + update * (state - new) + inputs[:, frame]
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none") -> Tensor | None:
+    """The states (B, T, D, H) of GRUs of one size, the second from the last frame to the first; None where kernels do not serve."""
+    if not (inputs.is_cuda and torch.is_autocast_enabled("cuda") and kernels_serve(inputs.device)):
+        return None
+    from madsep.models import gru_triton  # imports Triton
+
+    if not gru_triton.fits(inputs, grus[0].hidden_size, len(grus)):
+        return None
+    with torch.autocast("cuda", enabled=False):
+        return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual)
+
+
+def needs_gradients(*tensors: Tensor) -> bool:
+    """Whether a function of these tensors has to keep what its way back needs: within the function PyTorch does not say."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class _CpuGru(torch.autograd.Function):
@@ -37,7 +93,8 @@ class _CpuGru(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, inputs: Tensor, keep: bool, *weights: Tensor) -> Tensor:
+        weight_ih, weight_hh, bias_ih, bias_hh = weights
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else inputs.dtype
         n_hidden, (n_sequences, n_frames, _) = weight_hh.shape[1], inputs.shape
         frames = inputs.transpose(0, 1).to(dtype).contiguous()
@@ -47,7 +104,7 @@ class _CpuGru(torch.autograd.Function):
         projected += bias_ih + torch.cat((bias_hh[: 2 * n_hidden], torch.zeros_like(bias_new)))
         states = inputs.new_zeros(n_frames + 1, n_sequences, n_hidden)
         low_states = states.to(dtype)  # the same tensor where nothing is rounded
-        n_kept = n_frames if any(ctx.needs_input_grad) else 1  # type: ignore[attr-defined]
+        n_kept = n_frames if keep else 1
         gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and the state's part of new
         for frame in range(n_frames):
             reset, update, new, new_state = gates[frame % n_kept]
@@ -61,13 +118,13 @@ class _CpuGru(torch.autograd.Function):
             torch.lerp(new, states[frame], update, out=states[frame + 1])
             if low_states is not states:
                 low_states[frame + 1] = states[frame + 1]
-        if n_kept == n_frames:
+        if keep:
             ctx.save_for_backward(frames, low_ih, low_hh, states, low_states, gates)
         return states[1:].transpose(0, 1).contiguous()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
         frames, low_ih, low_hh, states, low_states, gates = ctx.saved_tensors
         n_sequences, n_frames, n_hidden = grad_states.shape
         reset, update, new, new_state = gates.unbind(1)
@@ -89,4 +146,4 @@ class _CpuGru(torch.autograd.Function):
         grad_inputs = (of_inputs @ low_ih).to(dtype).reshape(n_frames, n_sequences, -1).transpose(0, 1)
         grad_ih = (of_inputs.t() @ frames.flatten(0, 1)).to(dtype)
         grad_hh = (of_states.t() @ low_states[:-1].flatten(0, 1)).to(dtype)
-        return grad_inputs, grad_ih, grad_hh, of_inputs.to(dtype).sum(0), of_states.to(dtype).sum(0)
+        return grad_inputs, None, grad_ih, grad_hh, of_inputs.to(dtype).sum(0), of_states.to(dtype).sum(0)

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from madsep.core.settings import Separation
-from madsep.models.gru import Gru
+from madsep.models.dense import Dense
+from madsep.models.gru import Gru, encode, recurrent_residual
 from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl
 from madsep.models.network import Network, without_context
@@ -57,9 +57,9 @@ class Mad(Network):
         self.enc_forward = Gru(n_low, n_low)
         self.enc_backward = Gru(n_low, n_low)
         self.dec = Gru(2 * n_low, n_latent)
-        self.mask = nn.Linear(n_latent, n_bins)
-        self.denoiser_enc = nn.Linear(n_bins, settings.n_denoiser_hidden)
-        self.denoiser_dec = nn.Linear(settings.n_denoiser_hidden, n_bins)
+        self.mask = Dense(n_latent, n_bins)
+        self.denoiser_enc = Dense(n_bins, settings.n_denoiser_hidden)
+        self.denoiser_dec = Dense(settings.n_denoiser_hidden, n_bins)
 
     @property
     def sequences_independent(self) -> bool:
@@ -81,19 +81,20 @@ class Mad(Network):
         h_dec = self._infer(h_enc, inner)
         if latent_threshold > 0:
             h_dec = torch.where(h_dec.abs() > latent_threshold, h_dec, 0.0)
-        mask = torch.relu(self.mask(h_dec)).to(mixture.dtype)
-        masked = mask * inner
+        mask, masked = self.mask.masking(h_dec, inner)
         hidden = torch.relu(self.denoiser_enc(masked))
-        denoised = torch.relu(self.denoiser_dec(hidden)) * masked
+        _, denoised = self.denoiser_dec.masking(hidden, masked)
         return MadOutput(h_enc, h_dec, mask, masked, denoised)
 
     def _encode(self, low: Tensor) -> Tensor:
         """(B, T, F) -> (B, T, 2F); Eq. 3. Step t of the backward half has read frames T-1 ... T-1-t unless it is re-aligned."""
-        flipped = low.flip(1)
         if self.settings.encoder_residual == "output":
-            forward, backward = self.enc_forward(low) + low, self.enc_backward(flipped) + flipped
+            encoded = encode(self.enc_forward, self.enc_backward, low)
+            if not self.settings.realign_backward:
+                return encoded
+            forward, backward = encoded.chunk(2, -1)
         else:
-            forward, backward = recurrent_residual(self.enc_forward, low), recurrent_residual(self.enc_backward, flipped)
+            forward, backward = recurrent_residual(self.enc_forward, low), recurrent_residual(self.enc_backward, low.flip(1))
         if self.settings.realign_backward:
             backward = backward.flip(1)
         return torch.cat((forward, backward), -1)
@@ -166,19 +167,3 @@ class Mad(Network):
         """Return the Denoiser's two layers, with what the Masker (without a threshold) makes of mixture magnitudes (B, T, N) as inputs."""
         output: MadOutput = self(mixture)
         return stack_of((self.denoiser_enc, self.denoiser_dec), output.masked, output.denoised)
-
-
-def recurrent_residual(gru: nn.GRU, inputs: Tensor) -> Tensor:
-    """Run a GRU whose input is added to its state within the recurrence, h_t = GRU(x_t, h_{t-1}) + x_t: (B, T, F) -> (B, T, F)."""
-    weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
-    projected = functional.linear(inputs, weight_ih, bias_ih)
-    state = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
-    states = []
-    for frame in range(inputs.shape[1]):
-        reset_x, update_x, new_x = projected[:, frame].chunk(3, -1)
-        reset_h, update_h, new_h = functional.linear(state, weight_hh, bias_hh).chunk(3, -1)
-        update = torch.sigmoid(update_x + update_h)
-        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        state = new + update * (state - new) + inputs[:, frame]
-        states.append(state)
-    return torch.stack(states, 1)

@@ -1,5 +1,6 @@
 """From a mixture's samples to those of its sources, block by block: memory does not grow with the length."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from madsep.core.ahead import ahead
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.front_end.segments import Plan, cross_fade, full_plan, legacy_plan, read_padded
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint
 from madsep.models.network import Network
+from madsep.separation.batches import batch_size, on_host
 
 Audio = NDArray[np.float32]
 SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
@@ -38,10 +41,7 @@ class Separator:
 
         The blocks' lengths add up to n_samples. `mixture` may be memory-mapped; it is read once, block by block.
         """
-        blocks = _Blocks(self.checkpoint, self.device, mixture)
-        for first in range(0, blocks.plan.n_segments, blocks.settings.batch_size):
-            yield from blocks.advance(first, min(first + blocks.settings.batch_size, blocks.plan.n_segments))
-        yield from blocks.finish()
+        yield from on_host(_Blocks(self.checkpoint, self.device, mixture).all())
 
 
 class ZeroedLatent:
@@ -84,6 +84,7 @@ class _Blocks:
         reach = (self.stft.length - 1) // self.stft.hop  # frames that one inverse and forward transform let a frame see
         self.margin = math.ceil(self.refreshes * reach / self.plan.step)
         self.weights = torch.from_numpy(cross_fade(recipe.segments)).to(device, self.stft.window.dtype)
+        self.batch_size = batch_size(checkpoint, device, len(mixture))
         self.given = 0  # samples yielded
         self.waiting = torch.zeros(len(recipe.estimated), len(mixture), 0, device=device)  # sums from sample `self.given` on
 
@@ -96,30 +97,49 @@ class _Blocks:
         end = self.stft.first_sample(plan.end_estimated - 1) + self.stft.length - self.stft.padding
         return plan, range(plan.first_estimated * hop, max(end, 0) if plan.n_segments else 0)
 
-    def advance(self, first: int, end: int) -> Iterator[Audio]:
-        """Estimate segments [first, end) and yield the samples that no later segment changes."""
-        low, high = max(first - self.margin - self.plan.n_shared, 0), min(end + self.margin, self.plan.n_segments)
-        bins = self._estimate(low, high)
+    def all(self) -> Iterator[Tensor]:
+        """Yield blocks of estimates (n_targets, n_channels, n) on the device, while a thread reads what the next one needs."""
+        n_segments = self.plan.n_segments
+        parts = [range(first, min(first + self.batch_size, n_segments)) for first in range(0, n_segments, self.batch_size)]
+        with contextlib.closing(ahead(self._span(*self._needed(part)) for part in parts)) as spans:
+            for part, span in zip(parts, spans, strict=True):
+                yield from self._advance(part, span)
+        yield from self._give(self.n_samples)
+
+    def _needed(self, part: range) -> tuple[int, int]:
+        """First and last segment, exclusive, that segments `part` depend on."""
+        return max(part.start - self.margin - self.plan.n_shared, 0), min(part.stop + self.margin, self.plan.n_segments)
+
+    def _span(self, first: int, end: int) -> Tensor:
+        """The samples that segments [first, end) read, in memory that a GPU can copy from by itself."""
+        first_sample = self.stft.first_sample(self.plan.first_read + first * self.plan.step)
+        span = torch.from_numpy(read_padded(self.mixture, first_sample, self.stft.n_span(self._n_read(first, end))))
+        if not self.stft.window.is_cuda:
+            return span
+        with torch.cuda.device(self.stft.window.device):  # of the thread that reads
+            return span.pin_memory()
+
+    def _n_read(self, first: int, end: int) -> int:
+        return (end - first - 1) * self.plan.step + self.plan.n_read
+
+    def _advance(self, part: range, span: Tensor) -> Iterator[Tensor]:
+        """Estimate segments `part` from the span they need, and yield the samples that no later segment changes."""
+        (first, end), (low, high) = (part.start, part.stop), self._needed(part)
+        bins = self._estimate(low, high, span)
         start, stop = (first - low) * self.plan.step, (end - low) * self.plan.step
         first_frame = self.plan.first_estimated + first * self.plan.step
         self._add(self.stft.first_sample(first_frame), self.stft.overlap_add(bins[:, :, start:stop]))
         next_frame = first_frame + (end - first) * self.plan.step
         yield from self._give(min(self.stft.first_sample(next_frame), self.n_samples))
 
-    def finish(self) -> Iterator[Audio]:
-        """Yield all samples that are left."""
-        yield from self._give(self.n_samples)
-
-    def _estimate(self, first: int, end: int) -> Tensor:
+    def _estimate(self, first: int, end: int, span: Tensor) -> Tensor:
         """Complex bins (n_targets, n_channels, (end - first) * step, n_bins) of segments [first, end); zero outside the signal's frames.
 
         The frames that segments before `first` share are not complete.
         """
         plan = self.plan
         first_read = plan.first_read + first * plan.step
-        n_read = (end - first - 1) * plan.step + plan.n_read
-        span = read_padded(self.mixture, self.stft.first_sample(first_read), self.stft.n_span(n_read))
-        bins = self.stft.analyse(torch.from_numpy(span).to(self.stft.window.device))
+        bins = self.stft.analyse(span.to(self.stft.window.device, non_blocking=True))
         mixture = bins.abs() if self.settings.channels == "each" else bins.mean(0, keepdim=True).abs()
         magnitudes = self._network(mixture)
         inner = slice(plan.n_context, plan.n_context + magnitudes.shape[2])
@@ -137,7 +157,7 @@ class _Blocks:
         network = self.checkpoint.network
         n_channels = len(magnitudes)
         sequences = magnitudes.unfold(1, self.plan.n_read, self.plan.step).transpose(2, 3).flatten(0, 1)
-        at_once = self.settings.batch_size * (n_channels if network.sequences_independent else 1)
+        at_once = self.batch_size * (n_channels if network.sequences_independent else 1)
         with torch.inference_mode(), products(self.settings.precision, magnitudes.device):
             estimates = [network.estimate(batch, self.settings) for batch in torch.split(sequences, at_once)]
         return self._joined(torch.unflatten(torch.cat(estimates), 0, (n_channels, -1)))
@@ -172,7 +192,7 @@ class _Blocks:
             self.waiting = torch.nn.functional.pad(self.waiting, (0, missing))
         self.waiting[..., start : start + span.shape[-1]] += span
 
-    def _give(self, end: int) -> Iterator[Audio]:
+    def _give(self, end: int) -> Iterator[Tensor]:
         """Yield the samples up to `end`, divided by the windows' energy; silent outside the audible range."""
         n_samples = end - self.given
         if n_samples <= 0:
@@ -182,7 +202,7 @@ class _Blocks:
         samples = torch.arange(self.given, end, device=block.device)
         block = torch.where((samples >= self.audible.start) & (samples < self.audible.stop), block, 0.0)
         self.given, self.waiting = end, self.waiting[..., n_samples:]
-        yield block.cpu().numpy()
+        yield block
 
 
 def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:

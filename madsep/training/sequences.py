@@ -11,9 +11,10 @@ from madsep.core.logs import log
 from madsep.data.prepared import PreparedTrack
 from madsep.front_end.segments import training_plan
 from madsep.front_end.stft import Stft
+from madsep.models.gpu import kernels_serve
 from madsep.systems.recipe import System
 from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
-from madsep.training.targets import bounded, training_target
+from madsep.training.targets import bounded, masked_features, training_target
 
 
 class Sequences:
@@ -118,6 +119,8 @@ class Sequences:
         first = n_context * self.stft.hop
         mixture_bins = self.stft.analyse(spans[:, 0])
         source_bins = self.stft.analyse(spans[:, 1:, first : first + self.stft.n_span(n_estimated)])
+        if self.recipe.sources == ("vocals",) and self.recipe.target.definition == "irm_background" and kernels_serve(mixture_bins.device):
+            return masked_features(mixture_bins, source_bins[:, 0], self.recipe.target)
         inner_bins = mixture_bins[:, None, n_context : n_context + n_estimated]
         rest_bins = inner_bins - source_bins
         sources, rests = source_bins.abs(), rest_bins.abs()

@@ -14,17 +14,22 @@ from madsep.systems.recipe import System
 from madsep.training.sequences import Sequences
 from madsep.training.state import TrainingState
 
+TINY = 1e-6  # added to a norm before a clip, as PyTorch does
 WARM_UP_STEPS = 3  # before a CUDA graph is captured: libraries set themselves up, and autograd and the optimiser allocate
 
 Replay = Callable[[], None]
 
 
 class Step:
-    """Features, network, objective, gradient, clip and Adam of one batch; what does not fit into a GPU's memory is computed in parts."""
+    """Features, network, objective, gradient, clip and Adam of one batch; what does not fit into a GPU's memory is computed in parts.
+
+    If the optimiser divides gradients itself, as Adam on a GPU can, a clip leaves them as they are and gives it the divisor.
+    """
 
     def __init__(self, recipe: System, state: TrainingState, sequences: Sequences) -> None:
         self.recipe, self.state, self.sequences = recipe, state, sequences
         self.clipped = state.network.clipped_alone
+        self.divides = state.device.type == "cuda" and recipe.training.optimiser == "adam" and len(self.clipped) == 1
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
@@ -101,9 +106,16 @@ class Step:
 
     def _update(self, losses: Tensor, n_sequences: int) -> None:
         clip = self.recipe.training.gradient_norm_clip or math.inf
-        norms = [nn.utils.clip_grad_norm_(part.parameters(), clip) for part in self.clipped]
-        self.state.tally.add(losses, torch.stack(norms).max(), n_sequences)  # the largest; NaN where one of them is
+        self.state.tally.add(losses, self._norm(clip), n_sequences)
         self.state.advance()
+
+    def _norm(self, clip: float) -> Tensor:
+        """Clip the gradient; return its norm before, the largest if parts are clipped alone, and NaN if one of them is."""
+        if not self.divides:
+            return torch.stack([nn.utils.clip_grad_norm_(part.parameters(), clip) for part in self.clipped]).max()
+        norm = nn.utils.get_total_norm([weight.grad for weight in self.state.network.parameters() if weight.grad is not None])
+        self.state.optimiser.grad_scale = ((norm + TINY) / clip).clamp_min(1.0)  # type: ignore[attr-defined]  # as found_inf
+        return norm
 
 
 class GraphStep:

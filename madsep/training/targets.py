@@ -1,5 +1,7 @@
 """Training targets from magnitudes."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,3 +28,20 @@ def training_target(mixture: Tensor, voice: Tensor, background: Tensor, settings
 def bounded(magnitudes: Tensor, clip: float | None) -> Tensor:
     """Return magnitudes limited to `clip`, or as they are if it is None."""
     return magnitudes if clip is None else magnitudes.clamp(max=clip)
+
+
+def masked_features(mixture: Tensor, voice: Tensor, settings: Target) -> tuple[Tensor, Tensor]:
+    """Return the bounded magnitudes of a mixture's bins (B, T, N) and the target (B, 1, T - 2L, N) `irm_background` of its voice's.
+
+    As `bounded` and `training_target` do, by one Triton kernel on a GPU; `voice` are the bins (B, T - 2L, N) of the inner frames.
+    """
+    from madsep.training import target_kernels  # imports Triton
+
+    n_sequences, n_frames, n_bins = mixture.shape
+    n_inner = voice.shape[1]
+    magnitudes = torch.empty(mixture.shape, device=mixture.device)
+    target = torch.empty((n_sequences, 1, n_inner, n_bins), device=mixture.device)
+    clips = [math.inf if clip is None else clip for clip in (settings.input_clip, settings.clip)]
+    pairs = (torch.view_as_real(mixture.contiguous()), torch.view_as_real(voice.contiguous()))
+    target_kernels.features[(n_sequences * n_frames,)](*pairs, magnitudes, target, *clips, n_frames, n_inner, n_bins, EPSILON)
+    return magnitudes, target
