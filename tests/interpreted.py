@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from madsep.core.settings import Target
 from madsep.models import gru_triton
 from madsep.models.dense import _AlignedLinear, _Masking
-from madsep.models.gru import Gru, Residual, recurrent_residual
+from madsep.models.gru import Gru, recurrent_residual
 from madsep.models.losses import _Divergence, generalised_kl
+from madsep.models.recurrence import Residual
 from madsep.training.tally import Tally, add_by_kernel
 from madsep.training.targets import bounded, masked_features, training_target
 

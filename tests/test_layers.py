@@ -1,6 +1,8 @@
 """The architecture, read from the source: who imports whom, and how long things are."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,17 @@ def test_a_module_imports_only_from_its_own_layer_or_below(module: str) -> None:
         return
     above = {name for name in names if LAYER[name] > LAYER[part(module)]}
     assert above == set()
+
+
+@pytest.mark.parametrize("room", sorted(LAYER))
+def test_importing_a_room_loads_no_room_above_it(room: str) -> None:
+    """What is really loaded, in a process of its own, by all modules of the room but those that import Triton."""
+    modules = [module for module in MODULES if part(module) == room and not module.endswith(("_kernels.py", "gru_triton.py"))]
+    names = [f"madsep.{module.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}" for module in modules]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = {name.split(".")[1] for name in printed if name.startswith("madsep.")}
+    assert {name for name in loaded if LAYER[name] > LAYER[room]} == set()
 
 
 def test_layers_have_no_cycles() -> None:

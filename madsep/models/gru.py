@@ -1,6 +1,6 @@
 """A gated recurrent unit that runs as fast as the machine allows: by kernels or cuDNN on a GPU, and here, on a CPU, few large products."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from madsep.models.gpu import kernels_serve
-
-Residual = Literal["none", "recurrent", "output"]  # inputs added within the recurrence, or to the states when they are given out
+from madsep.models.recurrence import Residual, needs_gradients
 
 
 class Gru(nn.GRU):
@@ -78,11 +77,6 @@ def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "non
         return None
     with torch.autocast("cuda", enabled=False):
         return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual)
-
-
-def needs_gradients(*tensors: Tensor) -> bool:
-    """Whether a function of these tensors has to keep what its way back needs: within the function PyTorch does not say."""
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class _CpuGru(torch.autograd.Function):

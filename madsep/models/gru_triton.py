@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from madsep.models.dense import column_sums, padded, product, rounded_up
-from madsep.models.gru import Residual, needs_gradients
 from madsep.models.gru_backward_kernels import backward_frame
 from madsep.models.gru_forward_kernels import forward_frame, lower
+from madsep.models.recurrence import Residual, needs_gradients
 
 LARGEST_INDEX = 2**31 - 1  # offsets in kernels are of 32 bits
 TILE = 32  # rows and columns of a matrix that one program rounds
