@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DATA := results/demo-musdb
 # tests that share a run of the workflow stay on one worker
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # install a Debian package, or with Homebrew, or say in one line what is missing
 install_system = if command -v brew >/dev/null; then brew install $(2); \

@@ -1,11 +1,10 @@
-import re
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.utils import min_version
 
-from madsep.workflow.asked import Asked
+from madsep.workflow.asked import Asked, any_of
 from madsep.workflow.make import make_plan, sample_root
 from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
 from madsep.workflow.needs import Needs
@@ -41,9 +40,6 @@ else:
     needs = Needs(plan, on_cluster=workflow.non_local_exec)
     if needs.n_gpus and "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", needs.n_gpus)
-
-    def any_of(names):
-        return "|".join(map(re.escape, names)) or "(?!)"
 
     wildcard_constraints:
         kind=r"(train|test)(-four)?(-\d+)?",

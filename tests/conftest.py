@@ -17,14 +17,6 @@ torch.set_num_threads(1)  # the tests' networks are tiny: more threads would onl
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that look at one run of the workflow on one worker, so that it runs once."""
-    for item in items:
-        if "first" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("first"))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the project; the test skips where it is absent."""

@@ -13,12 +13,14 @@ import pytest
 import soundfile as sf
 import torch
 from clips import make_clips
-from flow import ROOT, Run
+from flow import ROOT
+from submissions import NOBODY, SCORING, Finished
 from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
 from madsep import cli
 from madsep.data.datasets import MUSDB18
+from madsep.submission.write import write_submission
 from madsep.systems.recipe import recipe_names
 
 Call = Callable[..., tuple[int, str, list[str]]]
@@ -200,14 +202,22 @@ def test_medians_of_nothing(madsep: Call, tmp_path: Path) -> None:
         assert (status, printed) == (1, "") and line.startswith(f"madsep: ERROR: {folder}: no ")
 
 
-def test_check_of_a_valid_submission(madsep: Call, first: Run) -> None:
-    assert madsep("check", first.submission) == (0, f"{first.submission}: valid\n", [])
-
-
-def test_check_lists_every_fault_on_its_line(madsep: Call, first: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def submission(tmp_path: Path) -> Path:
+    """A valid submission."""
     folder = tmp_path / "MDL1"
-    shutil.copytree(first.submission, folder)
-    lost, spoilt = sorted((folder / "test").iterdir())
+    finished = Finished(tmp_path / "results")
+    write_submission(finished.sources, finished.recipe, SCORING, NOBODY, folder)
+    return folder
+
+
+def test_check_of_a_valid_submission(madsep: Call, submission: Path) -> None:
+    assert madsep("check", submission) == (0, f"{submission}: valid\n", [])
+
+
+def test_check_lists_every_fault_on_its_line(madsep: Call, submission: Path) -> None:
+    folder = submission
+    lost, spoilt, _ = sorted((folder / "test").iterdir())
     lost.unlink()
     spoilt.write_text("{")
     (folder / "notes.txt").write_text("")

@@ -15,7 +15,7 @@ from madsep.core.files import read_json, sha256
 from madsep.data.tracks import slug_of
 from madsep.submission.check import check_submission
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("identity")]
+pytestmark = pytest.mark.slow
 
 FAST = {"scoring": {"engine": "fast", "audit_tracks": 0, "audit_seed": 1}}
 Run = Callable[..., Outcome]

@@ -11,7 +11,7 @@ TINY_DENSE = {
     "front_end": {"sample_rate_hz": 44_100, "window_length": 64, "fft_length": 64, "hop_length": 512 // 16},
     "training": {"n_epochs": 1, "batch_size": 512, "validation": False, "selection": "last"},
 }
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("couplings")]
+pytestmark = pytest.mark.slow
 NCA = {"n_iterations": 5, "learning_rate": 0.01, "jacobian_sequences": 2}
 
 

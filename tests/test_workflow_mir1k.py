@@ -15,7 +15,7 @@ from madsep.data.import_mir1k import import_mir1k
 from madsep.data.prepared import read_prepared
 from madsep.data.tracks import slug_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mir1k")]
+pytestmark = pytest.mark.slow
 CLIPS = ["abjones_1_01", "amy_2_03", "Ani_1_01", "titon_4_02"]
 ALONE = ("vocals", "accompaniment")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flow import Run, dry_run, final_faults, run, tiny_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first")]
+pytestmark = pytest.mark.slow
 STUB = "raise ImportError('{name} is not on this node')\n"
 FETCHED = """
 import musdb, pathlib, shutil, sys

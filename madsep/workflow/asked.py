@@ -4,6 +4,8 @@
 Identities are among the params of every rule, so Snakemake runs a job again if anything that its result depends on has changed.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ from madsep.core.files import digest
 from madsep.workflow.plan import Plan
 
 Wildcards = Any  # of Snakemake: one attribute for each wildcard of the rule
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return a pattern that exactly these names match, of which there may be none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 @dataclass(frozen=True)
