@@ -11,7 +11,7 @@ from slurm_flow import run_on
 pytestmark = pytest.mark.timeout(1200)  # each job starts Python three times
 
 SEPARATED_ALONE = {"prepare": 1200, "separate": 1, "score": 60}  # seconds of audio per job: each track is separated by a separate job
-ON_GPU = ["--set-resources", "train:gpu=1"]  # computed on the CPU all the same: the node's GPU is none
+ON_GPU = ["--set-resources", "train:gpu=1"]  # training still runs on the CPU: the node's GPU is pretended
 TABLES = ["medians", "track_medians", "summary", "global"]
 STAGES = ["*/scores", "MDL1/estimates"]
 STAMPED = [f"{stage}/{kind}/*.json" for stage in STAGES for kind in ("records", "jobs")]
