@@ -10,6 +10,7 @@ from madsep.core.logs import job_log
 from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
 
 FIT = Options()  # the defaults
+INTERRUPTED = 130  # exit status after Ctrl-C
 
 app = typer.Typer(
     help="From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `snakemake --cores all --config musdb_root=DIR`.",
@@ -201,6 +202,11 @@ def systems() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends as a plain line and exit status 1."""
+    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2."""
     with job_log(prefix="madsep: "):
-        app()
+        try:
+            app()
+        except SystemExit as ended:  # which typer makes of Ctrl-C, without a word
+            if ended.code == INTERRUPTED:
+                raise KeyboardInterrupt from None
+            raise

@@ -93,7 +93,7 @@ def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         values = read_yaml(path)
     except InputError as error:
-        return {}, [str(error)]
+        return {}, [str(error).removeprefix(f"{folder}/")]
     try:
         return values, list(provenance.chain_faults(provenance.parse_provenance(values), folder))
     except InputError as error:
