@@ -14,7 +14,9 @@ from madsep.core.logs import job_log, log
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = f"import sys\nfrom madsep.core.errors import InputError\nfrom madsep.core.logs import job_log, log\n{code}"
     root = Path(__file__).resolve().parents[1]
-    return subprocess.run([sys.executable, "-c", program, *arguments], cwd=root, capture_output=True, text=True, errors="replace", check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=root, capture_output=True, text=True, errors="replace", check=False
+    )
 
 
 def test_an_input_error_ends_a_command_as_one_line_and_status_1() -> None:

@@ -90,7 +90,8 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(text, parse_int=_parse_int)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path}: is not valid JSON ({one_line(error)}); it is damaged. Remove it and run the same command again.") from None
+        problem = f"is not valid JSON ({one_line(error)}); it is damaged"
+        raise InputError(f"{path}: {problem}. Remove it and run the same command again.") from None
 
 
 def sha256(path: Path | str) -> str:

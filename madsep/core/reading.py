@@ -41,8 +41,8 @@ def reading(path: Path | str, kind: str = "", remedy: str = "", also: tuple[type
 def raise_read_error(path: Path | str, error: BaseException, kind: str = "", remedy: str = "") -> NoReturn:
     """Raise InputError that says why `path` could not be read. It is the reader's counterpart of `madsep.core.files.write_error`."""
     if isinstance(error, OSError) and error.errno is not None:
-        words = _os_words(Path(path), error)
-    elif isinstance(error, MemoryError):
+        raise InputError(f"{path}: {_os_words(Path(path), error)}.") from None
+    if isinstance(error, MemoryError):
         words = f"cannot be read{kind and f' as {kind}'} (it holds more than fits into memory)"
     elif isinstance(error, RecursionError):
         words = f"cannot be read{kind and f' as {kind}'} (it nests too deep)"

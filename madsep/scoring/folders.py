@@ -11,9 +11,10 @@ from madsep.core.errors import InputError
 from madsep.core.files import digest, sha256, sweep
 from madsep.core.logs import log
 from madsep.core.progress import Progress
+from madsep.core.reading import visible
 from madsep.data.datasets import ALL_TARGETS, MUSDB18
 from madsep.data.stems import accompaniment, read_stems
-from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track, slug_of, visible
+from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track, slug_of
 from madsep.scoring.engines import Engine
 from madsep.scoring.estimates import Pair, Scorable, check_audible, read_estimates
 from madsep.scoring.score import made_from_of, score_track

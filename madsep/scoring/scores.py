@@ -9,8 +9,8 @@ import pandas as pd
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
+from madsep.core.reading import visible
 from madsep.data import datasets
-from madsep.data.tracks import visible
 
 TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
 METRICS = ("SDR", "SIR", "ISR", "SAR")
