@@ -7,9 +7,10 @@ import typer
 
 from madsep.core.errors import InputError
 from madsep.core.logs import job_log
-from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
+from madsep.couplings.options import JACOBIAN_SEQUENCES
+from madsep.couplings.options import Options as Fit
 
-FIT = Options()  # the defaults
+FIT = Fit()  # the defaults
 INTERRUPTED = 130  # exit status after Ctrl-C
 
 app = typer.Typer(
@@ -97,15 +98,17 @@ def score(
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
+    pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
     from madsep.core.devices import require_cuda
     from madsep.scoring.engines import Engine
-    from madsep.scoring.folders import score_folders
+    from madsep.scoring.folders import Options, score_folders
 
     if device == "cuda":
         require_cuda()
-    score_folders(references, estimates, out, Engine(engine, device=None if device == "cpu" else device), jobs, overwrite)
+    chosen = Engine(engine, device=None if device == "cpu" else device)
+    score_folders(references, estimates, out, chosen, Options(jobs, overwrite, pad))
 
 
 @app.command()
@@ -172,7 +175,7 @@ def couplings(  # a command's parameters are its options
     from madsep.couplings.stage import couplings as write_couplings
     from madsep.data.mixtures import find_mixtures
 
-    fit = Options(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
+    fit = Fit(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
     request = Request(fit, frames, jacobian_sequences, Bootstrap(n_resamples, seed), layers or ())
     write_couplings(checkpoint, find_mixtures(tracks), output, request, device, threads)
 
