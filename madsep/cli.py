@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from madsep.core.errors import InputError
-from madsep.core.logs import job_log
+from madsep.core.logs import job_log, log
 from madsep.couplings.options import JACOBIAN_SEQUENCES
 from madsep.couplings.options import Options as Fit
 
@@ -113,11 +113,15 @@ def score(
 
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
-    """Print SiSEC's table as CSV: the median over tracks of the median over frames."""
+    """Print as CSV the median over tracks of the median over frames: SiSEC's table, if the frames are SiSEC's of 1 s."""
+    from madsep.core.tables import table_text
     from madsep.scoring.medians import sisec_medians
-    from madsep.scoring.scores import read_scores
+    from madsep.scoring.scores import framing, read_scores
 
-    typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
+    found = read_scores(scores)
+    if frames := framing(found):
+        log.warning("%s: %s; SiSEC's are of 1 s every 1 s, so these medians cannot be compared with SiSEC's", scores, frames)
+    typer.echo(table_text(sisec_medians(found)), nl=False)
 
 
 @app.command()
