@@ -29,12 +29,13 @@ def reading(path: Path | str, kind: str = "", remedy: str = "", also: tuple[type
     parses it. A pipe, a socket or a device, which would keep the block waiting, is refused before it, and so is a folder. An InputError
     of the block stays as it is.
     """
+    foreseen: tuple[type[Exception], ...] = (OSError, *DAMAGE, *also)
     try:
         _check_kind(path)
         yield
     except InputError:
         raise
-    except (OSError, *DAMAGE, *also) as error:
+    except foreseen as error:
         raise_read_error(path, error, kind, remedy)
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
@@ -31,7 +31,7 @@ class WorkerDefect(Exception):
     """A worker met an error that nobody foresaw; the message is its traceback."""
 
 
-def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers: int) -> Iterator[tuple[Item, str]]:
+def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers: int) -> Generator[tuple[Item, str], None, None]:
     """Call `work` on each item in one of `n_workers` processes; yield each with its fault, empty if there is none, as it is finished.
 
     A fault is what `madsep.core.errors.plain` says of an exception, or how the item's process died; other items are then worked on in a
