@@ -190,8 +190,8 @@ def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
 def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float | None]]:
     headers: list[tuple[int, int, float | None]] = []
     for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
-        check_wav_size(path)
         with reading(path, "audio", "", (sf.LibsndfileError,)):
+            check_wav_size(path)
             info = sf.info(path)
         headers.append((info.samplerate, info.channels, info.frames / info.samplerate))
     return headers

@@ -107,10 +107,11 @@ def test_a_faulty_track_is_named_and_the_others_are_scored(folders: tuple[Path, 
 
 def test_missing_references_estimates_and_targets_are_told(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     references, estimates, out = folders
-    with pytest.raises(InputError, match="no estimates in it"):
+    with pytest.raises(InputError, match="nothing: no such folder"):
         score_folders(references, tmp_path / "nothing", out, Engine("fast"), Options())
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no track test/"):
-        score_folders(tmp_path / "nothing", estimates, out, Engine("fast"), Options())
+        score_folders(tmp_path / "empty", estimates, out, Engine("fast"), Options())
     for target in ("drums", "bass", "other", "accompaniment"):
         (estimates / "test" / NAMES[0] / f"{target}.wav").unlink()
     with pytest.raises(InputError, match="two targets or more"):

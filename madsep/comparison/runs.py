@@ -1,6 +1,5 @@
 """Scored runs to compare: read them, and tell those on MUSDB18's test tracks from those on other data."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
+from madsep.core.reading import is_there
 from madsep.core.tables import Column, read_table
 from madsep.core.yaml_files import read_yaml
 from madsep.data.datasets import MUSDB18
@@ -106,7 +106,7 @@ def read_run(folder: Path, name: str) -> Run:
     """
     table = folder / TABLE
     frames = ""
-    if os.path.lexists(table):
+    if is_there(table):
         medians = read_track_medians(table)
     else:
         scores = read_scores(folder)
@@ -207,6 +207,6 @@ def named(tracks: Sequence[str]) -> str:
 def _provenance(folders: Sequence[Path]) -> dict[str, Any]:
     """Read the first provenance.yaml in these folders; empty if there is none. Raises InputError if it is not YAML."""
     for path in (folder / "provenance.yaml" for folder in folders):
-        if os.path.lexists(path):
+        if is_there(path):
             return read_yaml(path)
     return {}

@@ -70,6 +70,21 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     return content
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder. Raises InputError for a link that leads nowhere, and if it may not even be looked for."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise_read_error(path, error)
+    try:
+        path.stat()
+    except OSError as error:
+        raise_read_error(path, error)
+    return True
+
+
 def is_stranger(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or one that an operating system or a network drive leaves among other files."""
     return name.startswith(".") or name.lower() in STRANGERS

@@ -1,6 +1,5 @@
 """What is scored: the references and estimates of a track, and the digests that its scores are known by."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ import numpy as np
 from madsep.core.artefacts import Ingredients, Stage
 from madsep.core.errors import Faults, InputError
 from madsep.core.logs import log
-from madsep.core.reading import reading
+from madsep.core.reading import is_there, reading
 from madsep.data.audio import read_wav
 from madsep.data.datasets import STEMS
 from madsep.data.prepared import PreparedTrack
@@ -79,7 +78,7 @@ def read_estimates(folder: Path, references: Signals, sample_rate_hz: int, pad: 
     found: dict[str, np.ndarray] = {}
     for target, reference in references.items():
         path = folder / f"{target}.wav"
-        if not os.path.lexists(path):
+        if not is_there(path):
             raise InputError(f"{path}: this estimate is missing; separate the track again.")
         with reading(path):  # refuses pipes and folders
             found[target], rate_hz = read_wav(path)

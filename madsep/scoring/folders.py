@@ -1,7 +1,6 @@
 """Score a folder of estimates in museval's layout, several tracks at once; scores of the same references and estimates stay."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from madsep.core.errors import Faults, InputError
 from madsep.core.files import digest, sha256, sweep
 from madsep.core.logs import log
 from madsep.core.progress import Progress
-from madsep.core.reading import visible
+from madsep.core.reading import is_there, visible
 from madsep.core.workers import in_workers
 from madsep.data.datasets import ALL_TARGETS, MUSDB18
 from madsep.data.stems import accompaniment, read_stems
@@ -38,6 +37,9 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     same references and estimates by the same engine stay, unless the options say otherwise.
     Raises InputError, after the others are done, with one line for each track that cannot be scored.
     """
+    for given in (references, estimates):
+        if not is_there(given):
+            raise InputError(f"{given}: no such folder; it should hold test/ or train/ with tracks in them.")
     stage, folders, faults = Stage(out), _estimated(estimates), Faults()
     todo: list[Scorable] = []
     for folder in folders:
@@ -68,7 +70,7 @@ def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs:
 
 def _estimated(estimates: Path) -> list[Path]:
     """Return the track folders. Raises InputError if there are none."""
-    subsets = [estimates / subset for subset in SUBSETS if (estimates / subset).is_dir()]
+    subsets = [estimates / subset for subset in SUBSETS if is_there(estimates / subset)]
     folders = [folder for subset in subsets for folder in visible(subset) if folder.is_dir()]
     if not folders:
         raise InputError(f"{estimates}: no estimates in it; expected test/<track>/<target>.wav.")
@@ -79,10 +81,10 @@ def _scorable(references: Path, folder: Path, pad: bool) -> Scorable:
     """Return a track with its estimates. Raises InputError if it has no reference, or estimates of fewer than two targets."""
     subset, name = folder.parent.name, folder.name
     stems, wavs = references / subset / f"{name}{STEM_SUFFIX}", references / subset / name
-    source, layout = (stems, "stems") if os.path.lexists(stems) else (wavs, "wav")
-    if not os.path.lexists(source):
+    source, layout = (stems, "stems") if is_there(stems) else (wavs, "wav")
+    if not (is_there(references / subset) and is_there(source)):
         raise InputError(f"{references}: has no track {subset}/{name}, for which there are estimates in {folder}.")
-    targets = [target for target in ALL_TARGETS if os.path.lexists(folder / f"{target}.wav")]
+    targets = [target for target in ALL_TARGETS if is_there(folder / f"{target}.wav")]
     if len(targets) < 2:
         raise InputError(f"{folder}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
     track = Track(name, subset, layout, str(source), 0.0, MUSDB18.name)

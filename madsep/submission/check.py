@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
-from madsep.core.reading import files_below, is_stranger, read_bytes, reading
+from madsep.core.reading import files_below, is_stranger, is_there, read_bytes, reading
 from madsep.core.yaml_files import read_yaml
 from madsep.data.datasets import MUSDB18
 from madsep.submission import provenance
@@ -57,7 +57,7 @@ def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list
     faults = []
     if len(short_name) > MAX_NAME_LENGTH:
         faults.append(f"{short_name}: the folder's name has {len(short_name)} characters; at most {MAX_NAME_LENGTH} are allowed")
-    if not os.path.lexists(folder / DESCRIPTION):
+    if DESCRIPTION not in {_label(folder, path) for path in files_below(folder)}:
         faults.append(f"{DESCRIPTION}: missing")
     documents = _documents(folder)
     counts = Counter(path.stem for path in documents)
@@ -94,9 +94,9 @@ def _documents(folder: Path) -> dict[Path, Any]:
 def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the content of provenance.yaml, empty if there is none or it cannot be read, and its faults."""
     path = folder / provenance.FILE
-    if not os.path.lexists(path):
-        return {}, []
     try:
+        if not is_there(path):
+            return {}, []
         values = read_yaml(path)
     except InputError as error:
         return {}, [str(error).removeprefix(f"{folder}/")]
@@ -142,9 +142,9 @@ def _is_strange(folder: Path, path: Path) -> bool:
 def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
     """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
     path = folder / DESCRIPTION
-    if not os.path.lexists(path):
-        return  # campaign_check says so
     try:
+        if not is_there(path):
+            return  # campaign_check says so
         raw = read_bytes(path, MAX_DESCRIPTION_BYTES)
     except InputError as error:
         yield str(error).removeprefix(f"{folder}/")
