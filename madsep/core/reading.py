@@ -122,7 +122,12 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _check_kind(path: Path | str) -> None:
-    mode = os.stat(path).st_mode  # noqa: PTH116  # a path may be text
+    """Raise an error unless `path` is a file that may be read; libraries would say less of why, or wait."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+    finally:
+        os.close(handle)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
