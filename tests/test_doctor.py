@@ -189,3 +189,27 @@ def test_report_shows_every_finding() -> None:
 def test_report_cuts_no_path_short() -> None:
     path = "/data/" + "x" * 300
     assert report([Finding("data", False, path)]).count("x") == 300
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "MPLCONFIGDIR"])
+def test_folders_that_cannot_be_written_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert by_name(examine(None, MUSDB18, False))["folders to write to"].ok
+    monkeypatch.setenv(variable, str(tmp_path / "file/cache"))
+    found = by_name(examine(None, MUSDB18, False))["folders to write to"]
+    assert not found.ok and "cannot be written (Not a directory)" in found.detail and variable in found.remedy
+
+
+def test_results_on_a_disk_that_is_read_only_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to("gone")
+    found = by_name(examine(None, MUSDB18, False))["folders to write to"]
+    assert not found.ok and found.detail.startswith("results: results cannot be written (")
+
+    def refuse(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    found = by_name(examine(None, MUSDB18, False))["folders to write to"]
+    assert found.detail.count("(Read-only file system)") == 4 and "TMPDIR" in found.remedy

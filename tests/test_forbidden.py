@@ -43,6 +43,7 @@ FORBIDDEN = {
     "check": ["ABC1/test/A.json", "ABC1/test", "ABC1", "ABC1/description.md"],
     "compare": ["scores/test/A.json", "scores/test", "scores", "scores/provenance.yaml"],
 }
+CASES = [(verb, path) for verb, paths in FORBIDDEN.items() for path in paths]
 STRANGERS = ("._x.json", ".DS_Store", "Thumbs.db", "desktop.ini")
 STRANGE_FOLDERS = (".ipynb_checkpoints", "@eaDir", "lost+found", "__MACOSX")
 Call = Callable[[str], tuple[int, str, str]]
@@ -95,7 +96,7 @@ def madsep(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="as another user there is no way back to the permission")
-@pytest.mark.parametrize(("verb", "path"), [(verb, path) for verb, paths in FORBIDDEN.items() for path in paths])
+@pytest.mark.parametrize(("verb", "path"), CASES)
 def test_what_may_not_be_read_is_named(madsep: Call, place: Path, verb: str, path: str) -> None:
     madsep(verb)  # which imports all that it needs, as root
     shutil.rmtree(place / "out", ignore_errors=True)
@@ -112,7 +113,7 @@ def test_what_may_not_be_read_is_named(madsep: Call, place: Path, verb: str, pat
     assert path.partition("/")[0] in printed + said, said
 
 
-@pytest.mark.parametrize(("verb", "path"), [(verb, path) for verb, paths in FORBIDDEN.items() for path in paths])
+@pytest.mark.parametrize(("verb", "path"), CASES)
 def test_links_that_lead_nowhere_are_named(madsep: Call, place: Path, verb: str, path: str) -> None:
     (place / path).rename(place / "away")
     (place / path).symlink_to("gone")
@@ -121,9 +122,7 @@ def test_links_that_lead_nowhere_are_named(madsep: Call, place: Path, verb: str,
     assert any(words in printed + said for words in ("gone", "no such", f"{path.rpartition('/')[2]}: does not belong here")), said
 
 
-@pytest.mark.parametrize(
-    ("verb", "path"), [(verb, path) for verb, paths in FORBIDDEN.items() for path in paths if "." in Path(path).name and verb != "separate"]
-)
+@pytest.mark.parametrize(("verb", "path"), [(verb, path) for verb, path in CASES if "." in Path(path).name and verb != "separate"])
 def test_pipes_are_refused_and_not_waited_for(madsep: Call, place: Path, verb: str, path: str) -> None:
     (place / path).unlink()
     os.mkfifo(place / path)
@@ -132,7 +131,7 @@ def test_pipes_are_refused_and_not_waited_for(madsep: Call, place: Path, verb: s
     assert "a pipe or a device" in printed + said
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "compare"])  # which reads as medians does, and draws
 def test_strangers_among_the_files_change_nothing(madsep: Call, place: Path, verb: str) -> None:
     before = madsep(verb)
     shutil.rmtree(place / "out", ignore_errors=True)

@@ -1,7 +1,9 @@
 """Scoring whole folders: both engines, restarts, better estimates, and what is missing."""
 
 import logging
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import museval
@@ -11,9 +13,11 @@ import soundfile as sf
 from wavs import RATE_HZ, noise_stems, write_track
 
 from madsep.core.errors import InputError
+from madsep.core.workers import _Worker
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 from madsep.scoring.engines import Engine
+from madsep.scoring.estimates import Scorable
 from madsep.scoring.folders import Options, score_folders
 from madsep.scoring.medians import sisec_medians
 from madsep.scoring.scores import read_scores
@@ -129,3 +133,43 @@ def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
     write_track(tmp_path / "estimates/train" / name, noise)
     score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), Options())
     assert (tmp_path / "scores/train" / f"{name}.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_missing", [700, 30_000])
+def test_short_estimates_are_refused_or_padded_alike_by_both_engines(
+    folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture, n_missing: int
+) -> None:
+    references, estimates, out = folders
+    shutil.rmtree(estimates / "test" / NAMES[0])
+    path = estimates / "test" / NAMES[1] / "vocals.wav"
+    samples = sf.read(path, dtype="int16")[0]
+    sf.write(path, samples[:-n_missing], RATE_HZ, subtype="PCM_16")
+    with pytest.raises(InputError, match=rf"vocals\.wav: has {44_100 - n_missing} samples .*expected 44100 .*, or score it with --pad"):
+        score_folders(references, estimates, out, Engine("fast"), Options())
+    texts = []
+    for engine in ("fast", "museval"):
+        score_folders(references, estimates, out / engine, Engine(engine), Options(pad=True))
+        texts.append((out / engine / "test" / f"{NAMES[1]}.json").read_text())
+        assert f"{n_missing} of 44100 samples ({100 * n_missing / 44100:.2f} %) are missing; scored as silence" in caplog.text
+    assert texts[0] == texts[1]
+    with pytest.raises(InputError, match="--pad"):  # the padded scores are not taken for those of the files as they are
+        score_folders(references, estimates, out / "fast", Engine("fast"), Options())
+
+
+def test_a_killed_worker_costs_one_track_until_the_next_run(folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    references, estimates, out = folders
+    began = _Worker.begin
+
+    def kill_first(worker: _Worker[Scorable], item: Scorable) -> None:
+        began(worker, item)
+        if item.name == NAMES[0] and worker.process is not None and worker.process.pid is not None:
+            os.kill(worker.process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(_Worker, "begin", kill_first)
+    with pytest.raises(InputError, match=r"It's \(Mine\): its process was killed, probably out of memory; use fewer --jobs"):
+        score_folders(references, estimates, out, Engine("fast"), Options(2))
+    assert [path.stem for path in (out / "test").iterdir()] == [NAMES[1]]
+    monkeypatch.setattr(_Worker, "begin", began)
+    score_folders(references, estimates, out, Engine("fast"), Options(2))
+    assert sorted(path.stem for path in (out / "test").iterdir()) == sorted(NAMES)

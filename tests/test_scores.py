@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from madsep.core.errors import InputError
-from madsep.scoring.scores import decibels, ordered, read_scores
+from madsep.scoring.scores import decibels, framing, ordered, read_scores
 
 
 def document(**targets: list[float]) -> dict[str, Any]:
@@ -152,3 +152,57 @@ def test_order_of_targets_and_metrics(tmp_path: Path) -> None:
     wanted = ["vocals", "accompaniment", "drums", "bass", "other", "choir", "zither"]
     assert list(table["target"]) == [name for name in wanted for _ in range(4)]
     assert list(table["metric"]) == ["SDR", "SIR", "ISR", "SAR"] * 7
+
+
+def frames(times: list[float], duration: float) -> dict[str, Any]:
+    content = document(vocals=[1.0] * len(times))
+    for frame, time in zip(content["targets"][0]["frames"], times, strict=True):
+        frame |= {"time": time, "duration": duration}
+    return content
+
+
+@pytest.mark.parametrize(
+    ("times", "duration", "words"),
+    [
+        ([0, 1, 2], 1, ""),
+        ([0], 1, ""),
+        ([0, 4, 8], 4, "frames of 4 s every 4 s in a"),
+        ([0, 0.5, 1.0], 1, "frames of 1 s every 0.5 s in a"),
+        ([0, 2, 4], 4, "frames of 4 s every 2 s in a"),
+        ([1, 2, 3], 1, "frames of 1 s every 1 s from 1 s on in a"),
+        ([0, 1, 3], 1, "frames of differing lengths or distances in a"),
+        ([0, 0.1, 0.2], 0.1, "frames of 0.1 s every 0.1 s in a"),
+    ],
+)
+def test_frames_of_another_framing_are_told(tmp_path: Path, times: list[float], duration: float, words: str) -> None:
+    write(tmp_path, "a", frames(times, duration))
+    assert framing(read_scores(tmp_path)) == words
+    for name in ("b", "c", "d"):
+        write(tmp_path, name, frames(times, duration))
+    assert framing(read_scores(tmp_path)) == (words and f"{words} and 3 other tracks")
+
+
+@pytest.mark.parametrize(
+    ("times", "duration", "words"),
+    [
+        ([0, 1, 1], 1, "frame 2 of target vocals is there twice"),
+        ([0, 0, 1], 1, "frame 1 of target vocals is there twice"),
+        ([-1, 0, 1], 1, "frame 0 of target vocals begins at -1 s"),
+        ([0, math.nan, 1], 1, "frame 1 of target vocals begins at nan s"),
+        ([0, 1, math.inf], 1, "frame 2 of target vocals begins at inf s"),
+        ([0, 1, 2], 0, "lasts 0 s"),
+        ([0, 1, 2], math.nan, "lasts nan s"),
+        ([0, 2, 1], 1, "frame 2 of target vocals begins at 1 s, before the one that precedes it"),
+    ],
+)
+def test_times_that_cannot_be_are_refused(tmp_path: Path, times: list[float], duration: float, words: str) -> None:
+    write(tmp_path, "a", frames(times, duration))
+    with pytest.raises(InputError, match=words):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\ud800", "x" * 200])
+def test_targets_without_a_proper_name_are_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "a", {"targets": [document(vocals=[1.0])["targets"][0] | {"name": name}]})
+    with pytest.raises(InputError, match="is not the name of a target"):
+        read_scores(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madsep.core.errors import InputError
-from madsep.core.tables import read_table, write_table
+from madsep.core.tables import read_table, table_text, write_table
 
 COLUMNS = {"track": str, "n": int, "value": float}
 NAMES = [
@@ -80,3 +80,23 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes | No
     with pytest.raises(InputError) as error:
         read_table(path, COLUMNS)
     assert str(error.value).startswith(f"{path}: {message}") and "\n" not in str(error.value)
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "\uff1d1"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "'=1", "''-x", "'", "'a", "-", "a=1", " =1"])
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path, text: str) -> None:
+    table = pd.DataFrame({"track": [text], "value": [-1.5]})
+    write_table(table, tmp_path / "a.csv", 4)
+    cell = (tmp_path / "a.csv").read_bytes().decode().partition("\n")[2].lstrip('"')
+    assert cell[0] not in "=+-@\t\r\uff1d" and (tmp_path / "a.csv").read_text().endswith(",-1.5\n")
+    assert read_table(tmp_path / "a.csv", {"track": str, "value": float})["track"][0] == text
+    assert table_text(table) == (tmp_path / "a.csv").read_bytes().decode()
+
+
+@given(st.lists(st.text("'=+-@\t\r\n,;\"a\uff1d"), max_size=5))
+def test_texts_of_these_letters_come_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.mktemp("any") / "a.csv"
+    write_table(pd.DataFrame({"=track": pd.Series(texts, dtype="str")}), path, 8)
+    assert list(read_table(path, {"=track": str})["=track"]) == texts

@@ -70,10 +70,11 @@ class _Worker(Generic[Item]):
     def begin(self, item: Item) -> None:
         """Let the process work on an item."""
         if self.process is None:
-            self.connection, theirs = SPAWN.Pipe()
-            self.process = SPAWN.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
             with _without_ctrl_c():
-                self.process.start()
+                connection, theirs = SPAWN.Pipe()
+                process = SPAWN.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+                process.start()
+                self.connection, self.process = connection, process
             theirs.close()
         self.item, self.is_busy = item, True
         with contextlib.suppress(OSError):  # it has died, which `receive` will find out
