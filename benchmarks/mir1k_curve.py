@@ -22,11 +22,12 @@ import yaml
 
 from madsep.bsseval import SourcesScorer
 from madsep.core.devices import claim
-from madsep.data.audio import quantise, read_wav
+from madsep.data.audio import read_wav
 from madsep.data.datasets import MIR1K
 from madsep.data.prepare import prepare
 from madsep.data.prepared import read_prepared
 from madsep.data.tracks import find_tracks
+from madsep.data.wav_writer import quantise
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means

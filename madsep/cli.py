@@ -7,6 +7,7 @@ import typer
 
 from madsep.core.errors import InputError
 from madsep.core.logs import job_log
+from madsep.core.signals import interruptible
 from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
 
 FIT = Options()  # the defaults
@@ -80,11 +81,16 @@ def separate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Samples of the wavs; those of FLOAT never clip.")] = "PCM_16",
+    clip: Annotated[
+        Literal["clamp", "rescale"],
+        typer.Option(help="Samples above full scale: clamp cuts them off and says so; rescale makes all targets of the song softer."),
+    ] = "clamp",
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
-    from madsep.separation.songs import separate_songs
+    from madsep.separation.songs import Output, separate_songs
 
-    separate_songs(checkpoint, songs, output, device, threads)
+    separate_songs(checkpoint, songs, output, device, threads, Output(subtype, clip))
 
 
 @app.command()
@@ -202,5 +208,5 @@ def systems() -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend ends as a plain line and exit status 1."""
-    with job_log(prefix="madsep: "):
+    with job_log(prefix="madsep: "), interruptible():
         app()

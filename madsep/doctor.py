@@ -19,7 +19,7 @@ from rich.text import Text
 from madsep.core.errors import InputError
 from madsep.core.ffmpeg import check_mp4_size, ffmpeg_version, probe
 from madsep.core.provenance import list_gpus
-from madsep.data.audio import check_wav_size
+from madsep.data.containers import examine_audio
 from madsep.data.datasets import MUSDB18, Dataset
 from madsep.data.tracks import SUBSETS, Track, find_tracks
 
@@ -173,7 +173,7 @@ def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
 def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float | None]]:
     headers: list[tuple[int, int, float | None]] = []
     for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
-        check_wav_size(path)
+        examine_audio(path)
         try:
             info = sf.info(path)
         except sf.LibsndfileError as error:

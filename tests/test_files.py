@@ -16,7 +16,6 @@ import pytest
 from madsep.core import files
 from madsep.core.errors import InputError
 from madsep.core.files import (
-    TEMPORARY,
     atomic,
     digest,
     new_folder,
@@ -24,11 +23,11 @@ from madsep.core.files import (
     scratch_file,
     scratch_folder,
     sha256,
-    sweep,
     write_error,
     write_json,
     write_text,
 )
+from madsep.core.temporary import TEMPORARY, sweep
 
 
 def names(folder: Path) -> list[str]:

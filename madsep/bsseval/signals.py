@@ -49,12 +49,12 @@ class WavSignal:
     def __init__(self, path: Path | str) -> None:
         import soundfile
 
-        from madsep.data.audio import check_wav_size
+        from madsep.data.containers import examine_audio
 
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file.")
-        check_wav_size(self.path)
+        examine_audio(self.path)
         try:
             self._file = soundfile.SoundFile(self.path)
         except soundfile.LibsndfileError as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from madsep.core.errors import InputError, Stopped
+from madsep.core.signals import Interrupted
 
 log = logging.getLogger("madsep")
 FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
@@ -19,7 +20,8 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
 
     In a job of Slurm the first line of the file names the job and its node.
 
-    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130. Any
+    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130, other
+    signals with 128 and their number. Any
     other exception is a defect: status 2 and its traceback in the log, or on stderr where there is none.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
@@ -45,9 +47,9 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     except Stopped as stopped:
         log.error("%s", stopped)
         sys.exit(os.EX_TEMPFAIL)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted) as stopped:
         log.error("interrupted; nothing half-written is left")
-        sys.exit(130)
+        sys.exit(stopped.status if isinstance(stopped, Interrupted) else 130)
     except Exception:
         if path:
             logging.FileHandler.handle(handlers[1], _defect())  # traceback into the job's own log

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
-from madsep.core.files import digest, sha256, sweep
+from madsep.core.files import digest, refuse_inputs, sha256
 from madsep.core.logs import log
 from madsep.core.progress import Progress
+from madsep.core.temporary import sweep
 from madsep.data.datasets import ALL_TARGETS, MUSDB18
 from madsep.data.stems import accompaniment, read_stems
 from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track, slug_of, visible
@@ -28,6 +29,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     """
     stage, folders = Stage(out), _estimated(estimates)
     todo, faults = [], []
+    _refuse_inputs(references, folders, out)
     for folder in folders:
         try:
             track = _scorable(references, folder)
@@ -43,6 +45,13 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     sweep(out)
     if faults:
         raise InputError("\n".join(faults))
+
+
+def _refuse_inputs(references: Path, folders: list[Path], out: Path) -> None:
+    """Raise InputError if a track's scores would replace a reference or an estimate."""
+    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    sources = [path for name in names for path in (references / f"{name}{STEM_SUFFIX}", *(references / name).glob("*"))]
+    refuse_inputs([out / f"{name}.json" for name in names], [*sources, *(path for folder in folders for path in folder.glob("*"))])
 
 
 def _score_all(tracks: list[Scorable], stage: Stage, engine: Engine, n_jobs: int) -> Iterator[str]:
