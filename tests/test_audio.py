@@ -47,7 +47,7 @@ def test_read_wav_names_a_missing_file(tmp_path: Path) -> None:
 
 def test_read_wav_refuses_what_is_not_audio(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no audio at all")
-    with pytest.raises(InputError, match=r"text\.wav: cannot be read as audio"):
+    with pytest.raises(InputError, match=r"text\.wav: cannot be read by ffprobe .*\n.*expected an audio file such as wav"):
         audio.read_wav(tmp_path / "text.wav")
 
 
@@ -185,10 +185,10 @@ def test_load_song_reads_lossy_files(tmp_path: Path, codec: tuple[str, str]) -> 
     assert int(np.argmax(spectrum)) == 500
 
 
-def test_load_song_cleans_up_and_names_both_readers_when_neither_can_read(tmp_path: Path) -> None:
+def test_load_song_cleans_up_when_neither_reader_can_read(tmp_path: Path) -> None:
     path = tmp_path / "notes.mp3"
     path.write_text("not a song " * 100)
-    with pytest.raises(InputError, match=r"ffprobe.*\n.*notes\.mp3: libsndfile cannot read it either.*expected"):
+    with pytest.raises(InputError, match=r"ffprobe.*\n.*notes\.mp3: expected an audio file"):
         audio.load_song(path, tmp_path / "work", RATE_HZ)
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -197,7 +197,7 @@ def test_load_song_says_so_without_ffmpeg(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.m4a"
     path.write_bytes(b"\0" * 100)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"ffmpeg and ffprobe not found.*\n.*libsndfile cannot read it either"):
+    with pytest.raises(InputError, match=r"ffmpeg and ffprobe not found"):
         audio.load_song(path, tmp_path / "work", RATE_HZ)
 
 

@@ -54,7 +54,8 @@ class WavSignal:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file.")
-        examine_audio(self.path)
+        if not examine_audio(self.path).by_sndfile:
+            raise InputError(f"{self.path}: is no wav or flac that says how long it is; export it again as one.")
         try:
             self._file = soundfile.SoundFile(self.path)
         except soundfile.LibsndfileError as error:

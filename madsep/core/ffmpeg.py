@@ -56,7 +56,7 @@ def probe(path: Path | str, demuxer: str | None = None) -> list[AudioStream]:
     Raises InputError when ffprobe is missing or cannot read the file, or takes it for a playlist.
     """
     require_ffmpeg()
-    entries = "stream=codec_type,sample_rate,channels,duration"
+    entries = "format=duration:stream=codec_type,sample_rate,channels,duration"
     command = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "json", *_reading(path, demuxer)]
     with _not_stalled(path), program(command) as running:
         text = next(running.blocks(MAX_PROBE_BYTES), b"")
@@ -64,7 +64,8 @@ def probe(path: Path | str, demuxer: str | None = None) -> list[AudioStream]:
     if status != 0:
         reason = _last_line(running.complaint).removeprefix(f"file:{path}: ")
         raise InputError(f"{path}: cannot be read by ffprobe ({reason}); copy or download it again.")
-    streams = [stream for stream in json.loads(text).get("streams", ()) if stream.get("codec_type") == "audio"]
+    found = json.loads(text)
+    streams = [found.get("format", {}) | stream for stream in found.get("streams", ()) if stream.get("codec_type") == "audio"]
     return [
         AudioStream(
             sample_rate_hz=int(stream.get("sample_rate", 0)),

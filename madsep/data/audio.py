@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from madsep.core.ffmpeg import AudioStream, decode_blocks, probe
 from madsep.core.files import scratch_file
 from madsep.core.logs import log
 from madsep.data.containers import Container, check_stream, examine_audio
+from madsep.data.windows import sndfile_parts
 
 Blocks = Generator[np.ndarray, None, None]
 
@@ -65,24 +65,23 @@ def open_audio(path: Path) -> Iterator[Source]:
     Raises InputError when neither reads it, when it is truncated or not finite, or of a rate or channel count that no audio has. What was
     read is compared with what the header promises.
     """
-    container = examine_audio(path)
+    container, reason = examine_audio(path), ""
     if container.by_sndfile:
         try:
-            stream = sf.SoundFile(os.fsencode(path))
+            streams = sndfile_parts(path, container.parts)
         except sf.LibsndfileError as error:
             reason = error.error_string
-        except OverflowError:
-            raise InputError(f"{path}: is damaged: its header promises more samples than can be; copy or export it again.") from None
         else:
-            with stream:
-                check_stream(path, stream.samplerate, stream.channels)
-                yield Source(stream.samplerate, stream.channels, _checked(_sndfile_blocks(stream, path), stream.samplerate, path))
+            with contextlib.ExitStack() as opened:
+                for stream in streams:
+                    opened.enter_context(stream)
+                first = streams[0]
+                check_stream(path, first.samplerate, first.channels)
+                yield Source(first.samplerate, first.channels, _checked(_sndfile_blocks(streams, path), first.samplerate, path))
             return
-    else:
-        reason = ""
     source = _probe_song(path, container, reason)
     check_stream(path, source.sample_rate_hz, source.n_channels)
-    blocks = decode_blocks(path, source, BLOCK_SAMPLES, container.kind, container.kind == "wav" and not container.has_length)
+    blocks = decode_blocks(path, source, BLOCK_SAMPLES, container.kind, container.kind == "wav" and not container.parts)
     with contextlib.closing(_ffmpeg_blocks(blocks, source, container, path)) as counted:
         yield Source(source.sample_rate_hz, source.n_channels, _checked(counted, source.sample_rate_hz, path))
 
@@ -155,17 +154,18 @@ def _probe_song(path: Path, container: Container, sndfile_reason: str) -> AudioS
     return streams[0]
 
 
-def _sndfile_blocks(stream: sf.SoundFile, path: Path) -> Iterator[np.ndarray]:
-    n_read = 0
-    try:
-        while len(block := stream.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-            n_read += len(block)
-            yield block
-    except sf.LibsndfileError as error:
-        raise InputError(f"{path}: is damaged ({error.error_string}); copy or export it again.") from None
-    if n_read < stream.frames:
-        reason = f"its header promises {stream.frames} samples and it holds {n_read}"
-        raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
+def _sndfile_blocks(streams: list[sf.SoundFile], path: Path) -> Iterator[np.ndarray]:
+    for stream in streams:
+        n_read = 0
+        try:
+            while len(block := stream.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                n_read += len(block)
+                yield block
+        except sf.LibsndfileError as error:
+            raise InputError(f"{path}: is damaged ({error.error_string}); copy or export it again.") from None
+        if n_read < stream.frames:
+            reason = f"its header promises {stream.frames} samples and it holds {n_read}"
+            raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
 
 
 def _ffmpeg_blocks(blocks: Blocks, source: AudioStream, container: Container, path: Path) -> Blocks:
@@ -176,7 +176,7 @@ def _ffmpeg_blocks(blocks: Blocks, source: AudioStream, container: Container, pa
             n_read += len(block)
             yield block
     read_s, promised_s = n_read / source.sample_rate_hz, source.duration_s
-    if promised_s is None or not container.has_length or container.kind in ("mp3", "aac", None):
+    if promised_s is None or not container.parts or container.kind in ("mp3", "aac", None):
         return
     said = f"its header promises {promised_s:.1f} s of audio and it holds {read_s:.1f} s"
     if read_s < promised_s - TOLERANCE_S and container.kind != "ogg":

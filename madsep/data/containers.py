@@ -9,7 +9,7 @@ from typing import BinaryIO
 from madsep.core.errors import InputError
 from madsep.core.ffmpeg import check_mp4_size
 from madsep.core.logs import log
-from madsep.data.packets import check_mp3, check_ogg, flac_length, skip_id3
+from madsep.data.packets import check_adts, check_asf, check_mp3, check_ogg, flac_parts, skip_id3
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 768_000
 MAX_CHANNELS = 32
@@ -26,20 +26,26 @@ MAGIC = (
     *((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"), (0, b"wvpk", "wv"), (0, b"MAC ", "ape"), (0, b"TTA1", "tta")),
 )
 SNDFILE_READS = ("wav", "w64", "aiff", "caf", "au", "flac")
+SNDFILE_ENDLESS = ("w64", "aiff")  # read to their end, too, when they do not say where that is
+CHUNKED = ("wav", "w64", "aiff", "caf", "au")
+CHECKS = {"ogg": check_ogg, "mp3": check_mp3, "aac": check_adts, "asf": check_asf}
 LISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD", b"<asx", b"<smil")
 
 
 @dataclass(frozen=True)
 class Container:
-    """A file's kind by ffmpeg's name, None if it is none of those known here; and whether its header says how much audio it holds."""
+    """A file's kind by ffmpeg's name, None if it is none of those known here; and the first bytes of the files that it consists of.
+
+    That is usually 0 alone. There are none if the header does not say how much audio there is.
+    """
 
     kind: str | None
-    has_length: bool = True
+    parts: tuple[int, ...]
 
     @property
     def by_sndfile(self) -> bool:
         """Whether libsndfile may read the file; ffmpeg reads the others, as libsndfile stops at a count that may be an estimate."""
-        return self.has_length and self.kind in SNDFILE_READS
+        return self.kind in SNDFILE_ENDLESS or (self.kind in SNDFILE_READS and bool(self.parts))
 
 
 def examine_audio(path: Path) -> Container:
@@ -54,7 +60,7 @@ def examine_audio(path: Path) -> Container:
             kind = _kind(stream)
             if kind is None:
                 _refuse_lists(stream, path)
-            return Container(kind, _has_length(kind, stream, path))
+            return Container(kind, _parts(kind, stream, path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
@@ -97,18 +103,18 @@ def _refuse_lists(stream: BinaryIO, path: Path) -> None:
         raise InputError(f"{path}: is a playlist, not an audio file; give the files that it names.")
 
 
-def _has_length(kind: str | None, stream: BinaryIO, path: Path) -> bool:
+def _parts(kind: str | None, stream: BinaryIO, path: Path) -> tuple[int, ...]:
+    """The first bytes of the files that a file consists of, none if its length is unknown. Raises InputError if it is cut."""
+    if kind in CHECKS:
+        CHECKS[kind](stream, path)
     if kind == "mov":
         check_mp4_size(path)
-    if kind == "flac":
-        return flac_length(stream, path)
-    if kind == "ogg":
-        check_ogg(stream, path)
-    if kind == "mp3":
-        check_mp3(stream, path)
-    if kind in ("wav", "w64", "aiff", "caf", "au"):
-        return _check_audio_size(kind, stream, path)
-    return True
+    parts: tuple[int, ...] = flac_parts(stream, path) if kind == "flac" else (0,)
+    if kind in CHUNKED and not _check_audio_size(kind, stream, path):
+        parts = ()
+    if not parts:
+        log.info("%s: its header does not say how long it is; it is read to its end", path)
+    return parts
 
 
 def _check_audio_size(kind: str, stream: BinaryIO, path: Path) -> bool:
@@ -119,7 +125,6 @@ def _check_audio_size(kind: str, stream: BinaryIO, path: Path) -> bool:
         found = path.stat().st_size - start
         is_none = promised == 0 and found > 0 and not _is_chunks(stream, start, found)
         if is_none or _is_unknown(promised, found, is_long):
-            log.info("%s: its header does not say how long it is; it is read to its end", path)
             return False
         if found < promised:
             reason = f"its header promises {promised} bytes of audio and it holds {found}"
@@ -147,6 +152,8 @@ def _is_chunks(stream: BinaryIO, start: int, n_bytes: int) -> bool:
         name, size = struct.unpack("<4sI", stream.read(8))
         if name.startswith((b"TAG", b"ID3", b"APE")):
             return True
+        if name in (b"RIFF", b"RF64"):  # another file
+            return False
         if not all(32 <= letter < 127 for letter in name) or size > end - start - 8:
             return False
         start, n_left = start + 8 + size + size % 2, n_left - 1

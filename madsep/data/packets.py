@@ -1,6 +1,7 @@
 """Formats of packets (mp3, ogg, flac): is the last packet whole, and is there all that the first one promises?"""
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ KBITS = {
 RATES_HZ = (44_100, 48_000, 32_000)
 VERSIONS = {3: (1, 1), 2: (2, 2), 0: (2, 4)}  # the header's bits: the table of bit rates, and what RATES_HZ are divided by
 OGG_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_HEAD_BYTES = 1 << 16
+MAX_PARTS = 1000
 DAMAGED = "copy or download it again."
 
 
@@ -67,30 +71,51 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
 
 
 def check_mp3(stream: BinaryIO, path: Path) -> None:
-    """Count the frames of an mp3; say so if there are more than its Xing header promises, as in joined files.
+    """Count the frames of an mp3, or of several joined ones, against the Xing header of each; say so if they are joined.
 
-    Raises InputError if there are fewer, or if there is no such header and the last frame is cut.
+    Raises InputError if there are fewer than promised, or if the last frame is cut.
     """
-    start = skip_id3(stream)
+    promised, n_frames, n_pieces = 0, 0, 0
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        place = _next_frame(data, start)
-        promised = None if place is None else _xing_frames(data, place)
-        n_frames, n_missing = 0, 0
+        place = _next_frame(data, skip_id3(stream))
         while place is not None:
             frame = mp3_frame(data[place : place + 4])
             if frame is None:
                 place = _next_frame(data, place)
-            elif place + frame.n_bytes > len(data):
-                n_missing, place = place + frame.n_bytes - len(data), None
-            else:
-                n_frames, place = n_frames + 1, place + frame.n_bytes
-    if promised is None:
-        if n_missing:
-            raise InputError(f"{path}: the file is truncated: its last frame lacks {n_missing} bytes; {DAMAGED}")
-    elif n_frames < promised - 1:
+                continue
+            if place + frame.n_bytes > len(data):
+                missing = place + frame.n_bytes - len(data)
+                raise InputError(f"{path}: the file is truncated: its last frame lacks {missing} bytes; {DAMAGED}")
+            if (n_promised := _promised_frames(data, place, frame)) is not None:
+                promised, n_pieces = promised + n_promised, n_pieces + 1
+            n_frames, place = n_frames + 1, place + frame.n_bytes
+    if n_frames < promised - n_pieces:
         raise InputError(f"{path}: the file is truncated: its header promises {promised} frames and it holds {n_frames}; {DAMAGED}")
-    elif n_frames > promised + 2:
-        log.warning("%s: its header promises %d frames and it holds %d, as joined files do; all are read", path, promised, n_frames)
+    if n_pieces > 1 or (promised and n_frames > promised + 2):
+        log.warning("%s: holds %d frames, more than its first header promises, as joined files do; all are read", path, n_frames)
+
+
+def check_adts(stream: BinaryIO, path: Path) -> None:
+    """Raise InputError if the last frame of a bare stream of AAC is cut. Source: ISO/IEC 13818-7, 6.2."""
+    place = skip_id3(stream)
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while len(head := data[place : place + 7]) == 7 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+            place += max(7, (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5)
+        if place > len(data) or (0 < len(head) < 7 and head[0] == 0xFF):
+            raise InputError(f"{path}: the file is truncated: its last frame is cut; {DAMAGED}")
+
+
+def check_asf(stream: BinaryIO, path: Path) -> None:
+    """Raise InputError if a wma file is shorter than its header says. Source: Advanced Systems Format, 3.2."""
+    stream.seek(0)
+    head = stream.read(ASF_HEAD_BYTES)
+    start = head.find(ASF_PROPERTIES)
+    fields = head[start + 40 : start + 92]
+    if start < 0 or len(fields) < 52 or fields[48] & 1:  # a broadcast has no size
+        return
+    promised, found = int.from_bytes(fields[:8], "little"), path.stat().st_size
+    if found < promised:
+        raise InputError(f"{path}: the file is truncated: its header promises {promised} bytes and it has {found}; {DAMAGED}")
 
 
 def _next_frame(data: mmap.mmap, start: int) -> int | None:
@@ -105,17 +130,13 @@ def _next_frame(data: mmap.mmap, start: int) -> int | None:
     return None
 
 
-def _xing_frames(data: mmap.mmap, place: int) -> int | None:
-    """Frames that the Xing or Info header in the first frame promises; None if there is none."""
-    frame = mp3_frame(data[place : place + 4])
-    assert frame is not None
+def _promised_frames(data: mmap.mmap, place: int, frame: Mp3Frame) -> int | None:
+    """Frames that a Xing, Info or VBRI header in this frame promises; None if there is none."""
     start = place + frame.xing
-    head = data[start : start + 12]
-    if head[:4] in (b"Xing", b"Info") and len(head) == 12 and head[7] & 1:
-        return int.from_bytes(head[8:12], "big") or None
-    head = data[place + 36 : place + 54]
-    if head[:4] == b"VBRI" and len(head) == 18:
-        return int.from_bytes(head[14:18], "big") or None
+    if data[start : start + 4] in (b"Xing", b"Info"):
+        return int.from_bytes(data[start + 8 : start + 12], "big") if data[start + 7] & 1 else None
+    if data[place + 36 : place + 40] == b"VBRI":
+        return int.from_bytes(data[place + 50 : place + 54], "big")
     return None
 
 
@@ -148,18 +169,17 @@ def check_ogg(stream: BinaryIO, path: Path) -> None:
         log.info("%s: is a chain of %d pieces; all are read", path, n_streams)
 
 
-def flac_length(stream: BinaryIO, path: Path) -> bool:
-    """Whether a flac file says how many samples it holds, and is not followed by another; those are read to the end. Source: RFC 9639."""
+def flac_parts(stream: BinaryIO, path: Path) -> tuple[int, ...]:
+    """Return where the flac files begin that a file consists of, none if the first does not say how long it is. Source: RFC 9639."""
     start = skip_id3(stream)
     stream.seek(start)
     head = stream.read(26)
     if len(head) < 26 or head[4] & 0x7F != 0:
-        return True  # broken: for the reader to say
+        return (0,)  # broken: for the reader to say
     if struct.unpack(">Q", head[18:26])[0] & (1 << 36) - 1 == 0:
-        log.info("%s: its header does not say how long it is; it is read to its end", path)
-        return False
+        return ()
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if all(data.find(b"fLaC" + begin + b"\0\0\x22", start + 26) < 0 for begin in (b"\0", b"\x80")):
-            return True
-    log.warning("%s: holds several flac files, one after the other; all are read", path)
-    return False
+        later = [match.start() for match in re.finditer(rb"fLaC[\0\x80]\0\0\x22", data)][:MAX_PARTS]
+    if later[1:]:
+        log.warning("%s: holds %d flac files, one after the other; all are read", path, len(later))
+    return tuple(later) if later[1:] else (0,)
