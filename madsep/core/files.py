@@ -117,18 +117,19 @@ def _umask() -> int:
 
 def refuse_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raise InputError if writing one of `outputs` would replace one of `inputs`, compared as files, through links of any kind."""
-    known = {}
-    for path in inputs:
-        with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is for its reader to say
-            known[_file_number(path)] = path
+    known = {number: path for path in inputs if (number := _file_number(path)) is not None}
     for path in outputs:
-        with contextlib.suppress(OSError, ValueError):
-            if (given := known.get(_file_number(path))) is not None:
-                raise InputError(f"{path}: is the input {given} itself, which writing it would replace; choose another output.")
+        given = known.get(_file_number(path))
+        if given is not None:
+            raise InputError(f"{path}: is the input {given} itself, which writing it would replace; choose another output.")
 
 
-def _file_number(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _file_number(path: Path) -> tuple[int, int] | None:
+    """Device and inode, by which a file is known; None for one that cannot be looked at, which is for its reader to say."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
     return status.st_dev, status.st_ino
 
 

@@ -23,7 +23,7 @@ Blocks = Generator[np.ndarray, None, None]
 BLOCK_SAMPLES = 1 << 18  # samples of each channel held in memory at a time; about 6 s at 44.1 kHz
 MAX_WHOLE_SAMPLES = 1 << 28  # of all channels, for what is read whole: 50 minutes of stereo at 44.1 kHz
 MAX_SONG_HOURS = 24
-TOLERANCE_S = 0.5  # between a container's duration and what a lossy codec gives
+TOLERANCE_S = 0.1  # between a container's duration and what a lossy codec gives
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _probe_song(path: Path, container: Container, sndfile_reason: str) -> AudioS
     try:
         streams = probe(path, container.kind)
     except InputError as error:
-        raise InputError(f"{error}\n{path}: {too}{expected}.") from None
+        raise InputError(f"{str(error).removesuffix('.')}; {too}{expected}.") from None
     if not streams:
         raise InputError(f"{path}: ffmpeg finds no audio in it; {too}{expected}.")
     return streams[0]
