@@ -119,9 +119,9 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raise InputError if writing one of `outputs` would replace one of `inputs`, compared as files, through links of any kind."""
     known = {number: path for path in inputs if (number := _file_number(path)) is not None}
     for path in outputs:
-        given = known.get(_file_number(path))
-        if given is not None:
-            raise InputError(f"{path}: is the input {given} itself, which writing it would replace; choose another output.")
+        number = _file_number(path)
+        if number in known:
+            raise InputError(f"{path}: is the input {known[number]} itself, which writing it would replace; choose another output.")
 
 
 def _file_number(path: Path) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ recurrent neural networks", ISMIR 2014, and "Joint optimization of masks and dee
 IEEE/ACM TASLP 23(12), 2015: the clips of two singers train, all others test; voice and accompaniment add up as they come (0 dB).
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def _read_clip(clip: Path) -> np.ndarray:
     """Return the two channels of a clip, int16 of shape (2, n_samples). Raises InputError as `import_mir1k` says."""
     try:
         examine_audio(clip)
-        with sf.SoundFile(clip) as stream:
+        with sf.SoundFile(os.fsencode(clip)) as stream:
             found = f"{stream.samplerate} Hz, {stream.channels} channels, {stream.subtype}"
             expected = f"{MIR1K.sample_rate_hz} Hz, {len(CHANNELS)} channels, PCM_16"
             if found != expected:
