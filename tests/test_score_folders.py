@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import museval
@@ -128,3 +129,17 @@ def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
     write_track(tmp_path / "estimates/train" / name, noise)
     score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), 1, False)
     assert (tmp_path / "scores/train" / f"{name}.json").is_file()
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("place", ["musdb/test/{}/vocals.wav", "estimates/test/{}/accompaniment.wav"])
+def test_scores_never_replace_what_is_scored(
+    folders: tuple[Path, Path, Path], tmp_path: Path, link: Callable[..., None], place: str
+) -> None:
+    given = tmp_path / place.format(NAMES[1])
+    written = folders[2] / "test" / f"{NAMES[1]}.json"
+    written.parent.mkdir(parents=True)
+    link(written, given)
+    with pytest.raises(InputError, match=r"Other\.json: is the input .*\.wav itself"):
+        score_folders(*folders, Engine("fast"), 1, True)
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
