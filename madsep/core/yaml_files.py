@@ -6,10 +6,12 @@ from typing import Any
 
 import yaml
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, one_line
 from madsep.core.files import write_text
+from madsep.core.reading import read_text
 
 MAX_DEPTH = 20
+MAX_BYTES = 2_000_000  # PyYAML takes seconds for each of these megabytes; the provenance of 150 tracks has a twentieth
 KINDS = ("null", "bool", "int", "float")  # what an unquoted scalar may be besides text
 
 
@@ -81,12 +83,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises InputError, in one line, for a file that cannot be read, is not YAML or not a mapping, or holds anything that `_Loader` refuses.
     """
+    text = read_text(path, MAX_BYTES)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path.name}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        values = yaml.load(text, _Loader)
+    except (ValueError, ArithmeticError, LookupError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({one_line(error)})") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path.name}: is not a mapping")
+        raise InputError(f"{path}: is not a mapping")
     return values
 
 
