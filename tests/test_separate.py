@@ -206,7 +206,7 @@ def test_estimates_of_other_targets_are_removed(tmp_path: Path, tracks: list[Pre
 def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
     gone = replace(tracks[0], file=tmp_path / "gone.npy", slug="gone", name="Gone")
     separate_one(tmp_path, tracks)
-    with pytest.raises(InputError, match=rf"^{gone.file}: cannot be read as an array"):
+    with pytest.raises(InputError, match=rf"^{gone.file}: cannot be read"):
         separate(save(tmp_path, 2), [gone, tracks[1]], out(tmp_path), "job", "cpu", 1)
     assert not (out(tmp_path) / "jobs/job.json").exists()
     assert Stage(out(tmp_path)).checked(tracks[1].slug).made_from["checkpoint"] == sha256(tmp_path / "checkpoint.safetensors")
