@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 
 from madsep.bsseval import SourcesScorer
-from madsep.data.audio import quantise, read_wav
+from madsep.data.audio import read_wav
+from madsep.data.wav_writer import quantise
 from madsep.front_end.stft import Stft
 from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means, nsdr_table
 from madsep.systems.recipe import load_recipe

@@ -23,7 +23,8 @@ from precision import mir1k
 
 from madsep.bsseval import SourcesScorer
 from madsep.core.devices import claim
-from madsep.data.audio import quantise, read_wav
+from madsep.data.audio import read_wav
+from madsep.data.wav_writer import quantise
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means

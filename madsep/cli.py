@@ -7,11 +7,11 @@ import typer
 
 from madsep.core.errors import InputError
 from madsep.core.logs import job_log, log
+from madsep.core.signals import interruptible
 from madsep.couplings.options import JACOBIAN_SEQUENCES
 from madsep.couplings.options import Options as Fit
 
 FIT = Fit()  # the defaults
-INTERRUPTED = 130  # exit status after Ctrl-C
 
 app = typer.Typer(
     help="From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `snakemake --cores all --config musdb_root=DIR`.",
@@ -82,11 +82,16 @@ def separate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Samples of the wavs; those of FLOAT never clip.")] = "PCM_16",
+    clip: Annotated[
+        Literal["clamp", "rescale"],
+        typer.Option(help="Samples above full scale: clamp cuts them off and says so; rescale makes all targets of the song softer."),
+    ] = "clamp",
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
-    from madsep.separation.songs import separate_songs
+    from madsep.separation.songs import Output, separate_songs
 
-    separate_songs(checkpoint, songs, output, device, threads)
+    separate_songs(checkpoint, songs, output, device, threads, Output(subtype, clip))
 
 
 @app.command()
@@ -210,10 +215,5 @@ def systems() -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2."""
-    with job_log(prefix="madsep: "):
-        try:
-            app()
-        except SystemExit as ended:  # which typer makes of Ctrl-C, without a word
-            if ended.code == INTERRUPTED:
-                raise KeyboardInterrupt from None
-            raise
+    with job_log(prefix="madsep: "), interruptible():
+        app()

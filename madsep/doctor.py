@@ -21,7 +21,7 @@ from madsep.core.ffmpeg import check_mp4_size, ffmpeg_version, probe
 from madsep.core.places import unwritable
 from madsep.core.provenance import list_gpus
 from madsep.core.reading import reading
-from madsep.data.audio import check_wav_size
+from madsep.data.containers import examine_audio
 from madsep.data.datasets import MUSDB18, Dataset
 from madsep.data.tracks import SUBSETS, Track, find_tracks
 
@@ -191,7 +191,7 @@ def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float |
     headers: list[tuple[int, int, float | None]] = []
     for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
         with reading(path, "audio", "", (sf.LibsndfileError,)):
-            check_wav_size(path)
+            examine_audio(path)
             info = sf.info(path)
         headers.append((info.samplerate, info.channels, info.frames / info.samplerate))
     return headers

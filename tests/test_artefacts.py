@@ -10,7 +10,8 @@ import pytest
 
 from madsep.core.artefacts import Record, Stage, read_record
 from madsep.core.errors import InputError
-from madsep.core.files import TEMPORARY, digest, read_json, sha256, write_json
+from madsep.core.files import digest, read_json, sha256, write_json
+from madsep.core.temporary import TEMPORARY
 
 MADE_FROM = {"audio": "1", "form": "2"}
 ROOT = Path(__file__).resolve().parents[1]

@@ -83,7 +83,7 @@ def write_song(path: Path, n_samples: int, n_channels: int, rate_hz: int) -> np.
     if path.suffix in (".mp3", ".m4a", ".flac", ".ogg"):
         subprocess.run(["ffmpeg", "-v", "error", "-i", path.with_suffix(".wav"), path], check=True)
         path.with_suffix(".wav").unlink()
-    if path.suffix == ".m4a":  # libsndfile does not read it
+    if path.suffix in (".m4a", ".mp3", ".ogg"):  # libsndfile does not read them, or not to their end
         raw = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-f", "f32le", "-"], capture_output=True, check=True).stdout
         return np.frombuffer(raw, np.float32).reshape(-1, n_channels)
     return sf.read(path, dtype="float32", always_2d=True)[0]

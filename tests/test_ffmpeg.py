@@ -37,7 +37,7 @@ def test_missing_ffmpeg_is_named_with_the_remedy(tmp_path: Path, monkeypatch: py
 
 def test_decode_blocks_reports_a_failing_ffmpeg(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.m4a: ffmpeg cannot decode it \(.*No such file"):
-        list(ffmpeg.decode_blocks(tmp_path / "gone.m4a", 2, 100))
+        list(ffmpeg.decode_blocks(tmp_path / "gone.m4a", AudioStream(44_100, 2, None), 100))
 
 
 def test_probe_reads_every_audio_stream_and_no_other(shared: Path) -> None:
@@ -56,7 +56,7 @@ def test_names_that_look_like_options_or_protocols(tmp_path: Path, monkeypatch: 
     for name in ("-i.wav", "http:song.wav", "it's 50% [x].wav"):
         sf.write(name, np.full((100, 1), 0.25), 8000)
         assert ffmpeg.probe(name) == [AudioStream(8000, 1, 0.0125)]
-        blocks = list(ffmpeg.decode_blocks(name, 1, 64))
+        blocks = list(ffmpeg.decode_blocks(name, AudioStream(8000, 1, None), 64))
         assert [block.shape for block in blocks] == [(64, 1), (36, 1)]
         assert np.concatenate(blocks).tolist() == [[0.25]] * 100
 
@@ -93,6 +93,6 @@ def test_a_complaint_of_ffmpeg_is_passed_on(tmp_path: Path, caplog: pytest.LogCa
     content[middle : middle + 500] = bytes(500)
     path.write_bytes(content)
     with caplog.at_level("WARNING", "madsep"):
-        n_samples = sum(len(block) for block in ffmpeg.decode_blocks(path, 2, 1000))
+        n_samples = sum(len(block) for block in ffmpeg.decode_blocks(path, AudioStream(44_100, 2, None), 1000))
     assert n_samples > 10_000
     assert "a.m4a: ffmpeg decoded it with a complaint: " in caplog.text

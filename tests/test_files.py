@@ -16,19 +16,19 @@ import pytest
 from madsep.core import files
 from madsep.core.errors import InputError
 from madsep.core.files import (
-    TEMPORARY,
     atomic,
     digest,
     new_folder,
     read_json,
+    refuse_inputs,
     scratch_file,
     scratch_folder,
     sha256,
-    sweep,
     write_error,
     write_json,
     write_text,
 )
+from madsep.core.temporary import TEMPORARY, sweep
 
 
 def names(folder: Path) -> list[str]:
@@ -309,3 +309,43 @@ def test_a_new_folder_that_cannot_be_moved_leaves_the_old_one(tmp_path: Path, mo
     with pytest.raises(InputError, match=r"folder: no permission to write there"), new_folder(tmp_path / "folder"):
         pass
     assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == ["mine"]
+
+
+# --- what is left, and what is written over
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), SystemExit(1)])
+def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path, error: BaseException) -> None:
+    (tmp_path / "mine").mkdir()
+    for begun in (
+        atomic(tmp_path / "a/b/file"),
+        scratch_folder(tmp_path / "a/c"),
+        new_folder(tmp_path / "d/e"),
+        atomic(tmp_path / "mine/file"),
+    ):
+        with pytest.raises(type(error)), begun:
+            raise error
+    assert names(tmp_path) == ["mine"] and names(tmp_path / "mine") == []
+    with pytest.raises(type(error)), scratch_folder(tmp_path / "a/c") as scratch:
+        write_text(scratch.parent / "kept", "text")
+        raise error
+    assert names(tmp_path / "a/c") == ["kept"]
+
+
+def test_an_output_is_never_an_input(tmp_path: Path) -> None:
+    given, other, gone = tmp_path / "given", tmp_path / "other", tmp_path / "gone"
+    write_text(given, "text")
+    write_text(other, "text")
+    refuse_inputs([other, gone], [given, gone])  # equal contents are two files
+    refuse_inputs([], [given])
+    refuse_inputs([tmp_path / ("x" * 300), tmp_path / "given/below", Path("a\0b")], [given, Path("c\0d"), tmp_path / ("y" * 300)])
+    links = {name: tmp_path / name for name in ("soft", "hard", "chain", "folder")}
+    links["soft"].symlink_to("given")
+    links["hard"].hardlink_to(given)
+    links["chain"].symlink_to("soft")
+    links["folder"].symlink_to(tmp_path)
+    for path in (given, tmp_path / "folder/../" / tmp_path.name / "given", links["folder"] / "given", *list(links.values())[:3]):
+        with pytest.raises(InputError, match=rf"^{path}: is the input {given} itself"):
+            refuse_inputs([other, path], [given])
+        with pytest.raises(InputError, match=rf"^{given}: is the input {path} itself"):
+            refuse_inputs([other, given], [path])

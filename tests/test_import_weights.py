@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import sys
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -333,3 +334,38 @@ def test_the_verb_takes_the_full_size_recipes(tmp_path: Path, monkeypatch: pytes
     capsys.readouterr()
     assert status() == 1
     assert "'ffSe_enc.weight' is missing" in capsys.readouterr().err
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    folder = write(made_up(), tmp_path / "authors")
+    bomb = folder / "torch_sps_se_40_m3_i10.pytorch"
+    with zipfile.ZipFile(bomb) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content + bytes(1_000_000))
+    with pytest.raises(InputError, match=rf"{bomb.name}: has \d+ bytes and would unpack to \d+"):
+        import_weights(folder, tmp_path / "mad.safetensors", load_recipe("GRU-RIS-l", {}))
+
+
+def test_a_tensor_that_repeats_its_values_is_refused(tmp_path: Path) -> None:
+    """Two numbers of a shape within the file's size, and their product is not."""
+    tensors = made_up() | {"ffSe_dec.weight": torch.ones(1).expand(30_000, 30_000)}
+    folder = write(tensors, tmp_path / "authors")
+    for path in folder.iterdir():
+        with path.open("ab") as stream:
+            stream.write(bytes(50_000))
+    with pytest.raises(InputError, match=r"(which is more than the file holds of it|cannot be read|asks for)"):
+        import_weights(folder, tmp_path / "mad.safetensors", load_recipe("GRU-RIS-l", {}))
+
+
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])
+def test_the_authors_files_are_never_written_over(tmp_path: Path, link: Callable[[Path, Path], None] | None) -> None:
+    folder = write(made_up(), tmp_path / "authors")
+    given = folder / "torch_sps_se_40_m3_i10.pytorch"
+    out, before = given, given.read_bytes()
+    if link is not None:
+        link(out := tmp_path / "mad.safetensors", given)
+    with pytest.raises(InputError, match=rf"^{out}: is the input {given} itself"):
+        import_weights(folder, out, load_recipe("GRU-RIS-l", {}))
+    assert given.read_bytes() == before

@@ -193,7 +193,7 @@ def test_stem_file_is_musdbs_own_decoding(stem_track: Track, tmp_path: Path, cap
 def test_truncated_stem_file(stem_track: Track, tmp_path: Path, n_kept: int, capfd: pytest.CaptureFixture) -> None:
     path = Path(stem_track.path)
     path.write_bytes(path.read_bytes()[:n_kept])
-    message = "truncated" if n_kept else "cannot be read by ffprobe"
+    message = "truncated" if n_kept else "is no mp4 file"
     refuse([stem_track], rf"80s Rock\.stem\.mp4: .*{message}", tmp_path)
     assert capfd.readouterr() == ("", "")
 
@@ -331,7 +331,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     other = write_track(tmp_path, make_stems(), "C - D")
     refuse([track, other], rf"{track.slug}\.npy: the disk is full[^\n]*$", tmp_path)  # once, not for each track
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 # --- another rate

@@ -16,7 +16,7 @@ import pytest
 from test_tracks import make_stem_tree
 
 from madsep.core.errors import InputError
-from madsep.core.files import TEMPORARY
+from madsep.core.temporary import TEMPORARY
 from madsep.data.datasets import MUSDB18
 from madsep.data.sample import fetch_sample
 from madsep.data.tracks import find_tracks

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import museval
@@ -173,3 +174,17 @@ def test_a_killed_worker_costs_one_track_until_the_next_run(folders: tuple[Path,
     monkeypatch.setattr(_Worker, "begin", began)
     score_folders(references, estimates, out, Engine("fast"), Options(2))
     assert sorted(path.stem for path in (out / "test").iterdir()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("place", ["musdb/test/{}/vocals.wav", "estimates/test/{}/accompaniment.wav"])
+def test_scores_never_replace_what_is_scored(
+    folders: tuple[Path, Path, Path], tmp_path: Path, link: Callable[..., None], place: str
+) -> None:
+    given = tmp_path / place.format(NAMES[1])
+    written = folders[2] / "test" / f"{NAMES[1]}.json"
+    written.parent.mkdir(parents=True)
+    link(written, given)
+    with pytest.raises(InputError, match=r"Other\.json: is the input .*\.wav itself"):
+        score_folders(*folders, Engine("fast"), Options(overwrite=True))
+    assert [path.name for path in written.parent.iterdir()] == [written.name]

@@ -3,6 +3,10 @@
 import errno
 import hashlib
 import logging
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +24,14 @@ from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, sha256
 from madsep.core.settings import Separation
+from madsep.core.temporary import TEMPORARY
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import load_checkpoint
 from madsep.models.mad import Mad, MadOutput
 from madsep.separation.network import Separator
 from madsep.separation.output import write_targets
-from madsep.separation.songs import separate_song, separate_songs
+from madsep.separation.songs import Output, separate_song, separate_songs
 from madsep.separation.tracks import separate
 from madsep.systems.recipe import load_recipe
 
@@ -201,7 +206,7 @@ def test_estimates_of_other_targets_are_removed(tmp_path: Path, tracks: list[Pre
 def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
     gone = replace(tracks[0], file=tmp_path / "gone.npy", slug="gone", name="Gone")
     separate_one(tmp_path, tracks)
-    with pytest.raises(InputError, match=rf"^{gone.file}: cannot be read as an array"):
+    with pytest.raises(InputError, match=rf"^{gone.file}: cannot be read"):
         separate(save(tmp_path, 2), [gone, tracks[1]], out(tmp_path), "job", "cpu", 1)
     assert not (out(tmp_path) / "jobs/job.json").exists()
     assert Stage(out(tmp_path)).checked(tracks[1].slug).made_from["checkpoint"] == sha256(tmp_path / "checkpoint.safetensors")
@@ -279,6 +284,156 @@ def test_songs_of_one_name_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"several songs are called 'Song'; separate them into different folders"):
         separate_songs(tmp_path / "no.safetensors", songs, tmp_path / "out", "cpu", 1)
     assert not (tmp_path / "out").exists()
+
+
+def a_song(path: Path, n_samples: int = 9000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sf.write(os.fsencode(path), np.random.default_rng(0).uniform(-0.5, 0.5, n_samples), RATE_HZ, format="WAV", subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "folder"), [("vocals/vocals.wav", "."), ("accompaniment/accompaniment.wav", "."), ("a/vocals/vocals.wav", "a")]
+)
+def test_a_song_is_never_written_over(tmp_path: Path, place: str, folder: str) -> None:
+    song = a_song(tmp_path / place)
+    before = song.read_bytes()
+    with pytest.raises(InputError, match=rf"{place}: is the input .*{place} itself"):
+        separate_songs(save(tmp_path), [song], tmp_path / folder, "cpu", 1)
+    assert song.read_bytes() == before and len(list(song.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("place", ["song.wav", "checkpoint.safetensors", "other.wav"])
+def test_nor_is_it_through_links_nor_the_checkpoint_nor_another_song(tmp_path: Path, link: Any, place: str) -> None:
+    songs = [a_song(tmp_path / "song.wav"), a_song(tmp_path / "other.wav")]
+    checkpoint = save(tmp_path)
+    (tmp_path / "out/song").mkdir(parents=True)
+    link(tmp_path / "out/song/vocals.wav", tmp_path / place)
+    with pytest.raises(InputError, match=rf"out/song/vocals\.wav: is the input .*{place} itself"):
+        separate_songs(checkpoint, songs, tmp_path / "out", "cpu", 1)
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["vocals.wav"]
+
+
+def test_a_second_pass_elsewhere_is_a_song_like_any_other(tmp_path: Path) -> None:
+    song, checkpoint = a_song(tmp_path / "sep/vocals/vocals.wav"), save(tmp_path)
+    separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)
+    separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)  # its own results may be replaced
+    assert (tmp_path / "second/vocals/vocals.wav").is_file()
+
+
+def test_one_bad_song_of_many_leaves_the_others_and_is_told_last(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = [a_song(tmp_path / "one.wav"), a_song(tmp_path / "two.wav")]
+    (tmp_path / "text.mp3").write_text("no song")
+    songs = [tmp_path / "gone.wav", good[0], tmp_path / "text.mp3", good[1]]
+    with caplog.at_level(logging.INFO, "madsep"), pytest.raises(InputError) as raised:
+        separate_songs(save(tmp_path), songs, tmp_path / "out", "cpu", 1)
+    assert [line.split(": ")[0] for line in str(raised.value).splitlines()] == [str(songs[0]), str(songs[2])]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one", "two"]
+    assert [line for line in caplog.messages if "separated" in line] == [
+        f"{song}: separated into {tmp_path}/out/{song.stem}" for song in good
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("...wav", "...wav"),
+        ("....flac", "....flac"),
+        ("..", None),
+        ("...", "..."),
+        ("song..wav", "song."),
+        (".wav", ".wav"),
+        (".hidden.wav", ".hidden"),
+    ],
+)
+def test_names_with_dots_stay_in_the_output_folder(tmp_path: Path, name: str, folder: str | None) -> None:
+    (tmp_path / "songs").mkdir()
+    song, checkpoint = tmp_path / "songs" / name, save(tmp_path)
+    if folder is None:
+        with pytest.raises(InputError, match="is a folder"):
+            separate_songs(checkpoint, [song], tmp_path / "deep/out", "cpu", 1)
+        assert not (tmp_path / "deep").exists()
+        return
+    a_song(song)
+    separate_songs(checkpoint, [song], tmp_path / "deep/out", "cpu", 1)
+    assert [path.relative_to(tmp_path / "deep/out") for path in files_in(tmp_path / "deep")]
+    assert {path.parent for path in files_in(tmp_path / "deep")} == {tmp_path / "deep/out" / folder}
+
+
+@pytest.mark.parametrize("name", [b"Caf\xe9.wav", b"\xff\xfe.wav", b"a\xc3.mp3"])
+def test_names_that_are_no_text_are_paths_all_the_same(tmp_path: Path, name: bytes) -> None:
+    song = a_song(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)))
+    separate_songs(save(tmp_path), [song], tmp_path / "out", "cpu", 1)
+    assert {path.parent.name for path in files_in(tmp_path / "out")} == {song.stem}
+
+
+def loud(path: Path) -> np.ndarray:
+    """A song of floats above full scale, (n_samples, 2)."""
+    samples = np.random.default_rng(3).uniform(-2.5, 2.5, (9000, 2)).astype(np.float32)
+    sf.write(path, samples, RATE_HZ, subtype="FLOAT")
+    return samples
+
+
+def test_floats_keep_what_is_above_full_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = loud(tmp_path / "song.wav")
+    for folder in ("one", "two"):
+        separate_song(identity(), tmp_path / "song.wav", tmp_path / folder, Output("FLOAT"))
+    assert caplog.messages == []
+    total = sum(sf.read(tmp_path / "one" / f"{target}.wav", dtype="float32")[0] for target in TARGETS)
+    np.testing.assert_allclose(total, samples, atol=1e-6)
+    assert np.abs(sf.read(tmp_path / "one/vocals.wav")[0]).max() > 1.5 and sf.info(tmp_path / "one/vocals.wav").subtype == "FLOAT"
+    for target in TARGETS:  # no time of writing in it
+        assert (tmp_path / "one" / f"{target}.wav").read_bytes() == (tmp_path / "two" / f"{target}.wav").read_bytes()
+        assert b"PEAK" not in (tmp_path / "one" / f"{target}.wav").read_bytes()[:200]
+
+
+def test_rescaling_keeps_the_shape_and_the_sum(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = loud(tmp_path / "song.wav")
+    with caplog.at_level(logging.INFO, "madsep"):
+        separate_song(identity(), tmp_path / "song.wav", tmp_path / "out", Output(clip="rescale"))
+    assert [line.split(": ")[1][:26] for line in caplog.messages] == ["its targets are scaled by "]
+    vocals, accompaniment = (read(tmp_path / "out" / f"{target}.wav") for target in TARGETS)
+    gain = (vocals + accompaniment).std() / (32768 * samples).std()
+    assert 0.35 < gain < 0.45
+    np.testing.assert_allclose(vocals + accompaniment, 32768 * gain * samples, atol=3)
+    assert max(np.abs(vocals).max(), np.abs(accompaniment).max()) > 32_700
+
+
+def test_a_soft_song_is_not_rescaled(tmp_path: Path) -> None:
+    a_song(tmp_path / "song.wav")
+    for folder, output in (("plain", Output()), ("rescaled", Output(clip="rescale"))):
+        separate_song(identity(), tmp_path / "song.wav", tmp_path / folder, output)
+    for target in TARGETS:
+        assert (tmp_path / "plain" / f"{target}.wav").read_bytes() == (tmp_path / "rescaled" / f"{target}.wav").read_bytes()
+
+
+def test_clamping_says_how_much(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loud(tmp_path / "song.wav")
+    separate_song(identity(), tmp_path / "song.wav", tmp_path / "out")
+    assert any("of 18000 samples clipped" in line for line in caplog.messages)
+
+
+def test_what_a_killed_command_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    stale = f"{TEMPORARY}{socket.gethostname()}.{process.pid}.abc"
+    for folder in ("out", "out/other song", "out/song"):
+        (tmp_path / folder / stale).mkdir(parents=True)
+        (tmp_path / folder / stale / "original.f32").touch()
+        (tmp_path / folder / f"{stale}def").touch()
+    separate_songs(save(tmp_path), [a_song(tmp_path / "song.wav")], tmp_path / "out", "cpu", 1)
+    assert sorted(path.name for path in files_in(tmp_path / "out")) == ["accompaniment.wav", "vocals.wav"]
+    assert list((tmp_path / "out/other song").iterdir()) == []
+
+
+def test_a_wav_beyond_4_gib_is_an_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("madsep.data.wav_writer.MAX_WAV_BYTES", 2 * 9000 - 1)
+    separate_song(identity(), a_song(tmp_path / "song.wav"), tmp_path / "long")
+    monkeypatch.undo()
+    separate_song(identity(), tmp_path / "song.wav", tmp_path / "short")
+    assert (sf.info(tmp_path / "long/vocals.wav").format, sf.info(tmp_path / "short/vocals.wav").format) == ("RF64", "WAV")
+    np.testing.assert_array_equal(read(tmp_path / "long/vocals.wav"), read(tmp_path / "short/vocals.wav"))
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -198,7 +198,7 @@ def test_clipped_samples_are_counted_and_said(tmp_path: Path, tracks: Tracks, se
 
 @pytest.mark.parametrize("targets", [TWO, ALL_TARGETS])
 def test_a_folder_of_16_bit_estimates_is_copied_byte_by_byte(tmp_path: Path, tracks: Tracks, targets: tuple[str, ...]) -> None:
-    external = estimates_of(tracks, tmp_path / "old", targets, format="WAVEX")  # with another header than that of `Pcm16Writer`
+    external = estimates_of(tracks, tmp_path / "old", targets, format="WAVEX")  # with another header than that of `WavWriter`
     (tmp_path / "old/test" / NAMES[0] / "linear_mixture.wav").write_bytes(b"not read")
     folder = run(external, tracks, tmp_path)
     check_records(folder, tracks.all, targets)

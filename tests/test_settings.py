@@ -114,3 +114,42 @@ def test_several_faults_are_told_at_once() -> None:
 def test_nearest_hints_only_at_what_is_near() -> None:
     assert nearest("trainign", ["training", "target"]) == "; did you mean 'training'?"
     assert nearest("qqq", ["training", "target"]) == ""
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"separation": {"griffin_lim_iterations": 10**9}},
+        {"separation": {"batch_size": 10**9}},
+        {"separation": {"batch_size": 65_536}},
+        {"network": {"recurrent_inference": {"max_iterations": 10**9}}},
+        {"network": {"n_encoder_bins": 10**12}},
+        {"network": {"n_denoiser_hidden": 10**12}},
+        {"front_end": {"window_length": 1 << 30}},
+        {"front_end": {"fft_length": 10**18}},
+        {"front_end": {"hop_length": 1}},
+        {"front_end": {"sample_rate_hz": 1}},
+        {"front_end": {"sample_rate_hz": 10**9}},
+        {"segments": {"n_frames": 10**9}},
+        {"segments": {"n_frames": 60_000}},
+        {"segments": {"n_frames": 2000, "n_context": 2, "overlap": 1995}},
+        {"training": {"batch_size": 10**9}},
+    ],
+)
+def test_sizes_that_no_system_has_are_refused_before_anything_is_built(override: dict[str, dict[str, object]]) -> None:
+    with pytest.raises(InputError, match=r"^recipe GRU-RIS-l: [^\n]*(expected|input should be)[^\n]*$"):
+        load_recipe("GRU-RIS-l", {"GRU-RIS-l": override})
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [
+        ("HEL1", {"n_layers": 10**6}),
+        ("MIM-HW", {"n_layers": 101}),
+        ("DAE", {"n_encoder_layers": 10**9}),
+        ("GRA", {"n_hidden_layers": 10**5}),
+    ],
+)
+def test_no_network_has_so_many_layers(name: str, override: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="less than or equal to 100"):
+        load_recipe(name, {name: {"network": override}})

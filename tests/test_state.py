@@ -17,7 +17,7 @@ from tiny import tiny_recipe
 from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Killed, Tracks, killed_at, run, same_bytes, sequences_of
 
 from madsep.core.errors import InputError
-from madsep.core.files import TEMPORARY
+from madsep.core.temporary import TEMPORARY
 from madsep.models import checkpoint
 from madsep.models.checkpoint import build_network, read_tensors, write_tensors
 from madsep.systems.families import FAMILIES

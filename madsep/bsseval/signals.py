@@ -1,5 +1,6 @@
 """Where samples come from: anything that reads a stretch of one multichannel signal."""
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,14 +50,15 @@ class WavSignal:
     def __init__(self, path: Path | str) -> None:
         import soundfile
 
-        from madsep.data.audio import check_wav_size
+        from madsep.data.containers import examine_audio
 
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file.")
-        check_wav_size(self.path)
+        if not examine_audio(self.path).by_sndfile:
+            raise InputError(f"{self.path}: is no wav or flac that says how long it is; export it again as one.")
         try:
-            self._file = soundfile.SoundFile(self.path)
+            self._file = soundfile.SoundFile(os.fsencode(self.path))
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be read as audio ({error.error_string}); copy or download it again.") from None
         self._lock = threading.Lock()

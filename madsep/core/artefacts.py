@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from madsep.core.errors import InputError
-from madsep.core.files import digest, read_json, sha256, sweep, write_error, write_json
+from madsep.core.files import digest, read_json, sha256, write_error, write_json
+from madsep.core.temporary import sweep
 
 Ingredients = Mapping[str, str]  # what an artefact is made from, by name: the SHA-256 of a file, a digest, or a setting
 

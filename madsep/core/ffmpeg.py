@@ -1,11 +1,11 @@
 """ffmpeg and ffprobe as programs: are they here, what is in a file, and its samples in blocks."""
 
+import contextlib
 import json
 import shutil
 import struct
 import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,20 @@ import numpy as np
 
 from madsep.core.errors import InputError
 from madsep.core.logs import log
+from madsep.core.processes import Program, Stalled, program
+
+# Containers that hold their samples themselves. Playlists (concat, hls, dash) name other files, and stay out.
+DEMUXERS = (
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts", "eac3", "flac", "flv", "iff", "loas", "matroska,webm"),
+    *("mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tak", "truehd", "tta", "voc", "w64", "wav", "wv", "xwma"),
+)
+MAX_PROBE_BYTES = 1 << 22
+MAX_ALLOCATION_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class AudioStream:
-    """What a container says about one audio stream; `duration_s` is None where it does not tell."""
+    """What a container says about one audio stream; `duration_s` is None if it does not tell."""
 
     sample_rate_hz: int
     n_channels: int
@@ -41,23 +50,26 @@ def ffmpeg_version() -> str:
     return text.split()[2]
 
 
-def probe(path: Path | str) -> list[AudioStream]:
-    """Return the audio streams of a file as ffprobe reads them from its header.
+def probe(path: Path | str, demuxer: str | None = None) -> list[AudioStream]:
+    """Return the audio streams of a file as ffprobe reads them from its header, as a file of `demuxer` if that is known.
 
-    Raises InputError when ffprobe is missing or cannot read the file.
+    Raises InputError when ffprobe is missing or cannot read the file, or takes it for a playlist.
     """
     require_ffmpeg()
-    entries = "stream=codec_type,sample_rate,channels,duration"
-    command = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "json", f"file:{path}"]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if result.returncode != 0:
-        reason = _last_line(result.stderr).removeprefix(f"file:{path}: ")
+    entries = "format=duration:stream=codec_type,sample_rate,channels,duration"
+    command = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "json", *_reading(path, demuxer)]
+    with _not_stalled(path), program(command) as running:
+        text = next(running.blocks(MAX_PROBE_BYTES), b"")
+        status = running.status if len(text) < MAX_PROBE_BYTES else 1
+    if status != 0:
+        reason = _last_line(running.complaint).removeprefix(f"file:{path}: ")
         raise InputError(f"{path}: cannot be read by ffprobe ({reason}); copy or download it again.")
-    streams = [stream for stream in json.loads(result.stdout)["streams"] if stream.get("codec_type") == "audio"]
+    found = json.loads(text)
+    streams = [found.get("format", {}) | stream for stream in found.get("streams", ()) if stream.get("codec_type") == "audio"]
     return [
         AudioStream(
-            sample_rate_hz=int(stream["sample_rate"]),
-            n_channels=int(stream["channels"]),
+            sample_rate_hz=int(stream.get("sample_rate", 0)),
+            n_channels=int(stream.get("channels", 0)),
             duration_s=float(stream["duration"]) if "duration" in stream else None,
         )
         for stream in streams
@@ -86,26 +98,46 @@ def check_mp4_size(path: Path | str) -> None:
         raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
 
 
-def decode_blocks(path: Path | str, n_channels: int, block_samples: int) -> Iterator[np.ndarray]:
-    """Yield the samples of the first audio stream, float32 of shape (up to block_samples, n_channels), own rate.
+def decode_blocks(
+    path: Path | str, source: AudioStream, block_samples: int, demuxer: str | None = None, ignore_length: bool = False
+) -> Generator[np.ndarray, None, None]:
+    """Yield the samples of the first audio stream, float32 of shape (up to block_samples, source.n_channels), at the rate of `source`.
 
-    Raises InputError at the end when ffmpeg gave up; warns when it only complained.
+    With `ignore_length` a wav is read to the file's end, whatever its header says.
+    Raises InputError at the end when ffmpeg gave up or gave nothing for a minute; warns when it only complained.
     """
-    source = ["-i", f"file:{path}", "-map", "0:a:0"]
-    command = ["ffmpeg", "-nostdin", "-v", "error", *source, "-f", "f32le", "pipe:1"]
-    frame_bytes = 4 * n_channels
-    with tempfile.TemporaryFile() as messages:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
-            assert process.stdout is not None
-            while data := process.stdout.read(block_samples * frame_bytes):
-                whole = len(data) // frame_bytes * frame_bytes
-                yield np.frombuffer(data[:whole], dtype="<f4").reshape(-1, n_channels)
-        messages.seek(0)
-        complaint = messages.read().decode(errors="replace").strip()
-    if process.returncode != 0:
-        raise InputError(f"{path}: ffmpeg cannot decode it ({_last_line(complaint)}); copy or export it again.")
-    if complaint:
-        log.warning("%s: ffmpeg decoded it with a complaint: %s", path, _last_line(complaint))
+    reading = [*(["-ignore_length", "1"] if ignore_length else []), *_reading(path, demuxer)]
+    # a later part of a chained file may be of another rate or channel count
+    form = ["-ac", str(source.n_channels), "-ar", str(source.sample_rate_hz), "-f", "f32le"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(MAX_ALLOCATION_BYTES), *reading, "-map", "0:a:0", *form, "pipe:1"]
+    frame_bytes = 4 * source.n_channels
+    with _not_stalled(path), program(command) as running:
+        yield from _samples(running, block_samples * frame_bytes, source.n_channels)
+        status = running.status
+    if status != 0:
+        raise InputError(f"{path}: ffmpeg cannot decode it ({_last_line(running.complaint)}); copy or export it again.")
+    if running.complaint:
+        log.warning("%s: ffmpeg decoded it with a complaint: %s", path, _last_line(running.complaint))
+
+
+def _samples(running: Program, n_bytes: int, n_channels: int) -> Iterator[np.ndarray]:
+    for data in running.blocks(n_bytes):
+        whole = len(data) // (4 * n_channels) * 4 * n_channels
+        yield np.frombuffer(data[:whole], dtype="<f4").reshape(-1, n_channels)
+
+
+def _reading(path: Path | str, demuxer: str | None) -> list[str]:
+    """Options that let ffmpeg read this one file and no other, without the network."""
+    limits = ["-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(DEMUXERS)]
+    return [*limits, *(["-f", demuxer] if demuxer else []), "-i", f"file:{path}"]
+
+
+@contextlib.contextmanager
+def _not_stalled(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except Stalled:
+        raise InputError(f"{path}: ffmpeg gave no audio for a minute and was stopped; export it again.") from None
 
 
 def _last_line(text: str) -> str:

@@ -5,19 +5,15 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-import socket
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from madsep.core.errors import DiskFull, InputError, one_line, os_error_words
 from madsep.core.reading import read_text, reading
+from madsep.core.temporary import make_folder, prefix, remove_empty, remove_stale
 
-TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
-DAY_S = 86_400
 MAX_DIGITS = 300  # of a whole number in JSON: more do not fit into a float
 
 Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which remembers them
@@ -28,14 +24,15 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path` that replaces it if the block succeeds and is removed if it fails.
 
     The file is on the disk, not only in the system's cache, before it gets its name. Its temporary name has no suffix, so no pattern of a
-    reader matches it; `sweep` removes those that killed processes left.
+    reader matches it; `temporary.sweep` removes those that killed processes left.
     Raises DiskFull when the disk is full, InputError when the folder cannot be written.
     """
     path = Path(path)
     temporary: Path | None = None
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_prefix(), dir=path.parent)
+        made = make_folder(path.parent)
+        handle, name = tempfile.mkstemp(prefix=prefix(path.parent), dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -46,6 +43,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        remove_empty(made)
         raise (write_error(path, error) or error) from None
 
 
@@ -64,13 +62,6 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     if isinstance(error, OSError) and (words := os_error_words(error)):
         return InputError(f"{path}: {words}.")
     return None
-
-
-def sweep(folder: Path | str) -> None:
-    """Remove the temporary files and folders in and below `folder` whose process has ended; of other machines, those older than a day."""
-    for parent, folders, files in os.walk(folder):  # which passes over what another process removes meanwhile
-        _remove_stale(Path(parent) / name for name in (*folders, *files))
-        folders[:] = [name for name in folders if not name.startswith(TEMPORARY)]
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -110,34 +101,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _remove_stale(paths: Iterable[Path]) -> None:
-    for path in paths:
-        if path.name.startswith(TEMPORARY) and _is_stale(path):
-            shutil.rmtree(path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it was a folder, or another process has removed it
-                path.unlink()
-
-
-def _is_stale(path: Path) -> bool:
-    host, _, process = path.name.removeprefix(TEMPORARY).rpartition(".")[0].rpartition(".")
-    if host == socket.gethostname():
-        return not _is_running(process)
-    try:
-        return time.time() - path.stat().st_mtime > DAY_S
-    except OSError:
-        return False
-
-
-def _is_running(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _sync(path: Path) -> None:
     """Wait until the disk has a file's content, or a folder's entries; some file systems cannot do it for folders."""
     handle = os.open(path, os.O_RDONLY)
@@ -160,6 +123,24 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def refuse_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raise InputError if writing one of `outputs` would replace one of `inputs`, compared as files, through links of any kind."""
+    known = {number: path for path in inputs if (number := _file_number(path)) is not None}
+    for path in outputs:
+        number = _file_number(path)
+        if number in known:
+            raise InputError(f"{path}: is the input {known[number]} itself, which writing it would replace; choose another output.")
+
+
+def _file_number(path: Path) -> tuple[int, int] | None:
+    """Device and inode, by which a file is known; None for one that cannot be looked at, which is for its reader to say."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def check_unused(folder: Path) -> None:
@@ -219,10 +200,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(list(parent.iterdir()))
-    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=parent) as scratch:
-        yield Path(scratch)
+    made: list[Path] = []
+    try:
+        made = make_folder(parent)
+        remove_stale(list(parent.iterdir()))
+        with tempfile.TemporaryDirectory(prefix=prefix(parent), dir=parent) as scratch:
+            yield Path(scratch)
+    except BaseException:
+        remove_empty(made)
+        raise
 
 
 def _exchange(folder: Path, new: Path, old: Path) -> None:
@@ -236,7 +222,3 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
     except OSError:
         old.rename(folder)
         raise
-
-
-def _prefix() -> str:
-    return f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}."

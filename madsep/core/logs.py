@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from madsep.core.errors import Stopped, one_line, plain
+from madsep.core.signals import Interrupted
 
 log = logging.getLogger("madsep")
 FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
@@ -26,8 +27,9 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     So ends whatever else a person can mend, as `madsep.core.errors.plain` says. In a job of Slurm the first line of the file names the job
     and its node. What the terminal's encoding lacks is printed as a question mark.
 
-    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130. Any
-    other exception is a defect: status 2, and its traceback in the log, or, without one, in a new file that the line names.
+    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130, other
+    signals with 128 and their number. Any other exception is a defect: status 2, and its traceback in the log, or, without one, in a new
+    file that the line names.
     """
     print_anything()
     handlers = _handlers(path, prefix)
@@ -46,9 +48,9 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     except Stopped as stopped:
         log.error("%s", stopped)
         sys.exit(os.EX_TEMPFAIL)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted) as stopped:
         log.error("interrupted; nothing half-written is left")
-        sys.exit(130)
+        sys.exit(stopped.status if isinstance(stopped, Interrupted) else 130)
     except Exception as error:
         sys.exit(_end(error, handlers, path))
     finally:

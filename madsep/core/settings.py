@@ -11,14 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from madsep.core.errors import InputError
 
+# No system comes near these. They keep a damaged or hostile checkpoint from asking for days of work or more memory than there is.
+MAX_COUNT = 1_000_000
+MAX_LENGTH = 1 << 16  # samples of a window or a hop, frames of a sequence, sequences of a batch
+MAX_LAYERS = 100
+MAX_ITERATIONS = 1000
+
 
 def _batch_size(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LENGTH):
         return value
-    raise ValueError("expected auto or a number of at least 1")
+    raise ValueError(f"expected auto or a number from 1 to {MAX_LENGTH}")
 
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Length = Annotated[int, Field(ge=1, le=MAX_LENGTH)]
+Layers = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
+Iterations = Annotated[int, Field(ge=0, le=MAX_ITERATIONS)]
 Weight = Annotated[float, Field(ge=0)]
 BatchSize = Annotated[int | Literal["auto"], PlainValidator(_batch_size)]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -46,9 +55,9 @@ class FrontEnd(Settings):
     periodic: bool = Field(description="false: symmetric; true: the first window_length of window_length + 1 samples of a symmetric one")
     scale: Literal["sqrt_fft_length", "window_sum", "one"] = Field(description="what the window is divided by")
     gain: Annotated[float, Field(gt=0)] = Field(description="what the window is then multiplied with")
-    window_length: Count = Field(description="samples")
-    fft_length: Count = Field(description="samples")
-    hop_length: Count = Field(description="samples")
+    window_length: Length = Field(description="samples")
+    fft_length: Length = Field(description="samples")
+    hop_length: Length = Field(description="samples")
 
     @property
     def n_bins(self) -> int:
@@ -59,9 +68,11 @@ class FrontEnd(Settings):
 class Segments(Settings):
     """Sequences that the network sees: n_frames in, n_frames - 2 n_context out."""
 
-    n_frames: Count = Field(description="frames in a sequence (T)")
-    n_context: Annotated[int, Field(ge=0)] = Field(description="frames of context at either side, not estimated (L)")
-    overlap: Annotated[int, Field(ge=0)] = Field(description="estimated frames that neighbouring sequences share, cross-faded at test")
+    n_frames: Length = Field(description="frames in a sequence (T)")
+    n_context: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(description="frames of context at either side, not estimated (L)")
+    overlap: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(
+        description="estimated frames shared by neighbouring sequences, cross-faded at test"
+    )
 
     @property
     def n_estimated(self) -> int:
@@ -106,7 +117,7 @@ class Training(Settings):
 
     optimiser: Literal["adam", "adadelta"] = Field(description="Kingma and Ba, ICLR 2015; or Zeiler, arXiv:1212.5701")
     n_epochs: Count
-    batch_size: Count = Field(description="sequences")
+    batch_size: Length = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: no such fall"
@@ -133,7 +144,7 @@ class Separation(Settings):
     channels: Literal["each", "mean"] = Field(
         description="each: every channel by itself; mean: the masks found for the channels' mean, applied to all"
     )
-    griffin_lim_iterations: Annotated[int, Field(ge=0)] = Field(description="0: phase of the mixture")
+    griffin_lim_iterations: Iterations = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
     batch_size: BatchSize = Field(
         description="segments of each channel at a time; bounds the memory; auto: as many as are fastest on the device"

@@ -1,12 +1,10 @@
-"""Reading and writing audio: wav files whole, a user's songs in blocks, 16-bit output, resampling in a stream."""
+"""Reading audio: stems whole, a user's songs in blocks, and resampling in a stream."""
 
 import contextlib
 import math
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
@@ -14,104 +12,78 @@ import soundfile as sf
 import soxr
 
 from madsep.core.errors import InputError
-from madsep.core.ffmpeg import decode_blocks, probe
-from madsep.core.files import atomic, scratch_file
+from madsep.core.ffmpeg import AudioStream, decode_blocks, probe
+from madsep.core.files import scratch_file
+from madsep.core.logs import log
+from madsep.data.containers import Container, check_stream, examine_audio
+from madsep.data.windows import sndfile_parts
+
+Blocks = Generator[np.ndarray, None, None]
 
 BLOCK_SAMPLES = 1 << 18  # samples of each channel held in memory at a time; about 6 s at 44.1 kHz
-UNKNOWN_SIZE = 0xFFFFFFFF  # a wav written to a pipe says so instead of its size
-INT16_SCALE = 32768
+MAX_WHOLE_SAMPLES = 1 << 28  # of all channels, for what is read whole: 50 minutes of stereo at 44.1 kHz
+MAX_SONG_HOURS = 24
+TOLERANCE_S = 0.1  # between a container's duration and what a lossy codec gives
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened file: its format, and its samples in blocks of shape (n, n_channels), which raise InputError if it is damaged."""
+
+    sample_rate_hz: int
+    n_channels: int
+    blocks: Iterator[np.ndarray]
 
 
 def read_wav(path: Path | str) -> tuple[np.ndarray, int]:
-    """Read a whole wav file.
+    """Read a whole wav file, or one of another format that `load_song` reads.
 
     Returns float32 samples of shape (n_channels, n_samples), exact for 16 and 24 bit, and the sample rate in hertz.
-    Raises InputError when the file is missing, unreadable, truncated, empty or holds NaN or infinite samples.
+    Raises InputError when the file is missing, unreadable, truncated, empty, too long or holds NaN or infinite samples.
     """
-    path = Path(path)
-    _require_file(path)
-    check_wav_size(path)
-    try:
-        audio, sample_rate_hz = sf.read(path, dtype="float32", always_2d=True)
-    except sf.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read as audio ({error.error_string}); copy or download it again.") from None
-    if len(audio) == 0:
+    path, blocks, n_samples = Path(path), [], 0
+    with open_audio(path) as source:
+        for block in source.blocks:
+            blocks.append(block)
+            n_samples += len(block)
+            if n_samples * source.n_channels > MAX_WHOLE_SAMPLES:
+                minutes = MAX_WHOLE_SAMPLES / source.n_channels / source.sample_rate_hz / 60
+                raise InputError(f"{path}: is longer than {minutes:.0f} minutes, the most that is read whole; cut it into shorter ones.")
+    if n_samples == 0:
         raise InputError(f"{path}: holds no samples; copy or download it again.")
-    _check_finite(audio, 0, sample_rate_hz, path)
-    return np.ascontiguousarray(audio.T), sample_rate_hz
+    audio = np.empty((source.n_channels, n_samples), np.float32)
+    for block in reversed(blocks):
+        audio[:, n_samples - len(block) : n_samples] = block.T
+        n_samples -= len(block)
+    return audio, source.sample_rate_hz
 
 
-def check_wav_size(path: Path | str) -> None:
-    """Refuse a RIFF wav whose data chunk is shorter than its header says; libsndfile would read the rest silently.
+@contextlib.contextmanager
+def open_audio(path: Path) -> Iterator[Source]:
+    """Open a file of audio, told by its content: libsndfile reads it if it can and is told its length, ffmpeg the rest.
 
-    Raises InputError. Files of other kinds pass.
+    Raises InputError when neither reads it, when it is truncated or not finite, or of a rate or channel count that no audio has. What was
+    read is compared with what the header promises.
     """
-    path = Path(path)
-    with path.open("rb") as stream:
-        if stream.read(4) != b"RIFF":
-            return
-        stream.seek(12)
-        while len(header := stream.read(8)) == 8:
-            name, promised = struct.unpack("<4sI", header)
-            found = path.stat().st_size - stream.tell()
-            if name == b"data" and found < promised != UNKNOWN_SIZE:
-                reason = f"its header promises {promised} bytes of audio and it holds {found}"
-                raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
-            stream.seek(promised + promised % 2, 1)
-
-
-def quantise(audio: np.ndarray) -> np.ndarray:
-    """Return the float32 values that `Pcm16Writer` lets one read back: the nearest of the 65,536 steps, clipped."""
-    return (_to_int16(audio)[0] / np.float32(INT16_SCALE)).astype(np.float32)
-
-
-class Pcm16Writer:
-    """Write a 16-bit wav block by block; the file appears whole when the `with` block succeeds, or not at all.
-
-    `n_clipped` counts the samples beyond the 16-bit range, which were set to its ends.
-    Raises InputError when the disk is full or the folder cannot be written.
-    """
-
-    def __init__(self, path: Path | str, sample_rate_hz: int, n_channels: int) -> None:
-        self.path = Path(path)
-        self.sample_rate_hz = sample_rate_hz
-        self.n_channels = n_channels
-        self.n_clipped = 0
-
-    def __enter__(self) -> "Pcm16Writer":
-        with self._plain_error(), contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(atomic(self.path))
-            self._stream = stack.enter_context(
-                sf.SoundFile(temporary, "w", self.sample_rate_hz, self.n_channels, subtype="PCM_16", format="WAV")
-            )
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        with self._plain_error():
-            self._stack.__exit__(kind, error, traceback)
-
-    def write(self, block: np.ndarray) -> None:
-        """Append a block of shape (n_channels, n) with full scale at 1.
-
-        Raises ValueError for another shape or samples that are not finite, InputError when the disk is full.
-        """
-        if block.ndim != 2 or len(block) != self.n_channels:
-            raise ValueError(f"{self.path}: expected a block of shape ({self.n_channels}, n), found {block.shape}")
-        if not np.isfinite(block).all():
-            raise ValueError(f"{self.path}: the samples to write are not all finite")
-        samples, n_clipped = _to_int16(block)
-        self.n_clipped += n_clipped
-        with self._plain_error():
-            self._stream.write(np.ascontiguousarray(samples.T))
-
-    @contextlib.contextmanager
-    def _plain_error(self) -> Iterator[None]:
+    container, reason = examine_audio(path), ""
+    if container.by_sndfile:
         try:
-            yield
-        except sf.LibsndfileError as error:  # libsndfile does not tell a full disk from other failures
-            reason = f"{self.path}: cannot be written ({error.error_string}); nothing was kept."
-            raise InputError(f"{reason} Free some disk space and run the same command again.") from None
+            streams = sndfile_parts(path, container.parts)
+        except sf.LibsndfileError as error:
+            reason = error.error_string
+        else:
+            with contextlib.ExitStack() as opened:
+                for stream in streams:
+                    opened.enter_context(stream)
+                first = streams[0]
+                check_stream(path, first.samplerate, first.channels)
+                yield Source(first.samplerate, first.channels, _checked(_sndfile_blocks(streams, path), first.samplerate, path))
+            return
+    source = _probe_song(path, container, reason)
+    check_stream(path, source.sample_rate_hz, source.n_channels)
+    blocks = decode_blocks(path, source, BLOCK_SAMPLES, container.kind, container.kind == "wav" and not container.parts)
+    with contextlib.closing(_ffmpeg_blocks(blocks, source, container, path)) as counted:
+        yield Source(source.sample_rate_hz, source.n_channels, _checked(counted, source.sample_rate_hz, path))
 
 
 @dataclass(frozen=True)
@@ -131,14 +103,13 @@ class Song:
 def load_song(path: Path | str, folder: Path | str, sample_rate_hz: int) -> Song:
     """Decode a song of any rate, channel count and length into `folder`, which nothing else may use, in bounded memory.
 
-    libsndfile reads what it can (wav, flac, ogg, mp3), ffmpeg the rest.
-    Raises InputError when neither reads it, when it is truncated, empty or not finite, and when the disk is full.
+    Raises InputError as `open_audio` does, when the file is empty or longer than a day, and when the disk is full.
     """
     path = Path(path)
-    _require_file(path)
     decoded = Path(folder) / "original.f32"
-    with scratch_file(decoded) as stream:
-        own_rate_hz, n_channels = _decode(path, stream)
+    with scratch_file(decoded) as stream, open_audio(path) as source:
+        own_rate_hz, n_channels = source.sample_rate_hz, source.n_channels
+        _write_blocks(source, stream, path)
     if decoded.stat().st_size == 0:
         raise InputError(f"{path}: holds no samples.")
     original = _map(decoded, n_channels)
@@ -159,74 +130,80 @@ def resample_to_length(audio: np.ndarray, rate_in_hz: int, rate_out_hz: int, n_s
     n_channels, n_in = audio.shape
     resampler = soxr.ResampleStream(rate_in_hz, rate_out_hz, n_channels, dtype="float32")
     n_left = n_samples
+    step = max(1, min(BLOCK_SAMPLES, BLOCK_SAMPLES * rate_in_hz // rate_out_hz))  # so that what comes out is a block, too
     with scratch_file(Path(path)) as stream:
-        for start in range(0, n_in, BLOCK_SAMPLES):
-            block = np.ascontiguousarray(audio[:, start : start + BLOCK_SAMPLES].T, dtype=np.float32)
-            block = resampler.resample_chunk(block, last=start + BLOCK_SAMPLES >= n_in)[:n_left]
+        for start in range(0, n_in, step):
+            block = np.ascontiguousarray(audio[:, start : start + step].T, dtype=np.float32)
+            block = resampler.resample_chunk(block, last=start + step >= n_in)[:n_left]
             n_left -= len(block)
             stream.write(block.tobytes())
-        stream.write(bytes(4 * n_channels * n_left))
+        for start in range(0, n_left, BLOCK_SAMPLES):
+            stream.write(bytes(4 * n_channels * min(BLOCK_SAMPLES, n_left - start)))
     return _map(Path(path), n_channels)
 
 
-def _to_int16(audio: np.ndarray) -> tuple[np.ndarray, int]:
-    rounded = np.rint(audio * np.float32(INT16_SCALE))
-    clipped = np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1)
-    return clipped.astype(np.int16), int(np.count_nonzero(clipped != rounded))
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: {'is a folder, not an audio file' if path.is_dir() else 'no such file'}.")
-
-
-def _check_finite(block: np.ndarray, n_before: int, sample_rate_hz: int, path: Path) -> None:
-    """Refuse a block of shape (n, n_channels) that starts `n_before` samples into the file and is not finite."""
-    finite = np.isfinite(block)
-    if not finite.all():
-        time_s = (n_before + int(np.argmin(finite.all(axis=1)))) / sample_rate_hz
-        raise InputError(f"{path}: holds NaN or infinite samples, the first at {time_s:.3f} s; export it again.")
-
-
-def _decode(path: Path, raw: BinaryIO) -> tuple[int, int]:
-    """Write the song as interleaved float32 to `raw`; return its rate in hertz and its number of channels."""
+def _probe_song(path: Path, container: Container, sndfile_reason: str) -> AudioStream:
+    expected = "expected an audio file such as wav, flac, ogg, mp3 or m4a"
+    too = f"libsndfile cannot read it either ({sndfile_reason}); " if sndfile_reason else ""
     try:
-        stream = sf.SoundFile(path)
-    except sf.LibsndfileError as error:
-        sample_rate_hz, n_channels = _probe_song(path, error.error_string)
-        _write_blocks(decode_blocks(path, n_channels, BLOCK_SAMPLES), raw, sample_rate_hz, path)
-        return sample_rate_hz, n_channels
-    with stream:
-        check_wav_size(path)
+        streams = probe(path, container.kind)
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; {too}{expected}.") from None
+    if not streams:
+        raise InputError(f"{path}: ffmpeg finds no audio in it; {too}{expected}.")
+    return streams[0]
+
+
+def _sndfile_blocks(streams: list[sf.SoundFile], path: Path) -> Iterator[np.ndarray]:
+    for stream in streams:
+        n_read = 0
         try:
-            _write_blocks(_sndfile_blocks(stream), raw, stream.samplerate, path)
+            while len(block := stream.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                n_read += len(block)
+                yield block
         except sf.LibsndfileError as error:
             raise InputError(f"{path}: is damaged ({error.error_string}); copy or export it again.") from None
-        return stream.samplerate, stream.channels
+        if n_read < stream.frames:
+            reason = f"its header promises {stream.frames} samples and it holds {n_read}"
+            raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
 
 
-def _probe_song(path: Path, sndfile_reason: str) -> tuple[int, int]:
-    expected = "expected an audio file such as wav, flac, ogg, mp3 or m4a"
-    try:
-        streams = probe(path)
-    except InputError as error:
-        raise InputError(f"{error}\n{path}: libsndfile cannot read it either ({sndfile_reason}); {expected}.") from None
-    if not streams:
-        raise InputError(f"{path}: ffmpeg finds no audio in it, nor does libsndfile ({sndfile_reason}); {expected}.")
-    return streams[0].sample_rate_hz, streams[0].n_channels
+def _ffmpeg_blocks(blocks: Blocks, source: AudioStream, container: Container, path: Path) -> Blocks:
+    """Pass blocks on and compare their length with the container's, which mp3 and aac only estimate."""
+    n_read = 0
+    with contextlib.closing(blocks):
+        for block in blocks:
+            n_read += len(block)
+            yield block
+    read_s, promised_s = n_read / source.sample_rate_hz, source.duration_s
+    if promised_s is None or not container.parts or container.kind in ("mp3", "aac", None):
+        return
+    said = f"its header promises {promised_s:.1f} s of audio and it holds {read_s:.1f} s"
+    if read_s < promised_s - TOLERANCE_S and container.kind != "ogg":
+        raise InputError(f"{path}: the file is truncated: {said}; copy or download it again.")
+    if abs(read_s - promised_s) > TOLERANCE_S:
+        log.warning("%s: %s; all that it holds is read", path, said)
 
 
-def _sndfile_blocks(stream: sf.SoundFile) -> Iterator[np.ndarray]:
-    while len(block := stream.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+def _checked(blocks: Iterable[np.ndarray], sample_rate_hz: int, path: Path) -> Iterator[np.ndarray]:
+    """Pass on blocks of shape (n, n_channels); raise InputError at the first sample that is not finite."""
+    n_before = 0
+    for block in blocks:
+        finite = np.isfinite(block)
+        if not finite.all():
+            time_s = (n_before + int(np.argmin(finite.all(axis=1)))) / sample_rate_hz
+            raise InputError(f"{path}: holds NaN or infinite samples, the first at {time_s:.3f} s; export it again.")
+        n_before += len(block)
         yield block
 
 
-def _write_blocks(blocks: Iterable[np.ndarray], raw: BinaryIO, sample_rate_hz: int, path: Path) -> None:
-    n_samples = 0
-    for block in blocks:
-        _check_finite(block, n_samples, sample_rate_hz, path)
+def _write_blocks(source: Source, raw: BinaryIO, path: Path) -> None:
+    n_left = MAX_SONG_HOURS * 3600 * source.sample_rate_hz
+    for block in source.blocks:
+        n_left -= len(block)
+        if n_left < 0:
+            raise InputError(f"{path}: is longer than {MAX_SONG_HOURS} hours; cut it into shorter ones.")
         raw.write(block.tobytes())
-        n_samples += len(block)
 
 
 def _map(path: Path, n_channels: int) -> np.ndarray:

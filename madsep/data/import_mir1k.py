@@ -6,6 +6,7 @@ recurrent neural networks", ISMIR 2014, and "Joint optimization of masks and dee
 IEEE/ACM TASLP 23(12), 2015: the clips of two singers train, all others test; voice and accompaniment add up as they come (0 dB).
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from madsep.core.files import check_unused, new_folder
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.reading import visible
-from madsep.data.audio import INT16_SCALE, Pcm16Writer, check_wav_size
+from madsep.data.containers import examine_audio
 from madsep.data.datasets import MIR1K
 from madsep.data.tracks import SUBSETS
+from madsep.data.wav_writer import INT16_SCALE, WavWriter
 
 TRAINING_SINGERS = ("abjones", "amy")
 SUFFIXES = (".wav", ".flac")
@@ -91,8 +93,8 @@ def _write_clips(clips: list[Path], folder: Path) -> None:
 def _read_clip(clip: Path) -> np.ndarray:
     """Return the two channels of a clip, int16 of shape (2, n_samples). Raises InputError as `import_mir1k` says."""
     try:
-        check_wav_size(clip)
-        with sf.SoundFile(clip) as stream:
+        examine_audio(clip)
+        with sf.SoundFile(os.fsencode(clip)) as stream:
             found = f"{stream.samplerate} Hz, {stream.channels} channels, {stream.subtype}"
             expected = f"{MIR1K.sample_rate_hz} Hz, {len(CHANNELS)} channels, PCM_16"
             if found != expected:
@@ -116,7 +118,7 @@ def _write_track(samples: np.ndarray, folder: Path) -> None:
     folder.mkdir()
     scaled = samples.astype(np.float32) / INT16_SCALE
     for name, channel in zip(CHANNELS, scaled, strict=True):
-        with Pcm16Writer(folder / f"{name}.wav", MIR1K.sample_rate_hz, MIR1K.n_channels) as wav:
+        with WavWriter(folder / f"{name}.wav", MIR1K.sample_rate_hz, (MIR1K.n_channels, len(channel)), "PCM_16") as wav:
             wav.write(channel[np.newaxis])
     # libsndfile would put the time of writing into a wav of floats
     wavfile.write(folder / "mixture.wav", MIR1K.sample_rate_hz, scaled.sum(axis=0))

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from madsep.core.errors import InputError
-from madsep.core.ffmpeg import check_mp4_size, probe
+from madsep.core.ffmpeg import probe
 from madsep.data.audio import read_wav
+from madsep.data.containers import examine_audio
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.tracks import Track
 
@@ -53,8 +54,9 @@ def _check_format(path: Path, dataset: Dataset, sample_rate_hz: int, n_channels:
 def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
     """Decode the five streams of a MUSDB18 track through musdb, that is by ffmpeg to 16 bit, as the campaign's tools do."""
     path = Path(track.path)
-    check_mp4_size(path)
-    streams = probe(path)
+    if (kind := examine_audio(path).kind) != "mov":
+        raise InputError(f"{path}: is no mp4 file; expected a stem file. Copy or download it again.")
+    streams = probe(path, kind)
     if len(streams) != len(MUSDB18.stems):
         raise InputError(f"{path}: expected {len(MUSDB18.stems)} audio streams ({', '.join(MUSDB18.stems)}), found {len(streams)}.")
     for stream in streams:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from madsep.core.errors import InputError
-from madsep.core.files import sha256
+from madsep.core.files import refuse_inputs, sha256
 from madsep.core.logs import log
 from madsep.core.provenance import versions
 from madsep.core.reading import visible
+from madsep.models.archives import check_pickle
 from madsep.models.checkpoint import build_network, write_tensors
 from madsep.systems.recipe import System, parse_system
 
@@ -54,7 +55,9 @@ def import_weights(folder: Path, out: Path, recipe: System) -> None:
         raise InputError(f"recipe {recipe.name}: is of family {recipe.family}; expected one of family mad, such as GRU-RIS-l.")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name the file to write, such as {out / 'checkpoint.safetensors'}.")
-    files = {path: _load(path) for path in _find(folder)}
+    paths = _find(folder)
+    refuse_inputs([out], paths)
+    files = {path: _load(path) for path in paths}
     found = _joined(folder, files)
     system = _system(found, recipe, folder)
     _check_shapes(found, system, folder)
@@ -78,6 +81,7 @@ def _find(folder: Path) -> list[Path]:
 
 def _load(path: Path) -> Mapping[str, Tensor]:
     """Return the state dict of a file. Raises InputError if it is damaged or holds anything but known, dense, finite float32 tensors."""
+    check_pickle(path)
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -103,6 +107,8 @@ def _fault(name: str, tensor: Tensor) -> str | None:
     n_axes = 1 if "bias" in name else 2
     if tensor.dim() != n_axes or not tensor.numel():
         return f"is of shape {tuple(tensor.shape)}; expected {n_axes} axes, none of them empty."
+    if tensor.numel() > tensor.untyped_storage().nbytes() // tensor.element_size():
+        return f"is of shape {tuple(tensor.shape)}, which is more than the file holds of it."
     if tensor.dtype != torch.float32:
         return f"is {tensor.dtype}; expected torch.float32."
     if not tensor.isfinite().all():

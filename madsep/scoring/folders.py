@@ -8,10 +8,11 @@ from pathlib import Path
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError
-from madsep.core.files import digest, sha256, sweep
+from madsep.core.files import digest, refuse_inputs, sha256
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.reading import is_there, visible
+from madsep.core.temporary import sweep
 from madsep.core.workers import in_workers
 from madsep.data.datasets import ALL_TARGETS, MUSDB18
 from madsep.data.stems import accompaniment, read_stems
@@ -42,6 +43,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
             raise InputError(f"{given}: no such folder; it should hold test/ or train/ with tracks in them.")
     stage, folders, faults = Stage(out), _estimated(estimates), Faults()
     todo: list[Scorable] = []
+    _refuse_inputs(references, folders, out)
     for folder in folders:
         with faults.gathered():
             track = _scorable(references, folder, options.pad)
@@ -56,6 +58,13 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
         if out.is_dir():
             sweep(out)
     faults.raise_all()
+
+
+def _refuse_inputs(references: Path, folders: list[Path], out: Path) -> None:
+    """Raise InputError if a track's scores would replace a reference or an estimate."""
+    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    sources = [path for name in names for path in (references / f"{name}{STEM_SUFFIX}", *(references / name).glob("*"))]
+    refuse_inputs([out / f"{name}.json" for name in names], [*sources, *(path for folder in folders for path in folder.glob("*"))])
 
 
 def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs: int, faults: Faults) -> None:

@@ -15,9 +15,10 @@ from madsep.core.files import atomic, sha256_each
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.settings import nearest
-from madsep.data.audio import Pcm16Writer, quantise, read_wav
+from madsep.data.audio import read_wav
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.prepared import PreparedTrack
+from madsep.data.wav_writer import WavWriter, quantise
 from madsep.separation.callables import Callee, call_separator, load_separator
 from madsep.separation.external import External, estimated_tracks
 from madsep.separation.oracles import ORACLES, Oracle, oracle_estimates
@@ -151,7 +152,7 @@ def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None)
         with atomic(path) as temporary:
             shutil.copyfile(original, temporary)
         return 0
-    with Pcm16Writer(path, sample_rate_hz, len(audio)) as writer:
+    with WavWriter(path, sample_rate_hz, audio.shape, "PCM_16") as writer:
         writer.write(audio)
     if writer.n_clipped:
         log.warning("%s: %d of %d samples clipped", path, writer.n_clipped, audio.size)

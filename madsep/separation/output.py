@@ -1,7 +1,8 @@
-"""What the stages of separation share: which tracks are due, and from blocks of estimates to 16-bit wavs."""
+"""What the stages of separation share: which tracks are due, and from blocks of estimates to wavs."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,30 +10,40 @@ import numpy as np
 from madsep.core.artefacts import Ingredients, Stage
 from madsep.core.files import scratch_file
 from madsep.core.logs import log
-from madsep.data.audio import BLOCK_SAMPLES, Pcm16Writer, quantise, resample_to_length
+from madsep.data.audio import BLOCK_SAMPLES, resample_to_length
 from madsep.data.datasets import ALL_TARGETS
 from madsep.data.prepared import PreparedTrack
+from madsep.data.wav_writer import INT16_SCALE, Subtype, WavWriter, quantise
+
+
+@dataclass(frozen=True)
+class Form:
+    """How wavs are written: their samples' type, and a gain for all of them."""
+
+    subtype: Subtype = "PCM_16"
+    gain: float = 1.0
 
 
 def write_targets(
-    blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, folder: Path, sample_rate_hz: int
+    blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, folder: Path, sample_rate_hz: int, form: Form = Form()
 ) -> dict[str, int]:
     """Write `targets` from blocks (n_targets, n_channels, n) of them, and the accompaniment; return the clipped samples of each.
 
     The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the vocals, in the time domain and from
-    the 16-bit samples that are written: so vocals and accompaniment add up to a 16-bit mixture exactly.
+    the samples that are written: so vocals and accompaniment add up to a 16-bit mixture exactly.
     """
     with contextlib.ExitStack() as files:
         names = (*targets, "accompaniment")
-        writers = {name: files.enter_context(Pcm16Writer(folder / f"{name}.wav", sample_rate_hz, len(mixture))) for name in names}
+        paths = {name: folder / f"{name}.wav" for name in names}
+        writers = {name: files.enter_context(WavWriter(paths[name], sample_rate_hz, mixture.shape, form.subtype)) for name in names}
         position = 0
         for block in blocks:
-            written = dict(zip(targets, quantise(block), strict=True))
-            for target, estimate in zip(targets, block, strict=True):
+            scaled = block if form.gain == 1 else block * np.float32(form.gain)
+            for target, estimate in zip(targets, scaled, strict=True):
                 writers[target].write(estimate)
-            vocals, end = written.pop("vocals"), position + block.shape[2]
-            accompaniment = np.sum(list(written.values()), axis=0) if written else mixture[:, position:end] - vocals
-            writers["accompaniment"].write(accompaniment)
+            end = position + block.shape[2]
+            written = quantise(scaled) if form.subtype == "PCM_16" else scaled
+            writers["accompaniment"].write(_accompaniment(written, targets, mixture[:, position:end] * np.float32(form.gain)))
             position = end
     n_clipped = {name: writer.n_clipped for name, writer in writers.items()}
     for target, count in n_clipped.items():
@@ -41,18 +52,49 @@ def write_targets(
     return n_clipped
 
 
+def _accompaniment(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
+    """The accompaniment to a block of `targets` (n_targets, n_channels, n) and of the mixture (n_channels, n)."""
+    voice = targets.index("vocals")
+    others: np.ndarray = np.delete(block, voice, axis=0).sum(axis=0)
+    return mixture - block[voice] if len(targets) == 1 else others
+
+
 def resampled(
     blocks: Iterator[np.ndarray], targets: Sequence[str], shape: tuple[int, ...], rates_hz: tuple[int, int], scratch: Path
 ) -> Iterator[np.ndarray]:
     """Blocks of estimates at the mixture's own rate and `shape` (n_channels, n_samples), by way of a file, so that memory stays bounded."""
-    path, (n_channels, n_samples) = scratch / "estimates.f32", shape
+    estimated = _on_disk(blocks, len(targets) * shape[0], scratch / "estimates.f32")
+    resampled = resample_to_length(estimated, *rates_hz, shape[1], scratch / "estimates-resampled.f32")
+    yield from _blocks(resampled, len(targets))
+
+
+def softened(
+    blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, scratch: Path
+) -> tuple[Iterator[np.ndarray], float]:
+    """The same blocks, by way of a file, and the gain of at most 1 by which none of the targets or the accompaniment clips at 16 bit."""
+    estimated = _on_disk(blocks, len(targets) * len(mixture), scratch / "estimates-full.f32")
+    peak, position = 0.0, 0
+    for block in _blocks(estimated, len(targets)):
+        end = position + block.shape[2]
+        accompaniment = _accompaniment(block, targets, mixture[:, position:end])
+        peak, position = max(peak, float(np.abs(block).max()), float(np.abs(accompaniment).max())), end
+    # the accompaniment is taken from what is written, half a step of 16 bit from what is estimated
+    room = 1 - (1 + len(targets)) / INT16_SCALE
+    return _blocks(estimated, len(targets)), min(1.0, room / peak) if peak > 0 else 1.0
+
+
+def _on_disk(blocks: Iterator[np.ndarray], n_signals: int, path: Path) -> np.ndarray:
+    """Keep blocks in a file; return it as a memory map of shape (n_signals, n_samples)."""
     with scratch_file(path) as stream:  # a memory map would end in SIGBUS on a full disk
         for block in blocks:
             stream.write(np.ascontiguousarray(block.reshape(-1, block.shape[2]).T).tobytes())
-    estimated = np.memmap(path, np.float32, "r").reshape(-1, len(targets) * n_channels).T
-    resampled = resample_to_length(estimated, *rates_hz, n_samples, scratch / "estimates-resampled.f32")
-    for start in range(0, n_samples, BLOCK_SAMPLES):
-        yield np.ascontiguousarray(resampled[:, start : start + BLOCK_SAMPLES]).reshape(len(targets), n_channels, -1)
+    return np.memmap(path, np.float32, "r").reshape(-1, n_signals).T
+
+
+def _blocks(signals: np.ndarray, n_targets: int) -> Iterator[np.ndarray]:
+    for start in range(0, signals.shape[1], BLOCK_SAMPLES):
+        block = np.ascontiguousarray(signals[:, start : start + BLOCK_SAMPLES])
+        yield block.reshape(n_targets, -1, block.shape[1])
 
 
 def due_tracks(stage: Stage, tracks: Sequence[PreparedTrack], made_from: Mapping[str, Ingredients]) -> list[PreparedTrack]:

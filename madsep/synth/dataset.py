@@ -9,7 +9,7 @@ import numpy as np
 from madsep.core.errors import InputError
 from madsep.core.files import write_error
 from madsep.core.logs import log
-from madsep.data.audio import Pcm16Writer
+from madsep.data.wav_writer import WavWriter
 from madsep.synth.dsp import SAMPLE_RATE_HZ, Signal
 from madsep.synth.names import SUBSETS, track_name
 from madsep.synth.songs import render_song
@@ -75,5 +75,5 @@ def _write_track(folder: Path, stems: dict[str, Signal]) -> None:
     quantised = {name: np.round(32768.0 * stem).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(quantised.values()), axis=0, dtype=np.int16)  # cannot overflow: the sum stays below 0.95
     for name, samples in {"mixture": mixture, **quantised}.items():
-        with Pcm16Writer(folder / f"{name}.wav", SAMPLE_RATE_HZ, samples.shape[1]) as wav:
+        with WavWriter(folder / f"{name}.wav", SAMPLE_RATE_HZ, samples.T.shape, "PCM_16") as wav:
             wav.write(np.divide(samples.T, 32768, dtype=np.float32))

@@ -3,6 +3,8 @@
 from madsep.core.errors import InputError
 from madsep.core.settings import FrontEnd
 
+MIN_RATE_HZ, MAX_RATE_HZ = 1000, 768_000
+MAX_OVERLAP = 64  # spectra for each sample
 ZERO_AT_THE_ENDS = ("hann", "bartlett")
 
 
@@ -24,6 +26,13 @@ def check_front_end(front_end: FrontEnd, where: str) -> None:
     if not hop <= window <= transform:
         sizes = {"hop_length": hop, "window_length": window, "fft_length": transform}
         raise InputError(f"{where}: front_end has {sizes}; expected hop_length <= window_length <= fft_length.")
+    if transform > MAX_OVERLAP * hop:
+        least = f"{transform / MAX_OVERLAP:g}, fft_length / {MAX_OVERLAP}"
+        raise InputError(f"{where}: front_end.hop_length is {hop}; expected at least {least}.")
+    if not MIN_RATE_HZ <= front_end.sample_rate_hz <= MAX_RATE_HZ:
+        raise InputError(
+            f"{where}: front_end.sample_rate_hz is {front_end.sample_rate_hz}; expected {MIN_RATE_HZ} to {MAX_RATE_HZ}, as audio has."
+        )
     if hop > n_weighted(front_end):
         raise InputError(
             f"{where}: front_end: hops of {hop} leave samples to which the {front_end.window} window gives no weight; "

@@ -19,6 +19,8 @@ from madsep.systems.overlays import Variant, laid_over, read, stems, variants
 from madsep.systems.sizes import Sizes
 
 RECIPES = resources.files("madsep.systems") / "recipes"
+MAX_BATCH = 1 << 28  # 1 GiB
+MAX_READS = 256
 TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target", "loss", "training")
 
 
@@ -135,6 +137,7 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
     recipe = kind.parse(values | parsed, where)
     check_front_end(recipe.front_end, where)
     _check_sections(recipe, family, where)
+    _check_amounts(recipe, where)
     try:
         family.check(recipe.network, recipe.sizes)
     except InputError as error:
@@ -161,6 +164,18 @@ def _check_sections(recipe: System, family: Family[Any], where: str) -> None:
         raise InputError(f"{where}: training.selection is 'best', which needs training.validation: true.")
     if recipe.training.plateau and recipe.training.final_learning_rate:
         raise InputError(f"{where}: training has both a plateau and a final_learning_rate; expected null for one of them.")
+
+
+def _check_amounts(recipe: System, where: str) -> None:
+    """Raise InputError if a batch would hold more than MAX_BATCH magnitudes, or each frame would be read too often."""
+    segments, sizes = recipe.segments, {"segments.n_frames": recipe.segments.n_frames, "bins": recipe.front_end.n_bins}
+    batches = {"separation.batch_size": recipe.separation.batch_size, "training.batch_size": recipe.training.batch_size}
+    for key, size in batches.items():
+        if size != "auto" and size * segments.n_frames * recipe.front_end.n_bins > MAX_BATCH:
+            raise InputError(f"{where}: {key} is {size}, with {sizes}; expected at most {MAX_BATCH} magnitudes in a batch.")
+    if segments.n_frames > MAX_READS * segments.step:
+        found = f"sequences of {segments.n_frames} frames every {segments.step}"
+        raise InputError(f"{where}: segments gives {found}, so each frame is read more than {MAX_READS} times; expected fewer.")
 
 
 def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from madsep.core.settings import Count, Settings
+from madsep.core.settings import Layers, Settings
 from madsep.systems.families.family import Family
 
 
 class DaeSettings(Settings):
     """Depth of the network, and what its output is."""
 
-    n_encoder_layers: Count = Field(description="dense layers before the decoder's one")
+    n_encoder_layers: Layers = Field(description="dense layers before the decoder's one")
     skip_filter: bool = Field(description="the output is a mask of the mixture; false: it is the voice's magnitude")
 
 

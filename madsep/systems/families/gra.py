@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from madsep.core.errors import InputError
-from madsep.core.settings import Count, Settings, Weight
+from madsep.core.settings import MAX_LAYERS, Count, Layers, Settings, Weight
 from madsep.systems.families.family import Family
 from madsep.systems.sizes import Sizes
 
@@ -21,9 +21,9 @@ TRAINED_FOR = {  # what description.md says of each member's cost
 class GraSettings(Settings):
     """The members of the ensemble and the sizes of each."""
 
-    members: Annotated[tuple[Member, ...], Field(min_length=1)] = Field(description="costs, one network each")
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_LAYERS)] = Field(description="costs, one network each")
     n_hidden: Count = Field(description="units of a hidden layer")
-    n_hidden_layers: Count
+    n_hidden_layers: Layers
     estimate_gain: Annotated[float, Field(gt=0)] = Field(
         description="what estimates are multiplied with; 1, except to show the effect of the published estimates' gain"
     )

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from madsep.core.settings import Count, Settings
+from madsep.core.settings import Count, Layers, Settings
 from madsep.data.datasets import STEMS
 from madsep.systems.families.family import Family
 
@@ -10,7 +10,7 @@ from madsep.systems.families.family import Family
 class HelSettings(Settings):
     """Sizes of the network."""
 
-    n_layers: Count = Field(description="recurrent layers, one upon another")
+    n_layers: Layers = Field(description="recurrent layers, one upon another")
     n_hidden: Count = Field(description="units of each")
 
 

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from madsep.core.settings import Count, Settings
+from madsep.core.settings import Layers, Settings
 from madsep.systems.families.family import Family
 
 
 class HighwaySettings(Settings):
     """Sizes of the network."""
 
-    n_layers: Count
+    n_layers: Layers
     transform_bias: float = Field(description="initial bias of the transform gates; the more negative, the nearer each layer to identity")
 
 

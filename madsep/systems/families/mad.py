@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from madsep.core.errors import InputError
-from madsep.core.settings import Count, Settings, Weight
+from madsep.core.settings import MAX_ITERATIONS, Count, Settings, Weight
 from madsep.systems.families.family import Family
 from madsep.systems.sizes import Sizes
 
@@ -13,7 +13,7 @@ from madsep.systems.sizes import Sizes
 class RecurrentInference(Settings):
     """Apply the decoder to its own output until it changes little (ICASSP 2018, Algorithm 1)."""
 
-    max_iterations: Count
+    max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS)]
     tolerance: Weight = Field(description="mean squared change of H_dec at which it stops")
     stop: Literal["sequence", "batch"] = Field(
         description="mean over each sequence, so that results do not depend on the batch; or over the batch, as published"

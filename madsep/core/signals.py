@@ -1,0 +1,50 @@
+"""Signals that end a command: Ctrl-C, and what a closed terminal or a scheduler sends."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from madsep.core.temporary import remove_own
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asked the command to end. It is no Exception, so that nothing takes it for a fault of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the first signal within the block raise Interrupted, ignore those that follow, and leave no temporary files then.
+
+    Signals that the process was started to ignore, as by nohup, stay ignored. Forked children keep the signals' usual effect.
+    """
+    owner = os.getpid()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        remove_own()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,85 @@
+"""Writing wavs block by block, whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import soundfile as sf
+
+from madsep.core.errors import InputError
+from madsep.core.files import atomic
+
+INT16_SCALE = 32768
+MAX_WAV_BYTES = (1 << 32) - (1 << 16)  # more needs sizes of 64 bits, which RF64 has
+NO_PEAK_CHUNK = 0x1050  # libsndfile's SFC_SET_ADD_PEAK_CHUNK, which soundfile does not offer; the chunk holds the time of writing
+
+Subtype = Literal["PCM_16", "FLOAT"]
+SAMPLE_BYTES = {"PCM_16": 2, "FLOAT": 4}
+
+
+def quantise(audio: np.ndarray) -> np.ndarray:
+    """Return the float32 values that a 16-bit `WavWriter` lets one read back: the nearest of the 65,536 steps, clipped."""
+    return (_to_int16(audio)[0] / np.float32(INT16_SCALE)).astype(np.float32)
+
+
+class WavWriter:
+    """Write a wav block by block; the file appears whole when the `with` block succeeds, or not at all. Beyond 4 GiB it is an RF64.
+
+    `shape` is (n_channels, n_samples) of all that will be written. `n_clipped` counts the samples beyond the 16-bit range, which were set
+    to its ends; a wav of FLOAT clips none.
+    Raises InputError when the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path | str, sample_rate_hz: int, shape: tuple[int, ...], subtype: Subtype) -> None:
+        self.path = Path(path)
+        self.sample_rate_hz = sample_rate_hz
+        self.n_channels, n_samples = shape
+        self.subtype = subtype
+        self.format = "WAV" if self.n_channels * n_samples * SAMPLE_BYTES[subtype] <= MAX_WAV_BYTES else "RF64"
+        self.n_clipped = 0
+
+    def __enter__(self) -> "WavWriter":
+        with self._plain_error(), contextlib.ExitStack() as stack:
+            temporary = os.fsencode(stack.enter_context(atomic(self.path)))
+            form = {"subtype": self.subtype, "format": self.format}
+            self._stream = stack.enter_context(sf.SoundFile(temporary, "w", self.sample_rate_hz, self.n_channels, **form))
+            if self.subtype == "FLOAT":  # equal samples give equal bytes
+                sf._snd.sf_command(self._stream._file, NO_PEAK_CHUNK, sf._ffi.NULL, 0)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        with self._plain_error():
+            self._stack.__exit__(kind, error, traceback)
+
+    def write(self, block: np.ndarray) -> None:
+        """Append a block of shape (n_channels, n) with full scale at 1.
+
+        Raises ValueError for another shape or samples that are not finite, InputError when the disk is full.
+        """
+        if block.ndim != 2 or len(block) != self.n_channels:
+            raise ValueError(f"{self.path}: expected a block of shape ({self.n_channels}, n), found {block.shape}")
+        if not np.isfinite(block).all():
+            raise ValueError(f"{self.path}: the samples to write are not all finite")
+        samples, n_clipped = _to_int16(block) if self.subtype == "PCM_16" else (block.astype(np.float32), 0)
+        self.n_clipped += n_clipped
+        with self._plain_error():
+            self._stream.write(np.ascontiguousarray(samples.T))
+
+    @contextlib.contextmanager
+    def _plain_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sf.LibsndfileError as error:  # libsndfile does not tell a full disk from other failures
+            reason = f"{self.path}: cannot be written ({error.error_string}); nothing was kept."
+            raise InputError(f"{reason} Free some disk space and run the same command again.") from None
+
+
+def _to_int16(audio: np.ndarray) -> tuple[np.ndarray, int]:
+    rounded = np.rint(audio * np.float32(INT16_SCALE))
+    clipped = np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1)
+    return clipped.astype(np.int16), int(np.count_nonzero(clipped != rounded))

@@ -1,0 +1,85 @@
+"""Commands that are told to end: at once, with a word, and without leftovers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from tiny import tiny_checkpoint
+from wavs import save_checkpoint
+
+from madsep.core.signals import SIGNALS, Interrupted, interruptible
+
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = "madsep: ERROR: interrupted; nothing half-written is left"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_is_raised_and_later_ones_are_not(number: signal.Signals) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    ended = []
+    with pytest.raises(Interrupted) as raised, interruptible():
+        try:
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))  # a shell's background job ignores Ctrl-C
+            signal.raise_signal(number)
+        finally:
+            for other in SIGNALS:
+                signal.raise_signal(other)
+            ended.append(number)
+    assert ended == [number] and raised.value.status == 128 + number and number.name in str(raised.value)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_forked_child_ends_by_the_signal_itself() -> None:
+    with interruptible():
+        child = os.fork()
+        if child == 0:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def command(*arguments: object) -> list[str]:
+    # a shell's background job, as pytest may be one, ignores Ctrl-C
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from madsep.cli import main; main()"
+    return [sys.executable, "-c", start, *map(str, arguments)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("seen", ["original.f32", "resampled.f32", "estimates.f32"])
+def test_separate_leaves_nothing_when_it_is_interrupted(tmp_path: Path, number: signal.Signals, seen: str) -> None:
+    checkpoint = save_checkpoint(tiny_checkpoint(separation={"griffin_lim_iterations": 3}), tmp_path / "checkpoint.safetensors")
+    song, out = tmp_path / "song.flac", tmp_path / "deep/out"
+    sf.write(song, np.random.default_rng(0).uniform(-0.5, 0.5, (90 * 48_000, 2)), 48_000)
+    before = sorted(tmp_path.iterdir())
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command("separate", checkpoint, song, "-o", out, "--device", "cpu", "--threads", 1),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while process.poll() is None and not list(out.rglob(seen)):
+        time.sleep(0.01)
+    assert process.poll() is None
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert told.splitlines()[-1] == WORDS and "Traceback" not in told
+    assert process.returncode == 128 + number
+    assert sorted(tmp_path.iterdir()) == before
