@@ -10,6 +10,7 @@ from madsep.core.errors import InputError
 from madsep.core.files import write_text
 
 MAX_DEPTH = 20
+MAX_CHARACTERS = 10_000_000
 KINDS = ("null", "bool", "int", "float")  # what an unquoted scalar may be besides text
 
 
@@ -48,8 +49,17 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_int(self, node: Any) -> int:
+        try:
+            return int(self.construct_yaml_int(node))
+        except (ValueError, IndexError):  # such as 0b_, and numbers of thousands of digits
+            raise _fault("not a number that can be read", node) from None
+
     def construct_finite(self, node: Any) -> float:
-        number = self.construct_yaml_float(node)
+        try:
+            number = float(self.construct_yaml_float(node))
+        except ValueError:
+            raise _fault(f"{node.value} is not a number", node) from None
         if not math.isfinite(number):
             raise _fault(f"{node.value} is not a finite number", node)
         return number
@@ -59,6 +69,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in KINDS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
 
 
@@ -82,12 +93,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises InputError, in one line, for a file that cannot be read, is not YAML or not a mapping, or holds anything that `_Loader` refuses.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        values = parse_yaml(_text(path.read_bytes()))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path.name}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path.name}: is not a mapping")
     return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML. Raises InputError, in one line, as `read_yaml` does."""
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"it has {len(text)} characters; expected at most {MAX_CHARACTERS}")
+    try:
+        return yaml.load(text, _Loader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"line {line}: the byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8") from None
 
 
 def _fault(problem: str, where: Any) -> yaml.YAMLError:

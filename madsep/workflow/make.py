@@ -11,6 +11,7 @@ from madsep.data.inventory import Digests, read_inventory, with_digests, write_i
 from madsep.data.sample import sample_is_there
 from madsep.data.tracks import Track, find_extra_tracks, find_tracks, validation_names
 from madsep.workflow.config import check_config, typed
+from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
 from madsep.workflow.selection import BASELINE, Selection, select_systems, targets_of
 
@@ -60,7 +61,8 @@ def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> 
     found = find_tracks(root, dataset, config["allow_partial"] or is_sample)
     found += _find_extra(config, dataset, selection, [track.name for track in found])
     tracks = with_digests(found, Digests(DIGESTS))
-    write_inventory(tracks, INVENTORY)
+    if not is_locked(Path.cwd()):  # the jobs of another run read it
+        write_inventory(tracks, INVENTORY)
     return {track.slug: track for track in tracks}
 
 
