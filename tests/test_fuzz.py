@@ -48,15 +48,15 @@ from madsep.core.errors import InputError
 def broken(path):
     number = int(path.parent.name)
     if number == 1:
-        raise InputError("which file?")
+        raise InputError("somewhere")
     if number == 2:
         raise KeyError("x")
     if number == 3:
         time.sleep(60)
     if number == 4:
-        bytearray(1_500_000_000)[::4096] = bytes(len(range(0, 1_500_000_000, 4096)))
+        bytes([1]) * 1_200_000_000
 
-fuzzing.HANG_S = 1
+fuzzing.HANG_S = 3
 make = lambda folder: fuzzing.Kind(lambda place, rng: place / "file", broken)
 fuzzing.KINDS["broken"] = make
 fuzzing.main("broken", 1, 6, Path(sys.argv[1]))
@@ -65,4 +65,4 @@ fuzzing.main("broken", 1, 6, Path(sys.argv[1]))
     completed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "f")], env=variables, capture_output=True, encoding="utf-8")
     faults = {fault["variant"]: fault["fault"] for fault in map(json.loads, completed.stdout.splitlines())}
     assert faults.keys() == {1, 2, 3, 4}, completed.stderr
-    assert "name: which file?" in faults[1] and "KeyError: 'x'" in faults[2] and "Hang: took" in faults[3] and "MB" in faults[4]
+    assert "file's name: somewhere" in faults[1] and "KeyError: 'x'" in faults[2] and "Hang: took" in faults[3] and "MB" in faults[4]
