@@ -56,7 +56,7 @@ setup: ffmpeg .venv/installed
 
 # ducc0 (GPL): faster FFTs for the scoring engine
 fft: setup
-	$(BIN)/python -m pip install --quiet --requirement requirements-fft.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-fft.txt
 
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { $(call install_system,ffmpeg,ffmpeg); }

@@ -11,7 +11,7 @@ import pytest
 from flow import ROOT
 from fuzzing import KINDS, damaged
 
-SEED, COUNT = 1, 500
+SEED, COUNT = int(os.environ.get("MADSEP_TEST_SEED", "1")), 500
 LIMIT_S = 300  # for all variants of a kind
 
 

@@ -18,7 +18,7 @@ from systems_flow import systems_config
 from madsep.synth import make_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-SEED, N_KILLS = 1, 30
+SEED, N_KILLS = int(os.environ.get("MADSEP_TEST_SEED", "1")), 30
 HALF = "def half(audio, rate):\n    return {'vocals': audio / 2}\n"
 # what differs between undisturbed runs, too: times, and the digests of files that hold times
 OF_TIMES = ("logs", "benchmarks", "tensorboard", "digests.json", "provenance.yaml", "jobs/train.json", "records/weights.json")
