@@ -42,7 +42,7 @@ if plan is None:  # the sample has yet to be fetched; the next run uses it
 
 else:
     ask = Asked(plan)
-    needs = Needs(plan, on_cluster=workflow.non_local_exec)
+    needs = Needs(plan, on_cluster=lambda: workflow.non_local_exec)
     if needs.n_gpus and "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", needs.n_gpus)
 

@@ -19,14 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from precision import mir1k
 
 from madsep.bsseval import SourcesScorer
 from madsep.core.devices import claim
 from madsep.data.audio import quantise, read_wav
-from madsep.data.datasets import MIR1K
-from madsep.data.prepare import prepare
-from madsep.data.prepared import read_prepared
-from madsep.data.tracks import find_tracks
 from madsep.front_end.stft import Stft
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means
@@ -60,13 +57,6 @@ class Clips:
             rows += [(name, mixture.shape[1], metric, value) for metric, value in found.items()]
         means = length_weighted_means(pd.DataFrame(rows, columns=COLUMNS), 0, 100).set_index("metric")["value"]
         return [float(means[metric]) for metric in METRICS]
-
-
-def training_data(recipe: System, tree: Path, folder: Path, device: torch.device) -> Sequences:
-    tracks = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
-    prepare(tracks, ["mixture", "vocals"], True, folder, folder / "train.json")
-    entries = read_prepared([folder / "train.json"], "train")
-    return Sequences(entries, recipe, Stft(recipe.front_end, device), augmented=True)
 
 
 class Curve:
@@ -126,7 +116,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = with_keys(arguments.recipe, arguments.set)
     with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
-        sequences = training_data(recipe, arguments.tree, Path(temporary), device)
+        sequences = Sequences(mir1k(arguments.tree, Path(temporary)), recipe, Stft(recipe.front_end, device), augmented=True)
         held_out = Sequences([], recipe, sequences.stft, augmented=False)
         network = build_network(recipe)
         network.initialise(torch.Generator().manual_seed(recipe.training.seed))

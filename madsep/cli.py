@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 from madsep.core.errors import InputError
-from madsep.core.logs import job_log
-from madsep.couplings.options import JACOBIAN_SEQUENCES, Options
+from madsep.core.logs import job_log, log
+from madsep.couplings.options import JACOBIAN_SEQUENCES
+from madsep.couplings.options import Options as Fit
 
-FIT = Options()  # the defaults
+FIT = Fit()  # the defaults
+INTERRUPTED = 130  # exit status after Ctrl-C
 
 app = typer.Typer(
     help="From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `snakemake --cores all --config musdb_root=DIR`.",
@@ -121,24 +123,30 @@ def score(
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
+    pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
     from madsep.core.devices import require_cuda
     from madsep.scoring.engines import Engine
-    from madsep.scoring.folders import score_folders
+    from madsep.scoring.folders import Options, score_folders
 
     if device == "cuda":
         require_cuda()
-    score_folders(references, estimates, out, Engine(engine, device=None if device == "cpu" else device), jobs, overwrite)
+    chosen = Engine(engine, device=None if device == "cpu" else device)
+    score_folders(references, estimates, out, chosen, Options(jobs, overwrite, pad))
 
 
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
-    """Print SiSEC's table as CSV: the median over tracks of the median over frames."""
+    """Print as CSV the median over tracks of the median over frames: SiSEC's table, if the frames are SiSEC's of 1 s."""
+    from madsep.core.tables import table_text
     from madsep.scoring.medians import sisec_medians
-    from madsep.scoring.scores import read_scores
+    from madsep.scoring.scores import framing, read_scores
 
-    typer.echo(sisec_medians(read_scores(scores)).to_csv(index=False), nl=False)
+    found = read_scores(scores)
+    if frames := framing(found):
+        log.warning("%s: %s; SiSEC's are of 1 s every 1 s, so these medians cannot be compared with SiSEC's", scores, frames)
+    typer.echo(table_text(sisec_medians(found)), nl=False)
 
 
 @app.command()
@@ -196,7 +204,7 @@ def couplings(  # a command's parameters are its options
     from madsep.couplings.stage import couplings as write_couplings
     from madsep.data.mixtures import find_mixtures
 
-    fit = Options(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
+    fit = Fit(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
     request = Request(fit, frames, jacobian_sequences, Bootstrap(n_resamples, seed), layers or ())
     write_couplings(checkpoint, find_mixtures(tracks), output, request, device, threads)
 
@@ -226,6 +234,11 @@ def systems() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends as a plain line and exit status 1."""
+    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2."""
     with job_log(prefix="madsep: "):
-        app()
+        try:
+            app()
+        except SystemExit as ended:  # which typer makes of Ctrl-C, without a word
+            if ended.code == INTERRUPTED:
+                raise KeyboardInterrupt from None
+            raise

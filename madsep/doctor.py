@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from madsep.core.errors import InputError
+from madsep.core.errors import Faults
 from madsep.core.ffmpeg import check_mp4_size, ffmpeg_version, probe
+from madsep.core.places import unwritable
 from madsep.core.provenance import list_gpus
+from madsep.core.reading import reading
 from madsep.data.audio import check_wav_size
 from madsep.data.datasets import MUSDB18, Dataset
 from madsep.data.tracks import SUBSETS, Track, find_tracks
@@ -41,7 +43,7 @@ class Finding:
 def examine(root: Path | None, dataset: Dataset, allow_partial: bool) -> list[Finding]:
     """Examine the machine and, where `root` is given, the data set under it. Reads headers only; raises nothing."""
     full = root is not None and dataset is MUSDB18 and not allow_partial
-    findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full)]
+    findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full), _folders()]
     return findings if root is None else findings + _data(root, dataset, allow_partial)
 
 
@@ -114,6 +116,14 @@ def _disk(full: bool) -> Finding:
     return _amount("free disk space here", free_bytes, DISK_NEED_GB, full, "free some space or work in another folder")
 
 
+def _folders() -> Finding:
+    found = list(unwritable(Path("results")))
+    if not found:
+        return Finding("folders to write to", True, "results, temporary files, the caches of Snakemake and Matplotlib")
+    faults, remedies = zip(*found, strict=True)
+    return Finding("folders to write to", False, "\n".join(faults), "\n".join(dict.fromkeys(remedies)))
+
+
 def _amount(name: str, found_bytes: int, need_gb: int, full: bool, remedy: str) -> Finding:
     """Compare with what the full MUSDB18 needs; with less data, or none, any amount will do."""
     ok = not full or found_bytes >= need_gb * 1e9
@@ -123,13 +133,11 @@ def _amount(name: str, found_bytes: int, need_gb: int, full: bool, remedy: str) 
 
 def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
     findings = []
-    try:
-        tracks = find_tracks(root, dataset, allow_partial)
-    except InputError as error:
-        findings.append(Finding("data", False, str(error), f"see {dataset.page}"))
-        try:
-            tracks = find_tracks(root, dataset, allow_partial=True)
-        except InputError:
+    tracks, fault = _tracks(root, dataset, allow_partial)
+    if fault:
+        findings.append(Finding("data", False, fault, f"see {dataset.page}"))
+        tracks, fault = _tracks(root, dataset, allow_partial=True)
+        if fault:
             return findings
     counts = {subset: sum(track.subset == subset for track in tracks) for subset in SUBSETS}
     layout = {"stems": "stem files", "wav": "wav folders"}[tracks[0].layout]
@@ -146,23 +154,32 @@ def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
     return [*findings, Finding("known errata", True, "\n".join(errata))] if errata else findings
 
 
+def _tracks(root: Path, dataset: Dataset, allow_partial: bool) -> tuple[list[Track], str]:
+    """Return the tracks under `root`, or what is wrong with them."""
+    faults = Faults()
+    with faults.gathered():
+        return find_tracks(root, dataset, allow_partial), ""
+    return [], "\n".join(faults.lines)
+
+
 def _track_fault(track: Track, dataset: Dataset) -> str:
     """Return what the headers of one track say against it, or nothing."""
-    try:
+    faults, headers = Faults(), []
+    with faults.gathered():
         headers = _stem_headers(track) if track.layout == "stems" else _wav_headers(track, dataset)
-    except InputError as error:
-        return str(error)
+    if faults.lines:
+        return faults.lines[0]
     if len(headers) != len(dataset.stems):
         return f"{track.path}: {len(headers)} audio streams, expected {len(dataset.stems)}"
-    faults = []
+    lines = []
     for stem, (sample_rate_hz, n_channels, duration_s) in zip(dataset.stems, headers, strict=True):
         if sample_rate_hz != dataset.sample_rate_hz:
-            faults.append(f"{stem} at {sample_rate_hz} Hz, expected {dataset.sample_rate_hz} Hz")
+            lines.append(f"{stem} at {sample_rate_hz} Hz, expected {dataset.sample_rate_hz} Hz")
         if n_channels != dataset.n_channels:
-            faults.append(f"{stem} has {n_channels} channels, expected {dataset.n_channels}")
+            lines.append(f"{stem} has {n_channels} channels, expected {dataset.n_channels}")
         if duration_s != headers[0][2]:
-            faults.append(f"{stem} lasts {duration_s} s, expected {headers[0][2]} s as the mixture")
-    return f"{track.path}: {'; '.join(faults)}" if faults else ""
+            lines.append(f"{stem} lasts {duration_s} s, expected {headers[0][2]} s as the mixture")
+    return f"{track.path}: {'; '.join(lines)}" if lines else ""
 
 
 def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
@@ -173,10 +190,8 @@ def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
 def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float | None]]:
     headers: list[tuple[int, int, float | None]] = []
     for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
-        check_wav_size(path)
-        try:
+        with reading(path, "audio", "", (sf.LibsndfileError,)):
+            check_wav_size(path)
             info = sf.info(path)
-        except sf.LibsndfileError as error:
-            raise InputError(f"{path}: cannot be read as audio ({error.error_string})") from None
         headers.append((info.samplerate, info.channels, info.frames / info.samplerate))
     return headers

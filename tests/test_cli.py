@@ -144,9 +144,9 @@ def missing(path: Path, checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (truncated, "is damaged or truncated"),
+        (truncated, "cannot be read as a checkpoint"),
         (pickled, "is a pickled PyTorch file, which could run code; expected a .safetensors file written by madsep"),
-        (of_another_kind, "is damaged or truncated, or no checkpoint at all"),
+        (of_another_kind, "cannot be read as a checkpoint"),
         (missing, "cannot be read (No such file or directory)"),
     ],
 )

@@ -33,7 +33,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 
 def test_machine_only() -> None:
     found = by_name(examine(None, MUSDB18, False))
-    assert set(found) == {"Python", "packages", "ffmpeg", "ffprobe", "GPU", "memory", "free disk space here"}
+    assert set(found) == {"Python", "packages", "ffmpeg", "ffprobe", "GPU", "memory", "free disk space here", "folders to write to"}
     for name in ("Python", "ffmpeg", "ffprobe", "GPU", "memory", "free disk space here"):
         assert found[name].ok, found[name]
 

@@ -91,7 +91,7 @@ def test_a_source_that_is_missing_or_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"A/bass\.wav: cannot be read \(No such file"):
         with_digests([track], Digests(tmp_path / "cache.json"))
     (tmp_path / "A/bass.wav").mkdir()
-    with pytest.raises(InputError, match=r"A/bass\.wav: cannot be read \(Is a directory"):
+    with pytest.raises(InputError, match=r"A/bass\.wav: is a folder; expected a file"):
         with_digests([track], Digests(tmp_path / "cache.json"))
 
 

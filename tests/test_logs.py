@@ -14,7 +14,9 @@ from madsep.core.logs import job_log, log
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = f"import sys\nfrom madsep.core.errors import InputError\nfrom madsep.core.logs import job_log, log\n{code}"
     root = Path(__file__).resolve().parents[1]
-    return subprocess.run([sys.executable, "-c", program, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=root, capture_output=True, text=True, errors="replace", check=False
+    )
 
 
 def test_an_input_error_ends_a_command_as_one_line_and_status_1() -> None:
@@ -36,9 +38,75 @@ def test_a_defect_ends_a_job_with_status_2_and_its_traceback_in_the_log(tmp_path
     assert "Traceback (most recent call last)" in text and "IndexError: list index out of range" in text
 
 
-def test_a_defect_of_a_command_without_a_log_shows_its_traceback() -> None:
-    ended = run("with job_log():\n    [][3]")
-    assert ended.returncode not in (0, 2) and "IndexError: list index out of range" in ended.stderr
+def test_a_defect_of_a_command_without_a_log_keeps_its_traceback_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    ended = run("with job_log(prefix='madsep: '):\n    [][3]", "a b")
+    (kept,) = tmp_path.iterdir()
+    reason = "this is a fault of madsep (IndexError: list index out of range)"
+    assert ended.stderr == f"madsep: ERROR: {reason}; please report it with {kept}, which says what happened.\n"
+    assert ended.returncode == 2
+    command, versions, _, *traceback = kept.read_text().splitlines()
+    assert command == "-c 'a b'" and versions.startswith("madsep ") and "Python 3" in versions
+    assert traceback[0].startswith("Traceback") and traceback[-1] == "IndexError: list index out of range"
+
+
+MUTE = """
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+with job_log(*sys.argv[1:]):
+    raise Mute
+"""
+
+
+def test_an_exception_that_cannot_be_shown_is_survived(tmp_path: Path) -> None:
+    ended = run(MUTE)
+    assert ended.returncode == 2 and ended.stderr.startswith("ERROR: this is a fault of madsep (Mute: Mute); please")
+    assert len(ended.stderr.splitlines()) == 1
+    ended = run(MUTE, str(tmp_path / "job.log"))
+    assert (ended.returncode, ended.stderr) == (2, f"ERROR: unexpected failure; the traceback is in {tmp_path / 'job.log'}\n")
+
+
+def test_a_traceback_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = "import tempfile, errno\ndef refuse(**_): raise OSError(errno.EROFS, 'Read-only file system')\ntempfile.mkstemp = refuse\n"
+    ended = run(f"{failing}with job_log():\n    [][3]")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("list index out of range); its traceback could not be written ([Errno 30] Read-only file system).\n")
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        ("PermissionError(13, 'Permission denied', '/data/a.wav')", "/data/a.wav: no permission to read or write it."),
+        ("OSError(36, 'File name too long', '/data/aaa')", "/data/aaa: the name is too long for this disk; choose a shorter one."),
+        ("OSError(5, 'Input/output error', '/data/b')", "/data/b: the disk failed to read or write it (input/output error)."),
+        ("OSError(40, 'Too many levels', '/data/c')", "/data/c: is a link that leads back to itself."),
+        ("OSError(28, 'No space left on device', '/data/d')", "/data/d: the disk is full; nothing was written. Free"),
+        ("MemoryError()", "The memory does not suffice; close other programs"),
+    ],
+)
+def test_what_the_machine_forbids_is_no_defect(raised: str, line: str) -> None:
+    ended = run(f"with job_log():\n    raise {raised}")
+    assert ended.returncode == 1 and ended.stderr.startswith(f"ERROR: {line}") and len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_names_that_the_terminal_cannot_show_do_not_end_the_work(encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", f"{encoding}:strict")
+    names = r"'\u2764 \u0141\u00f3d\u017a \udce9.wav'"
+    ended = run(f"with job_log(*sys.argv[1:]):\n    print({names})\n    log.info({names})", str(tmp_path / "job.log"))
+    assert ended.returncode == 0 and "Error" not in ended.stderr
+    assert ".wav" in ended.stdout and ".wav" in ended.stderr
+    assert r"\udce9.wav" in (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.parametrize("place", ["file/job.log", "folder"])
+def test_a_log_that_cannot_be_written_is_a_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    ended = run("with job_log(sys.argv[1]):\n    print('reached')", str(tmp_path / place))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"ERROR: {tmp_path / place}: the log cannot be written (") and len(ended.stderr.splitlines()) == 1
 
 
 def test_an_input_error_stands_in_the_jobs_log_without_a_traceback(tmp_path: Path) -> None:

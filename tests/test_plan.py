@@ -159,7 +159,7 @@ def test_recipes_of_one_training_share_its_folder(make: Make) -> None:
 
 def test_what_the_rules_ask(make: Make) -> None:
     plan = make(scoring={"engine": "fast", "audit_tracks": 2, "audit_seed": 1})
-    ask, needs = Asked(plan), Needs(plan, on_cluster=False)
+    ask, needs = Asked(plan), Needs(plan, on_cluster=lambda: False)
     (prepare,), (separate,), (score,) = (plan.jobs(stage, "test") for stage in ("prepare", "separate", "score"))
     job = SimpleNamespace(kind="test", job=prepare, system="MDL1", training=next(iter(plan.trainings)), name="MDL1")
     assert ask.prepare_tracks(job) == plan.prepared("test", plan.test)
@@ -170,6 +170,28 @@ def test_what_the_rules_ask(make: Make) -> None:
     assert len(plan.audited) == 2 and "results/MDL1/audit.json" in ask.submitted_files(job)
     assert needs.prepare_mb(job, 2) == 2 * needs.prepare_mb(job, 1) and needs.score_minutes(job, 1) == 10
     assert plan.results == ["results/table.txt", "results/MDL1/losses.svg", "results/compare/index.html", "submission/MDL1/provenance.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("device", "here", "on_cluster", "there", "n_gpus"),
+    [
+        ("cuda", [], False, False, 1),
+        ("cpu", ["GPU 0"], True, True, 0),
+        ("auto", ["GPU 0"], False, False, 1),
+        ("auto", [], False, True, 0),
+        ("auto", [], True, False, 0),
+        ("auto", [], True, True, 1),
+    ],
+)
+def test_a_job_asks_for_a_gpu_if_there_is_one(
+    make: Make, monkeypatch: pytest.MonkeyPatch, device: str, here: list[str], on_cluster: bool, there: bool, n_gpus: int
+) -> None:
+    monkeypatch.setattr("madsep.workflow.needs.list_gpus", lambda: here)
+    monkeypatch.setattr("madsep.workflow.needs.offers_gpus", lambda: there)
+    executors = [False]  # Snakemake learns after it has made the plan that jobs are submitted to a cluster
+    needs = Needs(make(device=device), on_cluster=lambda: executors[-1])
+    executors.append(on_cluster)
+    assert needs.gpu(SimpleNamespace(system="MDL1")) == n_gpus
 
 
 def test_four_stems_are_prepared_apart(make: Make) -> None:

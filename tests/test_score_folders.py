@@ -14,7 +14,7 @@ from madsep.core.errors import InputError
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 from madsep.scoring.engines import Engine
-from madsep.scoring.folders import score_folders
+from madsep.scoring.folders import Options, score_folders
 from madsep.scoring.medians import sisec_medians
 from madsep.scoring.scores import read_scores
 
@@ -42,7 +42,7 @@ def test_both_engines_write_what_museval_writes(folders: tuple[Path, Path, Path]
     references, estimates, out = folders
     museval.eval_mus_dir(musdb.DB(root=str(references), is_wav=True, subsets=["test"]), str(estimates), str(tmp_path / "truth"))
     for label, engine in ENGINES.items():
-        score_folders(references, estimates, out / label, engine, 2, False)
+        score_folders(references, estimates, out / label, engine, Options(2))
         for name in NAMES:
             assert (out / label / "test" / f"{name}.json").read_text() == (tmp_path / "truth/test" / f"{name}.json").read_text()
 
@@ -51,7 +51,7 @@ def scored(folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture, o
     """Score, and return how many tracks were scored as the log says it."""
     with caplog.at_level(logging.INFO, "madsep"):
         caplog.clear()
-        score_folders(*folders, Engine("fast"), 1, overwrite)
+        score_folders(*folders, Engine("fast"), Options(overwrite=overwrite))
     return next(message for message in caplog.messages if "to score" in message)
 
 
@@ -101,20 +101,21 @@ def test_a_faulty_track_is_named_and_the_others_are_scored(folders: tuple[Path, 
         if engine == "museval":
             shutil.rmtree(estimates / "test" / NAMES[1])
         with pytest.raises(InputError, match=expected):
-            score_folders(references, estimates, out, Engine(engine), 1, False)
+            score_folders(references, estimates, out, Engine(engine), Options())
         assert [path.stem for path in (out / "test").iterdir()] == [NAMES[1]]
 
 
 def test_missing_references_estimates_and_targets_are_told(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     references, estimates, out = folders
-    with pytest.raises(InputError, match="no estimates in it"):
-        score_folders(references, tmp_path / "nothing", out, Engine("fast"), 1, False)
+    with pytest.raises(InputError, match="nothing: no such folder"):
+        score_folders(references, tmp_path / "nothing", out, Engine("fast"), Options())
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no track test/"):
-        score_folders(tmp_path / "nothing", estimates, out, Engine("fast"), 1, False)
+        score_folders(tmp_path / "empty", estimates, out, Engine("fast"), Options())
     for target in ("drums", "bass", "other", "accompaniment"):
         (estimates / "test" / NAMES[0] / f"{target}.wav").unlink()
     with pytest.raises(InputError, match="two targets or more"):
-        score_folders(references, estimates, out, Engine("fast"), 1, False)
+        score_folders(references, estimates, out, Engine("fast"), Options())
 
 
 def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
@@ -126,5 +127,5 @@ def test_a_stem_file_is_a_reference_too(shared: Path, tmp_path: Path) -> None:
     n_samples = read_stems(Track(name, "train", "stems", str(stem_file), 6.8, "musdb18"))["mixture"].shape[1]
     noise = {target: rng.integers(-3000, 3000, (n_samples, 2), dtype=np.int16) for target in ("vocals", "accompaniment")}
     write_track(tmp_path / "estimates/train" / name, noise)
-    score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), 1, False)
+    score_folders(tmp_path / "musdb", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), Options())
     assert (tmp_path / "scores/train" / f"{name}.json").is_file()

@@ -60,7 +60,7 @@ def test_empty_and_packed_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is missing"),
+        (None, "cannot be read (No such file or directory)."),
         (b"", "expected the columns track,n,value, found none"),
         (b"track,value\na,1\n", "expected the columns track,n,value, found track,value"),
         (b"track,value,n\na,1,1\n", "expected the columns track,n,value, found track,value,n"),

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
+from madsep.core.reading import is_there
 from madsep.core.tables import Column, read_table
+from madsep.core.yaml_files import read_yaml
 from madsep.data.datasets import MUSDB18
 from madsep.scoring.chain import check_tables
 from madsep.scoring.medians import track_medians
-from madsep.scoring.scores import read_scores
+from madsep.scoring.scores import framing, read_scores
 
 KEY = ["track", "target", "metric"]
 COLUMNS: Mapping[str, Column] = {"track": str, "target": str, "metric": str, "median": float, "n_frames": int, "nan_share": float}
@@ -34,6 +35,7 @@ class Run:
     medians: pd.DataFrame  # track, target, metric, median (dB), n_frames, nan_share (0..1)
     settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty if they are not known
     layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty if it is not known
+    frames: str = ""  # how the frames differ from SiSEC's of 1 s, in words; empty if they do not
 
     @property
     def kind(self) -> str:
@@ -67,6 +69,7 @@ class Group:
     counted_in: str  # which of these it is, in words
     runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # frames more or less that were tolerated
+    frames: str = ""  # of its runs, as `Run.frames`
 
     @property
     def is_sisec18(self) -> bool:
@@ -102,11 +105,17 @@ def read_run(folder: Path, name: str) -> Run:
     scores or if a file is not what it should be.
     """
     table = folder / TABLE
-    medians = read_track_medians(table) if table.is_file() else track_medians(read_scores(folder))
+    frames = ""
+    if is_there(table):
+        medians = read_track_medians(table)
+    else:
+        scores = read_scores(folder)
+        medians, frames = track_medians(scores), framing(scores)
     _check_targets(medians, folder)
     provenance = _provenance([folder, folder.resolve().parent] if folder.resolve().name == "test" else [folder])
     layouts = recorded(provenance, "data").get("layouts")
-    return Run(name, medians, recorded(provenance, "settings"), list(map(str, layouts)) if isinstance(layouts, list) else [])
+    known = list(map(str, layouts)) if isinstance(layouts, list) else []
+    return Run(name, medians, recorded(provenance, "settings"), known, frames)
 
 
 def read_system(name: str, folder: Path, settings: Mapping[str, Any], layouts: Sequence[str]) -> Run:
@@ -147,9 +156,12 @@ def split_runs(runs: Sequence[Run]) -> list[Group]:
     groups = [campaign]
     for run in runs:
         n_frames = run.n_frames()
-        group = next((group for group in groups if not _departure(n_frames, group.n_frames)), None)
+        group = next((group for group in groups if group.frames == run.frames and not _departure(n_frames, group.n_frames)), None)
         if group is None:
-            group = Group(f"other-{len(groups)}", _departure(n_frames, campaign.n_frames), n_frames, run.name)
+            reason = (
+                f"The scores have {run.frames}; SiSEC's are of 1 s every 1 s." if run.frames else _departure(n_frames, campaign.n_frames)
+            )
+            group = Group(f"other-{len(groups)}", reason, n_frames, run.name, frames=run.frames)
             groups.append(group)
         group.runs.append(run)
         group.notes.extend(_notes(run, group))
@@ -195,10 +207,6 @@ def named(tracks: Sequence[str]) -> str:
 def _provenance(folders: Sequence[Path]) -> dict[str, Any]:
     """Read the first provenance.yaml in these folders; empty if there is none. Raises InputError if it is not YAML."""
     for path in (folder / "provenance.yaml" for folder in folders):
-        if path.is_file():
-            try:
-                document = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-                raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from None
-            return document if isinstance(document, dict) else {}
+        if is_there(path):
+            return read_yaml(path)
     return {}

@@ -1,15 +1,13 @@
 """Which processor computes: one GPU to each job where there are GPUs, the CPU otherwise."""
 
 import contextlib
-import fcntl
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from madsep.core.errors import InputError
+from madsep.core.locks import hold
 from madsep.core.logs import log
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -46,12 +44,8 @@ def claim(wanted: Device, n_threads: int) -> Iterator[torch.device]:
 def _free_gpu() -> Iterator[int]:
     """The first GPU that no other madsep process on this machine holds; GPU 0, shared, when all are held."""
     for index in range(torch.cuda.device_count()):
-        name = torch.cuda.get_device_properties(index).uuid
-        with (Path(tempfile.gettempdir()) / f"madsep-gpu-{name}.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield index
-            return
+        with hold(f"gpu-{torch.cuda.get_device_properties(index).uuid}.lock") as is_ours:
+            if is_ours:
+                yield index
+                return
     yield 0

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from madsep.core.errors import DiskFull, InputError
+from madsep.core.errors import DiskFull, InputError, one_line, os_error_words
+from madsep.core.reading import read_text, reading
 
 TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
 DAY_S = 86_400
+MAX_DIGITS = 300  # of a whole number in JSON: more do not fit into a float
 
 Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which remembers them
 
@@ -57,6 +59,10 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
         return InputError(f"{path}: no permission to write there; choose another folder or change its permissions.")
     if number in (errno.ENOTDIR, errno.EEXIST):
         return InputError(f"{path}: lies below a file, or is one where a folder is needed; choose another folder.")
+    if isinstance(error, UnicodeEncodeError):
+        return InputError(f"{path}: cannot hold the name {error.object[:80]!a}, which is not valid text; rename what has that name.")
+    if isinstance(error, OSError) and (words := os_error_words(error)):
+        return InputError(f"{path}: {words}.")
     return None
 
 
@@ -79,22 +85,19 @@ def write_json(path: Path | str, value: Any, allow_nan: bool = False) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON, bare NaN included. Raises InputError when the file is missing or not JSON."""
+    """Read JSON, bare NaN included. Raises InputError when the file is missing, not JSON, or far larger than any that madsep reads."""
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error}); it is damaged. Remove it and run the same command again.") from None
+        return json.loads(text, parse_int=_parse_int)
+    except (ValueError, RecursionError, MemoryError) as error:
+        problem = f"is not valid JSON ({one_line(error)}); it is damaged"
+        raise InputError(f"{path}: {problem}. Remove it and run the same command again.") from None
 
 
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits. Raises InputError if it cannot be read."""
-    try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    with reading(path), Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_each(paths: Sequence[Path]) -> list[str]:
@@ -145,6 +148,12 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def _umask() -> int:

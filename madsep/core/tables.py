@@ -1,9 +1,14 @@
-"""Tables as CSV: the one way to write them and to read them back. Text stays text, whatever it looks like."""
+"""Tables as CSV: the one way to write them and to read them back. Text stays text, whatever it looks like.
+
+Text that a spreadsheet would run as a formula is written with an apostrophe before it, which reading takes away again.
+"""
 
 import csv
 import gzip
+import io
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +16,12 @@ import numpy as np
 import pandas as pd
 
 from madsep.core.errors import InputError
-from madsep.core.files import atomic
+from madsep.core.files import write_text
+from madsep.core.reading import MAX_TEXT_BYTES, reading
 
 Column = type[str] | type[int] | type[float]
+
+FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # what formulas begin with, in the wide forms of East Asian keyboards too
 
 
 def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
@@ -24,6 +32,7 @@ def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
     """
     path = Path(path)
     heading, *rows = _rows(path) or [[]]
+    heading = [_text(name) for name in heading]
     if heading != list(columns):
         raise InputError(f"{path}: expected the columns {','.join(columns)}, found {','.join(heading)[:200] or 'none'}. Make it again.")
     for number, row in enumerate(rows, start=1):
@@ -39,38 +48,46 @@ def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool 
 
     Numbers have `digits` significant digits, or with `fixed` as many decimals. Raises InputError if the file cannot be written.
     """
-    form = f"%.{digits}{'f' if fixed else 'g'}"
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        for row in itertools.chain([tuple(table.columns)], table.itertuples(index=False, name=None)):
-            stream.write((",".join(_cell(value, form) for value in row) or '""') + "\n")
+    write_text(path, table_text(table, f".{digits}{'f' if fixed else 'g'}"))
+
+
+def table_text(table: pd.DataFrame, form: str = "") -> str:
+    """Return a table as CSV; NaN and None are empty cells. `form` is the format of numbers, by default as many digits as they have."""
+    rows = itertools.chain([tuple(table.columns)], table.itertuples(index=False, name=None))
+    return "".join((",".join(_cell(value, form) for value in row) or '""') + "\n" for row in rows)
 
 
 def _cell(value: object, form: str) -> str:
     if value is None:
         return ""
     if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else form % value
+        return "" if math.isnan(value) else format(float(value), form)
     text = str(value)
-    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"\r\n') else text
+    if isinstance(value, str) and re.match(f"'*{FORMULA}", text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',;"\t\r\n') else text
+
+
+def _text(cell: str) -> str:
+    """Return what `_cell` made a cell from."""
+    return cell[1:] if re.match(f"'+{FORMULA}", cell) else cell
 
 
 def _rows(path: Path) -> list[list[str]]:
     opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8", newline="") as stream:
-            return [row for row in csv.reader(stream, strict=True) if row]
-    except FileNotFoundError:
-        raise InputError(f"{path}: is missing. Make it again.") from None
-    except (OSError, EOFError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}). Make it again.") from None
+    with reading(path, "CSV", "Make it again.", (csv.Error,)), opened(path, "rt", encoding="utf-8", newline="") as stream:
+        text = stream.read(MAX_TEXT_BYTES + 1)
+        if len(text) > MAX_TEXT_BYTES:
+            raise ValueError(f"it holds more than {MAX_TEXT_BYTES:,} letters")
+        return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
 
 
 def _converted(path: Path, name: str, cells: tuple[str, ...], kind: Column) -> pd.Series:
     if kind is str:
-        return pd.Series(cells, dtype="str")
+        return pd.Series([_text(cell) for cell in cells], dtype="str")
     try:
         if kind is int:
             return pd.Series([int(cell) for cell in cells], dtype="int64")
         return pd.Series([float(cell) if cell else math.nan for cell in cells], dtype="float64")
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: expected numbers in the column {name} ({error}). Make it again.") from None

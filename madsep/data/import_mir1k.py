@@ -17,9 +17,10 @@ from madsep.core.errors import InputError
 from madsep.core.files import check_unused, new_folder
 from madsep.core.logs import log
 from madsep.core.progress import Progress
+from madsep.core.reading import visible
 from madsep.data.audio import INT16_SCALE, Pcm16Writer, check_wav_size
 from madsep.data.datasets import MIR1K
-from madsep.data.tracks import SUBSETS, visible
+from madsep.data.tracks import SUBSETS
 
 TRAINING_SINGERS = ("abjones", "amy")
 SUFFIXES = (".wav", ".flac")

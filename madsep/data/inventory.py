@@ -1,7 +1,7 @@
 """The tracks of a run with the digests of their files: data are known by their content, wherever they lie."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +9,11 @@ from typing import Any
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, sha256, write_json
+from madsep.core.reading import reading
+from madsep.data.datasets import DATASETS
 from madsep.data.tracks import Track
 
+N_STAMPS = 3  # size and two times
 N_THREADS = 4  # a disk seldom reads faster than these hash
 
 
@@ -57,9 +60,10 @@ def write_inventory(tracks: Sequence[Track], path: Path) -> None:
 
 def read_inventory(path: Path) -> dict[str, Track]:
     """Return the tracks that `write_inventory` wrote, by slug. Raises InputError if the file is missing or damaged."""
+    document = read_json(path)
     try:
-        tracks = [Track(**values) for values in read_json(path)["tracks"]]
-    except (KeyError, TypeError):
+        tracks = [_track(values) for values in document["tracks"]]
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is not an inventory of tracks; run the same command again to write it.") from None
     return {track.slug: track for track in tracks}
 
@@ -69,12 +73,26 @@ def _read_cache(path: Path) -> dict[str, list[Any]]:
         known = read_json(path)
     except InputError:
         return {}
-    return known if isinstance(known, dict) else {}
+    return {file: entry for file, entry in known.items() if _is_entry(entry)} if isinstance(known, dict) else {}
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether an entry of the cache has size, times and a digest."""
+    return isinstance(entry, list) and len(entry) == N_STAMPS + 1 and isinstance(entry[-1], str)
+
+
+def _track(values: Mapping[str, Any]) -> Track:
+    """Return one track of an inventory. Raises TypeError for values of other types, ValueError for another data set."""
+    track = Track(**values)
+    texts = (track.name, track.subset, track.layout, track.path, track.dataset, *track.sources.values())
+    if not all(isinstance(text, str) for text in texts) or not isinstance(track.duration_s, float | int):
+        raise TypeError("expected text, and the duration as a number")
+    if track.dataset not in DATASETS:
+        raise ValueError("expected a data set that madsep knows")
+    return track
 
 
 def _stamp(file: Path) -> list[int]:
-    try:
+    with reading(file):
         status = file.stat()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}).") from None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

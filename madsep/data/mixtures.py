@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
+from madsep.core.reading import visible
 from madsep.data.audio import read_wav
 from madsep.data.datasets import MUSDB18
 from madsep.data.prepared import PreparedTrack
@@ -60,7 +61,7 @@ def _at(path: Path) -> Iterator[Mixture]:
     if (mixture := _track(path)) is not None:
         yield mixture
     elif path.is_dir():
-        tracks = [track for entry in sorted(path.iterdir()) if (track := _track(entry)) is not None]
+        tracks = [track for entry in visible(path) if (track := _track(entry)) is not None]
         if not tracks:
             raise InputError(f"{path}: holds no tracks; expected folders with a {MIXTURE}, wavs, or *{STEM_SUFFIX} files.")
         yield from tracks

@@ -1,5 +1,6 @@
 """Prepared tracks: what the prepare stage makes of a track, and how other stages read it."""
 
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import digest
+from madsep.core.reading import reading
 from madsep.data.tracks import Track
+
+BAD_HEADER = (SyntaxError, tokenize.TokenError)  # of NumPy, which parses the header of an array as Python
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,8 @@ class PreparedTrack:
 
         Raises InputError if the file holds an array of another shape or type.
         """
-        try:
-            array: NDArray[Any] = np.load(self.file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{self.file}: cannot be read as an array ({error}); run the same command again to prepare it.") from None
+        with reading(self.file, "an array", "Remove it and run the same command again to prepare it.", BAD_HEADER):
+            array: NDArray[Any] = np.lib.format.open_memmap(self.file, mode="r")  # allocates nothing, whatever the header declares
         expected = (len(self.signals), self.n_channels, self.n_samples)
         if array.shape != expected or array.dtype != np.float32:
             raise InputError(f"{self.file}: holds {array.dtype} of shape {array.shape}; expected float32 of shape {expected}; remove it.")
@@ -119,7 +121,21 @@ def _prepared(stage: Stage, slug: str) -> PreparedTrack:
         facts = dict(record.facts)
         sources = {source: found for source, found in record.made_from.items() if source != "form"}
         facts |= {key: tuple(facts[key]) for key in ("signals", "notes")}
-        return PreparedTrack(stage.folder / name, record.identity, sha256, slug, sources=sources, **facts)
+        track = PreparedTrack(stage.folder / name, record.identity, sha256, slug, sources=sources, **facts)
+        _check_types(track)
+        return track
     except (KeyError, TypeError, ValueError):
         stage.forget(slug)
         raise InputError(f"{stage.folder}: the record of {slug} is not of a prepared track; run the same command again.") from None
+
+
+def _check_types(track: PreparedTrack) -> None:
+    """Raise TypeError if a record has values of other types than those written, ValueError for counts below 1."""
+    texts = (track.name, track.subset, track.layout, *track.signals, *track.notes)
+    counts = (track.n_channels, track.n_samples, track.sample_rate_hz)
+    if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):
+        raise TypeError("expected text and whole numbers")
+    if not isinstance(track.mixture_residual_db, float | int | None) or not isinstance(track.ffmpeg, str | None):
+        raise TypeError("expected a number, and the version as text")
+    if min(counts) < 1:
+        raise ValueError("expected counts of 1 or more")

@@ -13,6 +13,7 @@ from pathlib import Path
 import soundfile as sf
 
 from madsep.core.errors import InputError
+from madsep.core.reading import reading, visible
 from madsep.data.datasets import DATASETS, Dataset
 
 SUBSETS = ("train", "test")
@@ -129,14 +130,6 @@ def batch_name(batch: Sequence[Track]) -> str:
     return first if len(batch) == 1 else f"{first}--{last}"
 
 
-def visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted, without hidden files. Raises InputError if it may not be read."""
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except PermissionError:
-        raise InputError(f"{folder}: no permission to read it.") from None
-
-
 def _dataset_folder(root: Path, dataset: Dataset) -> Path:
     """Return `root`, or the one folder in it, that holds train/ or test/; both must be there."""
     wanted = f"give the folder that holds {dataset.title}'s train/ and test/ (musdb_root)"
@@ -195,7 +188,7 @@ def _check_layout(folder: Path, paths: Iterable[Path]) -> None:
 def _check_stems(paths: Iterable[Path], dataset: Dataset) -> None:
     faults = []
     for folder in (path for path in paths if path.is_dir()):
-        present = {path.name for path in folder.iterdir()}
+        present = {path.name for path in visible(folder)}
         faults += [str(folder / f"{stem}.wav") for stem in dataset.stems if f"{stem}.wav" not in present]
     if faults:
         raise InputError(f"missing stems: {_listed(faults)}. Every track folder holds {', '.join(dataset.stems)} as .wav.")
@@ -205,10 +198,8 @@ def _duration_s(path: Path) -> float:
     if not path.is_dir():
         return path.stat().st_size / STEM_BYTES_PER_S
     mixture = path / "mixture.wav"
-    try:
+    with reading(mixture, "audio", "Copy it again.", (sf.LibsndfileError,)):
         return float(sf.info(mixture).duration)
-    except sf.LibsndfileError as error:
-        raise InputError(f"{mixture}: cannot be read as audio ({error.error_string}); copy it again.") from None
 
 
 def _listed(names: Iterable[str]) -> str:

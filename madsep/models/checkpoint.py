@@ -15,6 +15,7 @@ from torch import Tensor
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
+from madsep.core.reading import reading
 from madsep.models import NETWORKS
 from madsep.models.network import Network
 from madsep.systems.identity import system_identity
@@ -53,7 +54,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises InputError if the file is missing, truncated, a pickle or of another kind, or if its content is not what was written.
     """
-    try:
+    with reading(path, "a checkpoint", REMEDY, (SafetensorError,)):
         _refuse_pickle(path)
         with safe_open(path, framework="pt") as stored:
             text = (stored.metadata() or {}).get(KEY)
@@ -62,12 +63,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata, sha256 = _parsed(text, path)
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         is_whole = _digest(tensors, metadata) == sha256
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: is damaged or truncated, or no checkpoint at all ({error}).") from None
-    except (MemoryError, RecursionError):
-        raise InputError(f"{path}: holds more, or nests deeper, than can be read. {REMEDY}") from None
     if not is_whole:
         raise InputError(f"{path}: was changed after it was written: its SHA-256 is not that of its content. {REMEDY}")
     return tensors, metadata
@@ -144,10 +139,7 @@ def _untrained(metadata: Mapping[str, Any], path: Path) -> tuple[System, Network
     """
     if not isinstance(metadata.get("recipe"), dict) or not isinstance(metadata.get("provenance"), dict):
         raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
-    try:
+    # sections that are no sections, sizes beyond what PyTorch can count
+    with reading(path, "a recipe of this version", REMEDY, (RuntimeError,)), torch.device("meta"):
         recipe = parse_system(metadata["recipe"], str(path))
-        with torch.device("meta"):
-            return recipe, build_network(recipe)
-    except (AttributeError, RuntimeError, TypeError) as error:  # sections that are no sections, sizes beyond what PyTorch can count
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: holds a recipe that this version cannot read ({reason}). {REMEDY}") from None
+        return recipe, build_network(recipe)

@@ -19,7 +19,7 @@ from madsep.core.errors import InputError
 from madsep.core.files import sha256
 from madsep.core.logs import log
 from madsep.core.provenance import versions
-from madsep.data.tracks import visible
+from madsep.core.reading import visible
 from madsep.models.checkpoint import build_network, write_tensors
 from madsep.systems.recipe import System, parse_system
 

@@ -10,9 +10,9 @@ from madsep.core.artefacts import Record, Stage, read_record
 from madsep.core.errors import InputError
 from madsep.core.files import sha256, write_json
 from madsep.core.logs import log
+from madsep.core.reading import visible
 from madsep.core.tables import write_table
 from madsep.data.prepared import PreparedTrack
-from madsep.data.tracks import visible
 from madsep.scoring.estimates import OF_BASELINE, for_each, origins
 
 RECORD = "tables.json"

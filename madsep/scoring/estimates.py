@@ -9,7 +9,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from madsep.core.artefacts import Ingredients, Stage
-from madsep.core.errors import DiskFull, InputError
+from madsep.core.errors import Faults, InputError
+from madsep.core.logs import log
+from madsep.core.reading import is_there, reading
 from madsep.data.audio import read_wav
 from madsep.data.datasets import STEMS
 from madsep.data.prepared import PreparedTrack
@@ -68,22 +70,36 @@ def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | No
     return Pair(references, found, track.sample_rate_hz)
 
 
-def read_estimates(folder: Path, references: Signals, sample_rate_hz: int) -> Signals:
-    """Return the estimates <folder>/<target>.wav of all targets of `references`.
+def read_estimates(folder: Path, references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:
+    """Return the estimates <folder>/<target>.wav of all targets of `references`. With `pad`, short ones are followed by silence.
 
     Raises InputError if one is missing, or has another length, channel count or rate than its reference.
     """
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for target, reference in references.items():
         path = folder / f"{target}.wav"
-        if not path.is_file():
+        if not is_there(path):
             raise InputError(f"{path}: this estimate is missing; separate the track again.")
-        found[target], rate_hz = read_wav(path)
+        with reading(path):  # refuses pipes and folders
+            found[target], rate_hz = read_wav(path)
+        if pad:
+            found[target] = _padded(path, found[target], reference.shape[1])
         if (found[target].shape, rate_hz) != (reference.shape, sample_rate_hz):
             sizes = [f"{n_samples} samples of {n_channels} channels" for n_channels, n_samples in (found[target].shape, reference.shape)]
             expected = f"expected {sizes[1]} at {sample_rate_hz} Hz as the reference"
+            if found[target].shape[1] < reference.shape[1]:
+                expected += "; separate the track again, or score it with --pad"
             raise InputError(f"{path}: has {sizes[0]} at {rate_hz} Hz; {expected}.")
     return found
+
+
+def _padded(path: Path, estimate: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return an estimate with silence up to `n_samples`, and say how much is missing; one that is longer stays as it is."""
+    n_missing = n_samples - estimate.shape[1]
+    if n_missing <= 0:
+        return estimate
+    log.warning("%s: %d of %d samples (%.2f %%) are missing; scored as silence", path, n_missing, n_samples, 100 * n_missing / n_samples)
+    return np.pad(estimate, ((0, 0), (0, n_missing)))
 
 
 def check_audible(name: str, references: Signals) -> None:
@@ -109,13 +125,8 @@ def for_each(items: Sequence[Item], work: Callable[[Item], object]) -> None:
     """
     if not items:
         raise ValueError("expected one track at least, found none")
-    faults = []
+    faults = Faults()
     for item in items:
-        try:
+        with faults.gathered():
             work(item)
-        except DiskFull:
-            raise
-        except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError("\n".join(faults))
+    faults.raise_all()

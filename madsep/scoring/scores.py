@@ -5,18 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
+from madsep.core.reading import visible
 from madsep.data import datasets
-from madsep.data.tracks import visible
 
 TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
 METRICS = ("SDR", "SIR", "ISR", "SAR")
+MAX_NAME_LENGTH = 100  # of a target
+SISEC_FRAMING = (1.0, 1.0, 0.0)  # seconds: length of a frame, distance to the next, beginning of the first
 COLUMNS = ["track", "target", "metric", "time", "duration", "score"]
 # MIX holds no artefacts if the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
 NO_ARTEFACTS_DB = 80.0
+TIME_DIGITS = 4  # decimals of seconds to which frames are told apart
+TIME_TOLERANCE_S = 1e-4
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
@@ -38,6 +44,36 @@ def read_track(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
 
+def framing(scores: pd.DataFrame) -> str:
+    """Return in words how the frames of scores differ from SiSEC's, which last 1 s and follow each other; empty if they do not."""
+    found: dict[tuple[float, float, float] | None, set[str]] = {}
+    for (track, _), frames in scores[scores["metric"] == METRICS[0]].groupby(["track", "target"], sort=True):
+        found.setdefault(_framing(frames["time"].to_numpy(), frames["duration"].to_numpy()), set()).add(str(track))
+    found.pop(SISEC_FRAMING, None)
+    return "; ".join(f"{_framing_words(kind)} in {_tracks_words(tracks)}" for kind, tracks in found.items())
+
+
+def _framing(times: NDArray[np.float64], durations: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    """Return length, distance and beginning of frames in seconds; None if they differ from frame to frame."""
+    hops, length = np.diff(times), float(durations[0])
+    hop = float(hops[0]) if len(hops) else length
+    if not (np.allclose(durations, length, rtol=0, atol=TIME_TOLERANCE_S) and np.allclose(hops, hop, rtol=0, atol=TIME_TOLERANCE_S)):
+        return None
+    return round(length, TIME_DIGITS), round(hop, TIME_DIGITS), round(float(times[0]), TIME_DIGITS)
+
+
+def _framing_words(kind: tuple[float, float, float] | None) -> str:
+    if kind is None:
+        return "frames of differing lengths or distances"
+    length, hop, start = kind
+    return f"frames of {length:g} s every {hop:g} s" + (f" from {start:g} s on" if start else "")
+
+
+def _tracks_words(tracks: set[str]) -> str:
+    first, *others = sorted(tracks)
+    return f"{first} and {len(others)} other track{'s' * (len(others) > 1)}" if others else first
+
+
 def score_files(folder: Path) -> list[Path]:
     """Return the JSONs in `folder` or in its `test/`, sorted by name. Raises InputError as `read_scores` says."""
     if not folder.is_dir():
@@ -54,7 +90,7 @@ def score_files(folder: Path) -> list[Path]:
 
 
 def _jsons(folder: Path) -> list[Path]:
-    return [path for path in visible(folder) if path.suffix == ".json" and path.is_file()] if folder.is_dir() else []
+    return [path for path in visible(folder) if path.suffix == ".json"] if folder.is_dir() else []
 
 
 def decibels(value: float, sign: str = "") -> str:
@@ -88,14 +124,30 @@ def _track_rows(path: Path) -> Iterator[tuple[str, str, float, float, float]]:
         name = target.get("name") if isinstance(target, dict) else None
         if not isinstance(name, str):
             raise _layout_error(path, "a target has no name")
+        if not name.isprintable() or not 0 < len(name) <= MAX_NAME_LENGTH:
+            raise _layout_error(path, f"{name[:MAX_NAME_LENGTH]!a} is not the name of a target")
         if name in seen:
             raise _layout_error(path, f"target {name} is there twice")
         seen.add(name)
-        frames = target.get("frames")
-        if not isinstance(frames, list) or not frames:
-            raise _layout_error(path, f"target {name} has no frames")
-        for index, frame in enumerate(frames):
-            yield from _frame_rows(path, f"frame {index} of target {name}", name, frame)
+        yield from _target_rows(path, name, target.get("frames"))
+
+
+def _target_rows(path: Path, name: str, frames: Any) -> Iterator[tuple[str, str, float, float, float]]:
+    if not isinstance(frames, list) or not frames:
+        raise _layout_error(path, f"target {name} has no frames")
+    before = -math.inf
+    for index, frame in enumerate(frames):
+        where = f"frame {index} of target {name}"
+        rows = list(_frame_rows(path, where, name, frame))
+        time, duration = rows[0][2:4]
+        if not (0 <= time < math.inf and 0 < duration < math.inf):
+            raise _layout_error(path, f"{where} begins at {time:g} s and lasts {duration:g} s")
+        if time == before:
+            raise _layout_error(path, f"{where} is there twice: the frame before it begins at {time:g} s too")
+        if time < before:
+            raise _layout_error(path, f"{where} begins at {time:g} s, before the one that precedes it")
+        before = time
+        yield from rows
 
 
 def _frame_rows(path: Path, where: str, name: str, frame: Any) -> Iterator[tuple[str, str, float, float, float]]:

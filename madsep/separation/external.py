@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from madsep.core.errors import InputError
 from madsep.core.files import Hash, digest
+from madsep.core.reading import visible
 from madsep.core.settings import Settings, nearest
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
-from madsep.data.tracks import visible
 from madsep.separation.callables import fingerprint
 from madsep.separation.oracles import ORACLES
 from madsep.separation.worker import Declared, declared_targets

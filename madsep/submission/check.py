@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
+from madsep.core.reading import files_below, is_stranger, is_there, read_bytes, reading
 from madsep.core.yaml_files import read_yaml
 from madsep.data.datasets import MUSDB18
 from madsep.submission import provenance
@@ -22,6 +23,7 @@ from madsep.submission.score_check import is_number, listed, target_set_faults, 
 
 HERE = Path(__file__).parent
 MAX_NAME_LENGTH = 4
+MAX_DESCRIPTION_BYTES = 1_000_000
 DESCRIPTION, READMES = "description.md", ("README", "README.md")
 OTHER_FILES = (DESCRIPTION, provenance.FILE, *READMES)
 
@@ -34,6 +36,10 @@ def check_submission(folder: Path, expected_tracks: list[str] | None = None, sho
     """
     if not folder.is_dir():
         return [f"{folder}: no such folder"]
+    try:
+        files_below(folder)
+    except InputError as error:  # a folder that may not be read
+        return [str(error)]
     name = short_name or Path(os.path.abspath(folder)).name  # resolve() would follow a link  # noqa: PTH100
     document, faults = _read_provenance(folder)
     tracks = expected_tracks or _listed_tracks(document) or MUSDB18.test_names()
@@ -51,7 +57,7 @@ def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list
     faults = []
     if len(short_name) > MAX_NAME_LENGTH:
         faults.append(f"{short_name}: the folder's name has {len(short_name)} characters; at most {MAX_NAME_LENGTH} are allowed")
-    if not (folder / DESCRIPTION).is_file():
+    if DESCRIPTION not in {_label(folder, path) for path in files_below(folder)}:
         faults.append(f"{DESCRIPTION}: missing")
     documents = _documents(folder)
     counts = Counter(path.stem for path in documents)
@@ -73,11 +79,11 @@ def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list
 def _documents(folder: Path) -> dict[Path, Any]:
     """Return every JSON below `folder` with its content, or with the InputError that says why it cannot be read.
 
-    Hidden ones, which the campaign's check would read too, are left to `_misplaced_files`.
+    Hidden ones and those of other strangers, which the campaign's check would read too, are left to `_misplaced_files`.
     """
     documents: dict[Path, Any] = {}
-    for path in sorted(folder.glob("**/*.json")):
-        if not _is_hidden(folder, path):
+    for path in files_below(folder):
+        if path.suffix == ".json" and not _is_strange(folder, path):
             try:
                 documents[path] = read_json(path)
             except InputError as error:
@@ -88,16 +94,17 @@ def _documents(folder: Path) -> dict[Path, Any]:
 def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the content of provenance.yaml, empty if there is none or it cannot be read, and its faults."""
     path = folder / provenance.FILE
-    if not path.exists():
-        return {}, []
     try:
+        if not is_there(path):
+            return {}, []
         values = read_yaml(path)
     except InputError as error:
-        return {}, [str(error)]
+        return {}, [str(error).removeprefix(f"{folder}/")]
     try:
-        return values, list(provenance.chain_faults(provenance.parse_provenance(values), folder))
+        with reading(path, "the provenance of a submission"):
+            return values, list(provenance.chain_faults(provenance.parse_provenance(values), folder))
     except InputError as error:
-        return values, str(error).splitlines()
+        return values, str(error).removeprefix(f"{folder}/").splitlines()
 
 
 def _listed_tracks(document: dict[str, Any]) -> list[str] | None:
@@ -115,11 +122,12 @@ def _durations_s(document: dict[str, Any]) -> dict[str, float]:
 
 
 def _misplaced_files(folder: Path) -> Iterator[str]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in files_below(folder):
         label = _label(folder, path)
-        if _is_hidden(folder, path):
+        if _is_strange(folder, path):
+            what = "a hidden file" if any(part.startswith(".") for part in path.relative_to(folder).parts) else "left by another program"
             why = "; the campaign's check reads every .json" if path.suffix == ".json" else ""
-            yield f"{label}: is a hidden file; delete it{why}"
+            yield f"{label}: is {what}; delete it{why}"
         elif path.suffix == ".json":
             if path.parent != folder / "test":
                 yield f"{label}: score files belong directly in test/"
@@ -127,16 +135,20 @@ def _misplaced_files(folder: Path) -> Iterator[str]:
             yield f"{label}: does not belong here; besides test/*.json, only {', '.join(OTHER_FILES)} are allowed"
 
 
-def _is_hidden(folder: Path, path: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _is_strange(folder: Path, path: Path) -> bool:
+    return any(is_stranger(part) for part in path.relative_to(folder).parts)
 
 
 def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
     """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
     path = folder / DESCRIPTION
-    if not path.is_file():
-        return  # campaign_check says so
-    raw = path.read_bytes()
+    try:
+        if not is_there(path):
+            return  # campaign_check says so
+        raw = read_bytes(path, MAX_DESCRIPTION_BYTES)
+    except InputError as error:
+        yield str(error).removeprefix(f"{folder}/")
+        return
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from madsep.core.errors import InputError
 from madsep.core.files import digest, sha256
+from madsep.core.reading import is_there
 from madsep.data.tracks import slug_of
 from madsep.systems.identity import system_identity_of, training_identity_of
 from madsep.systems.recipe import System
@@ -119,7 +120,7 @@ def chain_faults(provenance: Provenance, folder: Path) -> Iterator[str]:
         yield f"{FILE}: {fault}"
     for name, scores in provenance.scores.items():
         path = folder / "test" / f"{name}.json"
-        if path.is_file() and sha256(path) != scores.sha256:
+        if is_there(path) and sha256(path) != scores.sha256:
             yield f"test/{name}.json: its SHA-256 is not the one in {FILE}; it was changed after the submission was written"
 
 

@@ -1,11 +1,16 @@
 """How long the jobs of a submission took, from Snakemake's benchmark files and the jobs' logs."""
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from madsep.core.reading import read_text, reading
+
+MAX_LINE = 1000  # characters of a log's first line
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,7 @@ def _benchmark(path: Path) -> dict[str, str] | None:
     """Return a benchmark file's one row, by column; None if there is no such file."""
     if not path.is_file():
         return None
-    with path.open(encoding="utf-8", newline="") as stream:
-        return next(csv.DictReader(stream, delimiter="\t"), None)
+    return next(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t"), None)
 
 
 def _number(text: str) -> float | None:
@@ -53,5 +57,10 @@ def _number(text: str) -> float | None:
 
 def _slurm_job_id(log: Path) -> int | None:
     """Return the Slurm job that a log's first line names; None for a job that ran elsewhere."""
-    found = re.match(r"INFO: Slurm job (\d+) on ", log.read_text(encoding="utf-8")) if log.exists() else None
+    found = re.match(r"INFO: Slurm job (\d+) on ", _first_line(log)) if log.exists() else None
     return int(found[1]) if found else None
+
+
+def _first_line(log: Path) -> str:
+    with reading(log), log.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline(MAX_LINE)

@@ -1,6 +1,6 @@
 """What jobs need: memory in MB, time in minutes, GPUs. Snakemake calls these with a job's wildcards and the number of the attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,8 @@ MINUTES = {"prepare": 0.25, "separate": 1, "external": 5, "score": 2, "preview":
 class Needs:
     """Resources of the jobs of a plan; memory and time grow with the attempt."""
 
-    def __init__(self, plan: Plan, on_cluster: bool) -> None:
+    def __init__(self, plan: Plan, on_cluster: Callable[[], bool]) -> None:
+        """`on_cluster` says whether jobs are submitted to a cluster; Snakemake knows it only after it has read the rules."""
         self.plan, self.on_cluster = plan, on_cluster
 
     @cached_property
@@ -34,7 +35,7 @@ class Needs:
     def gpu(self, wildcards: Any) -> int:
         """GPUs of a job that can use one: with `device: auto` one if there is any here, or on the nodes of the cluster."""
         device = self.plan.config["device"]
-        return int(device == "cuda" or (device == "auto" and bool(self.n_gpus or self._cluster_gpus)))
+        return int(device == "cuda" or (device == "auto" and bool(self.n_gpus or (self.on_cluster() and self._cluster_gpus))))
 
     def external_gpu(self, wildcards: Any) -> int:
         """GPUs of a job of a system that is no recipe."""
@@ -42,7 +43,7 @@ class Needs:
 
     @cached_property
     def _cluster_gpus(self) -> bool:
-        return self.on_cluster and offers_gpus()
+        return offers_gpus()
 
     def prepare_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of a prepare job."""

@@ -15,10 +15,7 @@ def read_settings(files: Sequence[Path]) -> dict[str, Any]:
     """Return the settings of YAML files laid over each other. Raises InputError with file and line for one that is faulty."""
     config: dict[str, Any] = {}
     for path in files:
-        try:
-            values = read_yaml(path)
-        except InputError as error:
-            raise InputError(f"{path.parent / str(error)}") from None
+        values = read_yaml(path)
         try:
             _check_plain(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader))
         except InputError as error:

@@ -1,7 +1,7 @@
-"""A Slurm of the tests' own: munged, slurmctld and two slurmd on this machine, in one folder, from their start to their end.
+"""A Slurm that the tests start and stop: munged, slurmctld and two slurmd on this machine, all in one folder.
 
-node1 has four CPUs; node2 has four CPUs and one GPU that is none. Nothing outside the folder is written and no daemon that runs already is
-touched. Slurm has no accounting here.
+node1 has four CPUs. node2 has four CPUs and a pretended GPU. Nothing is written outside the folder, and daemons that already run are left
+alone. Slurm has no accounting here.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import psutil
 NODES = ("node1", "node2")
 GPU_NODE = "node2"
 DAEMONS = ("munged", "slurmctld", "slurmd")
-SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack where daemons are
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # the folders of daemons, which may be missing from a user's PATH
 MUNGE_FILES = ("socket", "key-file", "pid-file", "log-file", "seed-file")
 PATIENCE_S = 60.0
 SLURM_CONF = """\
@@ -79,20 +79,20 @@ class Cluster:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)  # munged, slurmctld, node1, node2
 
     def command(self, *arguments: str, check: bool = True) -> str:
-        """Standard output of one of Slurm's commands; raises CalledProcessError where it fails, unless `check` is false."""
+        """Return the standard output of one of Slurm's commands. Raises AssertionError if it fails, unless `check` is false."""
         completed = subprocess.run(arguments, env=self.environment, capture_output=True, encoding="utf-8", check=False)
         if check and completed.returncode:
             raise AssertionError(f"{' '.join(arguments)}: {completed.stdout}{completed.stderr}")
         return completed.stdout
 
     def jobs(self) -> dict[str, dict[str, str]]:
-        """All jobs that Slurm remembers: id -> what `scontrol show job` says of it (JobState, NodeList, StartTime, Comment, ...)."""
+        """Return all jobs that Slurm remembers: id -> the fields of `scontrol show job` (JobState, NodeList, StartTime, Comment, ...)."""
         lines = self.command("scontrol", "show", "job", "--oneliner").splitlines()
         found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
         return {job["JobId"]: job for job in found}
 
     def jobs_of(self, rule: str) -> list[dict[str, str]]:
-        """Those of one rule of the workflow, in the order of their submission."""
+        """Return the jobs of one rule of the workflow, in the order of their submission."""
         ours = [job for job in self.jobs().values() if re.fullmatch(rf"rule_{rule}(_wildcards_.*)?", job.get("Comment", ""))]
         return sorted(ours, key=lambda job: int(job["JobId"]))
 
@@ -108,7 +108,7 @@ class Cluster:
             self.processes[name] = subprocess.Popen(commands[name], env=self.environment, stdout=out, stderr=out, start_new_session=True)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """End a daemon by a signal to its process; jobs that it started live on, as they do on a real node."""
+        """End a daemon by a signal to its process. Jobs that it started continue, as they do on a real node."""
         process = self.processes.pop(name)
         process.send_signal(number)
         try:
@@ -118,7 +118,7 @@ class Cluster:
             process.wait()
 
     def wait_for(self, happened: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait until something has happened; fails with the daemons' last lines when it does not."""
+        """Wait until something has happened. If it does not happen in time, fail with the last lines of the daemons' logs."""
         deadline = time.monotonic() + patience_s
         while not happened():
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
@@ -127,7 +127,7 @@ class Cluster:
             time.sleep(0.1)
 
     def nodes_up(self) -> bool:
-        """Whether both nodes wait for jobs or run some."""
+        """Whether both nodes are idle or run jobs."""
         states = self.command("sinfo", "--noheader", "--Node", "--format=%T", check=False).split()
         return len(states) == len(NODES) and set(states) <= {"idle", "mixed", "allocated"}
 
@@ -139,7 +139,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A Slurm in `folder`, which is to be empty and to have a short path; whatever happens, it has ended afterwards."""
+    """Run a Slurm in `folder`, which must be empty and have a short path. Whatever happens, it is stopped afterwards."""
     for name in ("bin", "state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key-file"
@@ -166,7 +166,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def _end_jobs(slurm: Cluster) -> None:
-    """End what jobs and failed tests have left running; called when no daemon is there any more to start others."""
+    """End what jobs and failed tests have left running. Called after the daemons have ended, so that none can start more."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and _is_of(slurm, process):
@@ -174,7 +174,7 @@ def _end_jobs(slurm: Cluster) -> None:
 
 
 def _is_of(slurm: Cluster, process: psutil.Process) -> bool:
-    """Whether a process names this cluster's settings in its environment, as jobs do, or is a slurmstepd that writes a log of its nodes."""
+    """Whether a process is one of this cluster's: its environment names the settings, or it is a slurmstepd that writes a node's log."""
     if process.name().startswith("slurmstepd"):
         return any(Path(file.path).is_relative_to(slurm.folder) for file in process.open_files())
     return process.environ().get("SLURM_CONF") == slurm.environment["SLURM_CONF"]

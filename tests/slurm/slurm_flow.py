@@ -14,7 +14,7 @@ OPTIONS = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-
 
 
 def command(folder: Path, config: Mapping[str, Any], *arguments: str) -> list[str]:
-    """What a user types to run the workflow in `folder` on Slurm; `arguments` go to Snakemake, files to make last and behind a `--`."""
+    """Return the command that runs the workflow in `folder` on Slurm. `arguments` go to Snakemake: options, then `--` and files."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder.parent / f"{folder.name}-{next(NUMBERS)}.yaml"
     settings.write_text(yaml.safe_dump(dict(config)))

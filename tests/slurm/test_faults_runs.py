@@ -11,15 +11,15 @@ from cluster import Cluster
 from flow import final_faults, left_behind, run, tiny_config
 from slurm_flow import run_on, start
 
+from madsep.data.tracks import slug_of
 from madsep.synth import make_dataset
 
 pytestmark = pytest.mark.timeout(1200)  # each job starts Python three times
 
 OWN = {"systems": ["OWN"], "external": {"OWN": {"separator": "own:separate", "targets": ["vocals", "accompaniment"]}}}
 FAST = {"scoring": {"engine": "fast", "audit_tracks": 0, "audit_seed": 1}}
-ALONE = {"prepare": 1, "separate": 1, "score": 1}  # seconds of audio in a job
+ALONE = {"prepare": 1, "separate": 1, "score": 1}  # seconds of audio per job
 PAIRS = {"prepare": 60, "separate": 2.5, "score": 2.5}  # two songs of 1 s
-PAIR, CUT, LAST = "test001-test002", "test003-test004", "test005"
 WAITING = """\
 import sys
 import time
@@ -30,8 +30,8 @@ calls = []
 
 def separate(audio, rate):
     calls.append(rate)
-    batch = sys.modules["__main__"].snakemake.wildcards.batch
-    while len(calls) == 2 and not Path(f"open/{batch}").exists():  # the first track is written
+    job = sys.modules["__main__"].snakemake.wildcards.job
+    while len(calls) == 2 and not Path("open", job).exists():  # the first track is written
         time.sleep(0.1)
     return {"vocals": 0.5 * audio}
 """
@@ -41,12 +41,12 @@ import time
 
 import numpy as np
 
-MB = {"test001": 1100, "test002": 2100}
+MB = NEEDED
 
 
 def separate(audio, rate):
     job = sys.modules["__main__"].snakemake
-    held = np.ones(MB[job.wildcards.batch] * 2**17)
+    held = np.ones(MB[job.wildcards.job] * 2**17)
     while held.nbytes > job.resources.mem_mb * 2**20:  # until it is killed
         time.sleep(0.1)
     return {"vocals": 0.5 * audio}
@@ -61,17 +61,23 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def slugs(songs: Path) -> list[str]:
+    """Of the test songs: what jobs of one track are called."""
+    return [slug_of(song.name) for song in sorted((songs / "test").iterdir())]
+
+
 def own_system(folder: Path, module: str, opened: Sequence[str] = ()) -> Path:
     """A folder for runs in which the system OWN is this module; `opened` are the jobs that WAITING lets through."""
     (folder / "open").mkdir(parents=True)
-    for batch in opened:
-        (folder / "open" / batch).touch()
+    for job in opened:
+        (folder / "open" / job).touch()
     (folder / "own.py").write_text(module)
     return folder
 
 
-def estimates(*batches: str) -> list[str]:
-    return [f"results/OWN/estimates/{batch}.json" for batch in batches]
+def estimates(*jobs: str) -> list[str]:
+    return [f"results/OWN/estimates/jobs/{job}.json" for job in jobs]
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:
@@ -80,9 +86,9 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
-def jobs_for(slurm: Cluster, rule: str, batch: str) -> list[dict[str, str]]:
-    """All jobs of a rule and a batch, in the order of their submission."""
-    return [job for job in slurm.jobs_of(rule) if job["Comment"].endswith(f"_{batch}")]
+def jobs_for(slurm: Cluster, rule: str, name: str) -> list[dict[str, str]]:
+    """All Slurm jobs of a rule's job, in the order of their submission."""
+    return [job for job in slurm.jobs_of(rule) if job["Comment"].endswith(f"_{name}")]
 
 
 def states(jobs: Sequence[Mapping[str, str]]) -> list[str]:
@@ -90,27 +96,28 @@ def states(jobs: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def kill_while_two_jobs_run(slurm: Cluster, folder: Path, config: Mapping[str, Any], targets: Sequence[str]) -> None:
-    """Start a run, and kill its Snakemake when it knows that the last track is done and the other jobs have done one of two."""
+    """Start a run, and kill its Snakemake when it knows that the last track is done and each other job has done one track of two."""
     killed, printed = start(slurm, folder, config, *targets), folder.with_suffix(".txt")
-    written = "results/OWN/estimates/test/*/accompaniment.wav"
+    recorded = "results/OWN/estimates/records/*.json"
     try:
         slurm.wait_for(lambda: "(Rule: separate_external)" in printed.read_text(), "the last track is separated", 300)
-        slurm.wait_for(lambda: len(list(folder.glob(written))) == 3, "the other jobs wait", 300)
+        slurm.wait_for(lambda: len(list(folder.glob(recorded))) == 3, "the other jobs wait", 300)
     finally:
         killed.kill()
         killed.wait()
 
 
-def test_a_killed_snakemake_goes_on_and_does_nothing_twice(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
+def test_a_killed_snakemake_resumes_and_does_nothing_twice(slurm: Cluster, songs: Path, slugs: list[str], tmp_path: Path) -> None:
     config = tiny_config(songs, job_s=PAIRS, **OWN, **FAST)
-    targets = ["--", *estimates(PAIR, CUT, LAST), f"results/OWN/scores/{PAIR}.csv"]
+    pair, cut, last = f"{slugs[0]}--{slugs[1]}", f"{slugs[2]}--{slugs[3]}", slugs[4]
+    targets = ["--", *estimates(pair, cut, last), f"results/OWN/scores/jobs/{pair}.json"]
     folder = own_system(tmp_path / "run", WAITING)
     kill_while_two_jobs_run(slurm, folder, config, targets)
     done, known = files(folder), set(slurm.jobs())
-    assert done.keys() & {*estimates(PAIR, CUT, LAST)} == {*estimates(LAST)}
+    assert done.keys() & {*estimates(pair, cut, last)} == {*estimates(last)}
     running = [job["JobId"] for job in slurm.jobs().values() if job["JobState"] == "RUNNING"]
-    (cut,) = jobs_for(slurm, "separate_external", CUT)
-    assert len(running) == 2 and cut["JobId"] in running
+    (waiting,) = jobs_for(slurm, "separate_external", cut)
+    assert len(running) == 2 and waiting["JobId"] in running
 
     locked = run_on(slurm, folder, config, *targets)
     assert locked.status != 0 and "Directory cannot be locked" in locked.text and "--unlock" in locked.text
@@ -123,52 +130,55 @@ def test_a_killed_snakemake_goes_on_and_does_nothing_twice(slurm: Cluster, songs
     assert "run the same command again" in hint
     assert files(folder) == done and set(slurm.jobs()) == known
 
-    slurm.command("scancel", cut["JobId"])
-    (folder / "open" / PAIR).touch()
+    slurm.command("scancel", waiting["JobId"])
+    (folder / "open" / pair).touch()
     slurm.wait_for(lambda: not slurm.command("squeue", "--noheader"), "one job is cancelled and the other ends", 300)
     kept = files(folder)
-    assert kept.keys() & {*estimates(PAIR, CUT, LAST)} == {*estimates(PAIR, LAST)}
-    (folder / "open" / CUT).touch()
+    assert kept.keys() & {*estimates(pair, cut, last)} == {*estimates(pair, last)}
+    (folder / "open" / cut).touch()
     again = run_on(slurm, folder, config, *targets)
     assert again.status == 0, again.text
 
     new = sorted(job["Comment"] for number, job in slurm.jobs().items() if number not in known)
-    assert new == [f"rule_score_wildcards_OWN_{PAIR}", f"rule_separate_external_wildcards_OWN_{CUT}"]
-    after, half_written = files(folder), sorted((songs / "test").iterdir())[2].name
-    changed = {path for path in kept if after[path] != kept[path]}
-    assert changed == {f"results/OWN/estimates/test/{half_written}/{target}.wav" for target in ("vocals", "accompaniment")}
+    assert new == [f"rule_score_wildcards_OWN_{pair}", f"rule_separate_external_wildcards_OWN_{cut}"]
+    after = files(folder)
+    assert f"results/OWN/estimates/records/{slugs[2]}.json" in kept  # the track that the cancelled job had finished
+    assert kept.items() <= after.items()
     assert left_behind(folder) == []
-    undisturbed = own_system(tmp_path / "undisturbed", WAITING, [PAIR, CUT])
+    undisturbed = own_system(tmp_path / "undisturbed", WAITING, [pair, cut])
     assert run(undisturbed, config, *targets).status == 0
     assert after.keys() == files(undisturbed).keys()
-    for path in after:
+    for path in after.keys() - {"results/digests.json"}:  # that names own.py by its place
         if "/benchmarks/" not in path:
             assert (folder / path).read_bytes() == (undisturbed / path).read_bytes(), path
 
 
-def test_a_track_that_always_fails_leaves_the_others_finished_and_is_named(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
+def test_a_track_that_always_fails_leaves_the_others_finished_and_is_named(
+    slurm: Cluster, songs: Path, slugs: list[str], tmp_path: Path
+) -> None:
     root, folder = tmp_path / "musdb", tmp_path / "run"
     shutil.copytree(songs, root)
     faulty = sorted((root / "test").iterdir())[1]
     (faulty / "bass.wav").write_bytes((faulty / "bass.wav").read_bytes()[:-1000])
     config = tiny_config(root, job_s=ALONE, **FAST)
-    outcome = run_on(slurm, folder, config, "--retries", "1", "--", *(f"results/MIX/scores/{slug}.csv" for slug in ("test001", "test002")))
+    outcome = run_on(slurm, folder, config, "--retries", "1", "--", *(f"results/MIX/scores/jobs/{slug}.json" for slug in slugs[:2]))
     (line,) = final_faults(outcome)
     assert line.startswith(f"ERROR: {faulty}/bass.wav: the file is truncated")
-    assert [path.name for path in (folder / "results/MIX/scores").glob("*.csv")] == ["test001.csv"]
-    assert states(jobs_for(slurm, "score", "test001")) == ["COMPLETED"]
-    assert states(jobs_for(slurm, "prepare", "test002")) == ["FAILED", "FAILED"]
+    assert [path.name for path in (folder / "results/MIX/scores/jobs").iterdir()] == [f"{slugs[0]}.json"]
+    assert states(jobs_for(slurm, "score", slugs[0])) == ["COMPLETED"]
+    assert states(jobs_for(slurm, "prepare", slugs[1])) == ["FAILED", "FAILED"]
 
 
-def test_a_job_over_its_memory_is_killed_and_gets_more(slurm: Cluster, songs: Path, tmp_path: Path) -> None:
-    folder = own_system(tmp_path / "run", HUNGRY)
+def test_a_job_over_its_memory_is_killed_and_gets_more(slurm: Cluster, songs: Path, slugs: list[str], tmp_path: Path) -> None:
+    enough, lacking = slugs[:2]
+    folder = own_system(tmp_path / "run", HUNGRY.replace("NEEDED", repr({enough: 1100, lacking: 2100})))
     config = tiny_config(songs, job_s=ALONE | {"prepare": 60}, **OWN)
-    targets = estimates("test001", "test002")
+    targets = estimates(enough, lacking)
     outcome = run_on(slurm, folder, config, "--retries", "1", "--", *targets)
-    jobs = jobs_for(slurm, "separate_external", "test001")
+    jobs = jobs_for(slurm, "separate_external", enough)
     assert states(jobs)[0] != "COMPLETED" and states(jobs)[1:] == ["COMPLETED"]
     assert [job["MinMemoryNode"] for job in jobs] == ["1010M", "2020M"]  # attempt * (1000 + 10 MB for the second of audio)
     assert re.search("slurmstepd.*xceeded .*memory limit", Path(jobs[0]["StdOut"]).read_text())
     assert (folder / targets[0]).exists()
     (line,) = final_faults(outcome)  # of the job that no attempt gave enough
-    assert line.startswith("ERROR: results/logs/separate/OWN/test002.log: Slurm ended the job: ") and "memory limit" in line
+    assert line.startswith(f"ERROR: results/logs/separate/OWN/{lacking}.log: Slurm ended the job: ") and "memory limit" in line

@@ -1,0 +1,93 @@
+"""Locks that the processes of all users of a machine see: whoever holds one, it is held.
+
+Each user has a folder of locks in the machine's folder for temporary files, which others may look into but not change. Whether another
+user holds a lock is found out by trying theirs, which needs no more than to read it. Nothing is opened through a link, and nothing but
+regular files of their folder's owner counts, so that nobody can make another user wait for a pipe or write to a file.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from madsep.core.logs import log
+
+PREFIX = "madsep-locks-"  # then the user's number
+SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def hold(name: str) -> Iterator[bool]:
+    """Hold the lock `name` in the block, and yield True, unless another process of any user holds it: then False.
+
+    If no lock can be made, because another user has put something in its place, that counts as held; a warning says so.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _take(name, stack)
+
+
+def _take(name: str, stack: contextlib.ExitStack) -> bool:
+    root = Path(tempfile.gettempdir())
+    try:
+        folder = _own_folder(root)
+        lock = _opened(folder, name, os.O_RDWR | os.O_CREAT, os.getuid())
+    except OSError as error:
+        log.warning("%s: no lock can be made there (%s); it counts as held by another user", root / PREFIX, error.strerror)
+        return False
+    stack.callback(os.close, lock)
+    return _locked(lock, fcntl.LOCK_EX) and not any(_is_held(other, name) for other in root.glob(f"{PREFIX}*") if other != folder)
+
+
+def _own_folder(root: Path) -> Path:
+    folder = root / f"{PREFIX}{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o755)  # whatever the user's mask
+    _check_owner(folder, os.getuid())
+    return folder
+
+
+def _check_owner(folder: Path, owner: int) -> None:
+    """Raise PermissionError unless `folder` is a folder, not a link to one, that only its owner may change."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(1, f"{folder.name} is not a folder that user {owner} alone may change")
+
+
+def _opened(folder: Path, name: str, flags: int, owner: int) -> int:
+    """Open a lock for `flags`. Raises OSError for a link, a pipe, a folder or another user's file."""
+    handle = os.open(folder / name, flags | SAFELY, 0o644)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
+        os.close(handle)
+        raise PermissionError(1, f"{name} is not a file of user {owner}")
+    if flags & os.O_CREAT:
+        os.fchmod(handle, 0o644)  # whatever the user's mask
+    return handle
+
+
+def _locked(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_held(folder: Path, name: str) -> bool:
+    """Whether another user holds their lock of this name."""
+    owner = folder.name.removeprefix(PREFIX)
+    if not owner.isdecimal():
+        return False
+    try:
+        _check_owner(folder, int(owner))
+        lock = _opened(folder, name, os.O_RDONLY, int(owner))
+    except OSError:  # they have no such lock, or it is not one
+        return False
+    try:
+        return not _locked(lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
