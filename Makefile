@@ -11,7 +11,7 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
 	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
 
-.PHONY: demo test test-all test-slurm coverage lint format setup ffmpeg slurm readme clean
+.PHONY: demo test test-all test-slurm coverage lint format setup fft ffmpeg slurm readme clean
 
 demo: setup $(DEMO_DATA)
 	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
@@ -54,6 +54,10 @@ readme: setup
 
 setup: ffmpeg .venv/installed
 
+# ducc0 (GPL): faster FFTs for the scoring engine
+fft: setup
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-fft.txt
+
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { $(call install_system,ffmpeg,ffmpeg); }
 
@@ -63,11 +67,12 @@ slurm:
 	command -v munged >/dev/null && command -v slurmctld >/dev/null && command -v slurmd >/dev/null || \
 	{ $(call install_system,slurm-wlm munge,slurm-wlm); }
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt requirements-torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "madsep needs Python 3.11 or newer, this is %d.%d; give another: make PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call install_system,python3-venv,python); }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-torch.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -8,8 +8,13 @@ from madsep.workflow.asked import Asked, any_of
 from madsep.workflow.make import make_plan, sample_root
 from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
 from madsep.workflow.needs import Needs
+from madsep.workflow.settings import check_settings
 
 min_version("9.0")
+
+
+with plain_errors():
+    check_settings(Path("config.yaml"))
 
 
 configfile: "config.yaml"
@@ -76,4 +81,4 @@ onsuccess:
 
 
 onerror:
-    print("\n".join(faults(started_s)), file=sys.stderr)
+    print("\n".join(faults(started_s, log)), file=sys.stderr)

@@ -88,8 +88,9 @@ def test_image_has_the_versions_of_the_conda_environment() -> None:
     python, ffmpeg, *_ = yaml.safe_load((ENVS / "madsep.yaml").read_text())["dependencies"]
     assert re.search(r"^FROM python:(\d+\.\d+)\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)[1] == python.removeprefix("python=")
     assert re.search(r" ffmpeg=7:(\d+\.\d+)\.\*", DOCKERFILE)[1] == ffmpeg.removeprefix("ffmpeg=")
-    assert re.search(r"^COPY requirements.txt /opt/madsep/$", DOCKERFILE, re.MULTILINE)
-    assert re.findall(r"pip install (.*)", DOCKERFILE) == ["--no-cache-dir --requirement /opt/madsep/requirements.txt"]
+    assert re.search(r"^COPY requirements.txt requirements-torch.txt /opt/madsep/$", DOCKERFILE, re.MULTILINE)
+    files = re.findall(r"pip install --no-cache-dir --requirement /opt/madsep/(\S+)", DOCKERFILE)
+    assert files == ["requirements.txt", "requirements-torch.txt"]
 
 
 def test_hadolint_finds_nothing() -> None:

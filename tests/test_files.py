@@ -311,6 +311,19 @@ def test_a_new_folder_that_cannot_be_moved_leaves_the_old_one(tmp_path: Path, mo
     assert names(tmp_path) == ["folder"] and names(tmp_path / "folder") == ["mine"]
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_new_folder_that_is_a_link_stays_one(tmp_path: Path, exists: bool) -> None:
+    target, link = tmp_path / "other disk/target", tmp_path / "link"
+    link.symlink_to(target)
+    if exists:
+        target.mkdir(parents=True)
+        (target / "old").touch()
+    with new_folder(link) as folder:
+        (folder / "new").touch()
+    assert link.is_symlink() and [path.name for path in target.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["link", "other disk", "target", "new"])
+
+
 # --- what is left, and what is written over
 
 

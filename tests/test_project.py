@@ -16,8 +16,9 @@ import madsep
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MAKEFILE = (ROOT / "Makefile").read_text()
-PINNED = [line for line in (ROOT / "requirements.txt").read_text().lower().splitlines() if not line.startswith("#")]
-PINS = dict(line.partition(";")[0].split("==") for line in PINNED)
+REQUIREMENTS = [ROOT / f"requirements{part}.txt" for part in ("", "-torch", "-fft")]
+PINNED = re.findall(r"^([\w.-]+)==([\d.]+)", "\n".join(path.read_text().lower() for path in REQUIREMENTS), re.MULTILINE)
+PINS = dict(PINNED)
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
 
@@ -40,7 +41,19 @@ def test_all_dependencies_are_pinned() -> None:
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     names = {re.match(r"[\w-]+", line)[0].lower() for group in groups for line in group}
     assert names <= PINS.keys()
-    assert all(re.fullmatch(r"[\d.]+", version) for version in PINS.values())
+    assert len(PINNED) == len(PINS)
+
+
+def test_all_but_pytorch_is_pinned_by_its_hash_too() -> None:
+    for path in (REQUIREMENTS[0], REQUIREMENTS[2]):
+        text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#")).replace("\\\n", " ")
+        for line in text.splitlines():
+            assert re.fullmatch(r"[\w.-]+==[\d.]+( ; sys_platform == 'linux')?( +--hash=sha256:[0-9a-f]{64})+", line), line
+    assert "ducc0==" not in REQUIREMENTS[0].read_text()
+    installed = re.findall(r"pip install .*--requirement (\S+)", MAKEFILE)
+    assert sorted(installed) == sorted(path.name for path in REQUIREMENTS)
+    setup = MAKEFILE.partition("\n.venv/installed:")[2].partition("\n\n")[0]
+    assert "requirements-fft" not in setup  # under the GPL: only when asked for
 
 
 def test_hooks_run_pinned_tools_of_the_project() -> None:

@@ -183,8 +183,10 @@ def scratch_file(path: Path) -> Iterator[BinaryIO]:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder of the same name that replaces `folder` if the block succeeds and is removed if it fails.
 
-    Its files are on the disk before it gets its place. Raises InputError if the disk is full or the place cannot be written.
+    Its files are on the disk before it gets its place. A link stays, and what it leads to is replaced. Raises InputError if the disk is
+    full or the place cannot be written.
     """
+    folder = Path(os.path.realpath(folder))
     try:
         with _scratch(folder.parent) as scratch:
             new = scratch / "new" / folder.name

@@ -68,11 +68,15 @@ def print_anything() -> None:
             stream.reconfigure(errors="replace")
 
 
-def log_traceback(what: str) -> str | None:
-    """Write `what` and the traceback of the exception being handled into the job's own log alone; return its path, or None without one."""
+def log_traceback(what: str, trace: str | None = None) -> str | None:
+    """Write `what` and a traceback into the job's own log alone; return its path, or None without one.
+
+    The traceback is `trace`, from another process, or that of the exception being handled.
+    """
+    text, raised = (what, sys.exc_info()) if trace is None else (f"{what}\n{trace}", None)
     for handler in log.handlers:
         if isinstance(handler, _LogFile):
-            handler.handle(log.makeRecord(log.name, logging.DEBUG, "", 0, what, (), sys.exc_info()))
+            handler.handle(log.makeRecord(log.name, logging.DEBUG, "", 0, text, (), raised))
             return handler.baseFilename
     return None
 

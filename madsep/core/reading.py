@@ -58,7 +58,8 @@ def read_text(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start} is 0x{content[error.start]:02x}).") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: is not UTF-8 text (line {line}: byte {error.start} is 0x{content[error.start]:02x}).") from None
 
 
 def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:

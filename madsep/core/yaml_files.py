@@ -50,8 +50,17 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_int(self, node: Any) -> int:
+        try:
+            return int(self.construct_yaml_int(node))
+        except (ValueError, IndexError):  # such as 0b_, and numbers of thousands of digits
+            raise _fault("not a number that can be read", node) from None
+
     def construct_finite(self, node: Any) -> float:
-        number = self.construct_yaml_float(node)
+        try:
+            number = float(self.construct_yaml_float(node))
+        except ValueError:
+            raise _fault(f"{node.value} is not a number", node) from None
         if not math.isfinite(number):
             raise _fault(f"{node.value} is not a finite number", node)
         return number
@@ -61,6 +70,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in KINDS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
 
 
@@ -85,12 +95,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     text = read_text(path, MAX_BYTES)
     try:
-        values = yaml.load(text, _Loader)
-    except (ValueError, ArithmeticError, LookupError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({one_line(error)})") from None
+        values = parse_yaml(text)
+    except InputError as error:
+        raise InputError(f"{path}: cannot be read as YAML ({error})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: is not a mapping")
     return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML. Raises InputError, in one line, as `read_yaml` does."""
+    try:
+        return yaml.load(text, _Loader)
+    except (ValueError, ArithmeticError, LookupError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(one_line(error)) from None
 
 
 def _fault(problem: str, where: Any) -> yaml.YAMLError:

@@ -1,5 +1,6 @@
 """Prepared tracks: what the prepare stage makes of a track, and how other stages read it."""
 
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from madsep.core.errors import InputError
 from madsep.core.files import digest
 from madsep.core.reading import reading
 from madsep.data.tracks import Track
+
+BAD_HEADER = (SyntaxError, tokenize.TokenError)  # of NumPy, which parses the header of an array as Python
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PreparedTrack:
 
         Raises InputError if the file holds an array of another shape or type.
         """
-        with reading(self.file, "an array", "Remove it and run the same command again to prepare it."):
+        with reading(self.file, "an array", "Remove it and run the same command again to prepare it.", BAD_HEADER):
             array: NDArray[Any] = np.lib.format.open_memmap(self.file, mode="r")  # allocates nothing, whatever the header declares
         expected = (len(self.signals), self.n_channels, self.n_samples)
         if array.shape != expected or array.dtype != np.float32:

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -23,6 +24,14 @@ MAX_MESSAGE = 300  # characters of the callable's exception that a plain line sh
 
 Audio = NDArray[np.float32]
 Callee = Callable[[Audio, int], Mapping[str, Audio]]
+
+
+class ForeignError(InputError):
+    """A failure of somebody's code, with its traceback as text."""
+
+    def __init__(self, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 def load_separator(text: str) -> Callee:
@@ -49,7 +58,7 @@ def fingerprint(separator: str, hash_files: Hash) -> str | None:
 
     It is searched as `load_separator` does, and not imported. Raises InputError for a file that may not be read.
     """
-    _make_current_folder_importable()
+    make_current_folder_importable()
     try:
         spec = importlib.util.find_spec(separator.partition(":")[0].partition(".")[0])
     except ValueError:  # no name of a module; `load_separator` says so
@@ -69,14 +78,15 @@ def fingerprint(separator: str, hash_files: Hash) -> str | None:
         raise InputError(f"separator {separator}: {error}") from None
 
 
-def _make_current_folder_importable() -> None:
+def make_current_folder_importable() -> None:
+    """Put the current folder at the front of the import path."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
 
 
 def _import(module: str, where: str) -> ModuleType:
-    _make_current_folder_importable()
+    make_current_folder_importable()
     try:
         with contextlib.chdir(Path.cwd()):  # which the user's code may change
             return importlib.import_module(module)
@@ -90,12 +100,18 @@ def _import(module: str, where: str) -> ModuleType:
         raise foreign_failure(f"{where}: importing {module} failed", error) from None
 
 
-def foreign_failure(what: str, error: BaseException) -> InputError:
+def foreign_failure(what: str, error: BaseException) -> ForeignError:
     """The plain lines for an exception, being handled, of somebody's code; its traceback goes to the job's own log."""
-    message = " ".join(str(error).split())
-    line = f"{what}: {type(error).__name__}: {message[:MAX_MESSAGE]}"
+    line = f"{what}: {type(error).__name__}: {_message(error)[:MAX_MESSAGE]}"
     path = log_traceback(what)
-    return InputError(f"{line}\nThe traceback is in {path}." if path else line)
+    return ForeignError(f"{line}\nThe traceback is in {path}." if path else line, traceback.format_exc())
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).split())
+    except BaseException as second:  # its `__str__` is somebody's code, too
+        return f"(its message cannot be shown: {type(second).__name__})"
 
 
 def call_separator(separate: Callee, mixture: Audio, sample_rate_hz: int, where: str) -> dict[str, Audio]:

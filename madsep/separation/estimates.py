@@ -1,7 +1,8 @@
 """Estimates of prepared test tracks by a user's callable, from a folder of estimates, or by an oracle: the stage of the workflow."""
 
+import contextlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError
-from madsep.core.files import atomic, sha256_each
+from madsep.core.files import atomic, scratch_folder, sha256_each
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.settings import nearest
@@ -19,10 +20,10 @@ from madsep.data.audio import read_wav
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.prepared import PreparedTrack
 from madsep.data.wav_writer import WavWriter, quantise
-from madsep.separation.callables import Callee, call_separator, load_separator
 from madsep.separation.external import External, estimated_tracks
 from madsep.separation.oracles import ORACLES, Oracle, oracle_estimates
 from madsep.separation.output import due_tracks, remove_estimates
+from madsep.separation.worker import Worker
 
 Audio = NDArray[np.float32]
 Source = Callable[[PreparedTrack, Audio, str], dict[str, Audio]]  # track, mixture (n_channels, n_samples), words for messages -> estimates
@@ -40,9 +41,8 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
     given = external.ingredients([track.name for track in tracks], targets, sha256_each)
     made_from = {track.slug: {"prepared": track.sha256, **given[track.name]} for track in tracks}
     if due := due_tracks(stage, tracks, made_from):
-        source = _source(external, targets)
-        log.info("estimates by %s (%s)", external.label, external.origin)
-        with Progress(f"separating {job}", len(due)) as progress:
+        with _source(external, targets, stage.folder) as source, Progress(f"separating {job}", len(due)) as progress:
+            log.info("estimates by %s (%s)", external.label, external.origin)
             for track in due:
                 with faults.gathered(), stage.making(track.slug, made_from[track.slug]) as made:
                     n_clipped = _make(external, source, targets, track, folder / "test" / track.name)
@@ -92,19 +92,22 @@ def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[
     return {target: estimates[target] for target in targets}
 
 
-def _source(external: External, targets: Sequence[str]) -> Source:
+@contextlib.contextmanager
+def _source(external: External, targets: Sequence[str], folder: Path) -> Iterator[Source]:
     if external.separator is not None:
-        separate = load_separator(external.separator)
-        return partial(_by_callable, separate, external.targets is not None or hasattr(separate, "madsep_targets"))
-    if external.estimates is not None:
-        return partial(_from_folder, external.estimates)
-    assert external.oracle is not None  # one of the three is given
-    return partial(_by_oracle, ORACLES[external.oracle], STEMS if "drums" in targets else TARGETS)
+        with scratch_folder(folder) as scratch, Worker(external.separator) as worker:
+            has_targets = worker.declared() is not None or external.targets is not None
+            yield partial(_by_callable, worker, has_targets, scratch)
+    elif external.estimates is not None:
+        yield partial(_from_folder, external.estimates)
+    else:
+        assert external.oracle is not None  # one of the three is given
+        yield partial(_by_oracle, ORACLES[external.oracle], STEMS if "drums" in targets else TARGETS)
 
 
-def _by_callable(separate: Callee, has_targets: bool, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
+def _by_callable(worker: Worker, has_targets: bool, scratch: Path, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
     """Raises InputError if all stems are returned, but no targets were declared."""
-    found = call_separator(separate, mixture, track.sample_rate_hz, where)
+    found = worker.separate(mixture, track.sample_rate_hz, where, scratch)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
             f"{where}: returned {', '.join(found)}, but no targets were declared, so vocals and accompaniment were expected; set "

@@ -12,8 +12,9 @@ from madsep.core.files import Hash, digest
 from madsep.core.reading import visible
 from madsep.core.settings import Settings, nearest
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
-from madsep.separation.callables import fingerprint, load_separator
+from madsep.separation.callables import fingerprint
 from madsep.separation.oracles import ORACLES
+from madsep.separation.worker import Declared, declared_targets
 
 GROUP = "madsep.separators"  # entry points: name of a system = package.module:callable
 KINDS = ("oracle", "separator", "estimates")
@@ -117,17 +118,18 @@ def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ..
     """
     where = f"{external.label}: its targets"
     found = {path.stem for path in estimate_files(external.estimates, tracks)} if external.estimates is not None else set()
-    if external.targets is not None:
-        names: Any = external.targets
-    elif external.separator is not None:
-        names = getattr(load_separator(external.separator), "madsep_targets", TARGETS)
-    elif external.estimates is not None:
+    names: Sequence[str] | None = external.targets
+    shown = repr(names)
+    if external.targets is None and external.separator is not None:
+        declared = declared_targets(external.separator) or Declared(repr(TARGETS), TARGETS)
+        names, shown = declared.names, declared.shown
+    elif external.targets is None and external.estimates is not None:
         where += f", the wavs of the run's tracks in {_test_folder(external.estimates)},"
         names = [target for target in ALL_TARGETS if target in found]
-    else:
+    elif external.targets is None:
         return ALL_TARGETS
-    if not isinstance(names, (tuple, list)) or not set(map(str, names)) <= set(ALL_TARGETS):
-        raise InputError(f"{where} are {names!r}; expected some of {', '.join(ALL_TARGETS)}.")
+    if names is None or not set(names) <= set(ALL_TARGETS):
+        raise InputError(f"{where} are {shown}; expected some of {', '.join(ALL_TARGETS)}.")
     if "vocals" not in names or not (set(names) <= set(TARGETS) or set(STEMS) <= set(names)):
         shown = ", ".join(names) or "none"
         raise InputError(f"{where} are {shown}; expected vocals and accompaniment, or vocals, drums, bass and other.")

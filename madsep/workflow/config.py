@@ -1,7 +1,7 @@
 """The run's config against its schema: every fault at once, misspelt keys with the nearest right one."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
         known = schema["properties"]
         for key in sorted(map(str, set(instance) - set(known))):
             path = f"{where}.{key}".lstrip(".")
-            yield f"config: unknown key '{path}'{nearest(key, known)} (known: {', '.join(known)})"
+            yield f"config: unknown key '{path}'{_nested(key, known) or nearest(key, known)} (known: {', '.join(known)})"
     elif "propertyNames" in error.absolute_schema_path:
         yield f"config: '{where}': the name {instance!r} is not text to YAML; put it in quotes."
     elif error.validator == "required":
@@ -66,6 +66,14 @@ def _lines(error: ValidationError) -> Iterator[str]:
                 yield f"config: key '{f'{where}.{key}'.lstrip('.')}' is missing."
     else:
         yield f"config: '{where}': {error.message}."
+
+
+def _nested(key: str, known: Iterable[str]) -> str:
+    """What to write instead of a key with dots."""
+    outer, *inner = key.split(".")
+    if outer not in known or not all(inner) or not inner:
+        return ""
+    return f"; write {outer}: {'{'}{': {'.join(inner)}: VALUE{'}' * len(inner)}, or type madsep run --set {key}=VALUE"
 
 
 def _rows(schema: Mapping[str, Any], values: Any, prefix: str) -> Iterator[tuple[str, str, str]]:

@@ -6,11 +6,13 @@ from typing import Any
 
 from madsep.core.errors import InputError
 from madsep.core.settings import nearest
+from madsep.core.temporary import sweep
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.inventory import Digests, read_inventory, with_digests, write_inventory
 from madsep.data.sample import sample_is_there
 from madsep.data.tracks import Track, find_extra_tracks, find_tracks, validation_names
 from madsep.workflow.config import check_config, typed
+from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
 from madsep.workflow.selection import BASELINE, Selection, select_systems, targets_of
 
@@ -49,7 +51,10 @@ def sample_root(config: Mapping[str, Any]) -> str:
 
 
 def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> dict[str, Track]:
-    """Find the tracks of the run, compute what is not known yet of their digests, and write the inventory."""
+    """Find the tracks of the run, compute what is not known yet of their digests, and write the inventory.
+
+    What killed processes have left is removed. While another run is at work, nothing is written.
+    """
     is_sample = config["dataset"] == "sample"
     root = sample_root(config) if is_sample else config["musdb_root"]
     if root is None:
@@ -60,7 +65,10 @@ def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> 
     found = find_tracks(root, dataset, config["allow_partial"] or is_sample)
     found += _find_extra(config, dataset, selection, [track.name for track in found])
     tracks = with_digests(found, Digests(DIGESTS))
-    write_inventory(tracks, INVENTORY)
+    if not is_locked(Path.cwd()):  # the jobs of another run read the inventory
+        for folder in ("results", "submission"):
+            sweep(folder)
+        write_inventory(tracks, INVENTORY)
     return {track.slug: track for track in tracks}
 
 

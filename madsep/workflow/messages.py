@@ -3,7 +3,7 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from madsep.core.errors import InputError
@@ -49,13 +49,19 @@ def result(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def faults(since: float) -> list[str]:
+def faults(since: float, snakemake_logs: Sequence[str]) -> list[str]:
     """Return the plain lines of the jobs that have failed since a time (seconds since the epoch), from their own logs.
 
-    For a job that ended without a message there is Slurm's, or the last line of its log.
+    For a job that ended without a message there is Slurm's, or the last line of its log. A job that ended before it had a log is found in
+    Snakemake's.
     """
     logs = sorted(path for path in LOGS.rglob("*.log") if path.stat().st_mtime >= since)
-    return [line for log in logs for line in _fault(log)]
+    lines = [line for log in logs for line in _fault(log)]
+    texts = [Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs if Path(path).is_file()]
+    failed = [log for text in texts for log in re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE)]
+    silent = [log for log in dict.fromkeys(failed) if Path(log) not in logs]
+    lines += [f"ERROR: {log}: the job ended before it could write there (killed, or out of memory?)" for log in silent]
+    return lines or ["ERROR: no job says what is wrong; Snakemake's own lines above do."]
 
 
 def _fault(log: Path) -> Iterator[str]:

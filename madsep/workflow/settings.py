@@ -1,0 +1,79 @@
+"""The settings of a run from files and from the command line, read with file, line and fault before Snakemake reads them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from madsep.core.errors import InputError
+from madsep.core.settings import nearest
+from madsep.core.yaml_files import KINDS, parse_yaml, read_yaml
+
+
+def read_settings(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the settings of YAML files laid over each other. Raises InputError with file and line for one that is faulty."""
+    config: dict[str, Any] = {}
+    for path in files:
+        values = read_yaml(path)
+        try:
+            _check_plain(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        config = merged(config, values)
+    return config
+
+
+def check_settings(path: Path) -> None:
+    """Read a YAML file of settings that Snakemake is about to read, if it is there. Raises InputError as `read_settings` does."""
+    if path.exists():
+        read_settings([path])
+
+
+def _check_plain(node: yaml.Node | None) -> None:
+    """Refuse what Snakemake reads as a date or another object than text, a number, a truth value or null."""
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag.rpartition(":")[2] not in ("str", *KINDS):
+            raise InputError(f"line {node.start_mark.line + 1}: {node.value} is a date or another object to YAML; put it in quotes")
+    elif node is not None:
+        for entry in node.value:
+            for part in entry if isinstance(entry, tuple) else (entry,):
+                _check_plain(part)
+
+
+def parse_change(change: str, schema: Path) -> dict[str, Any]:
+    """Return the settings of KEY=VALUE, such as {"scoring": {"engine": "fast"}} of scoring.engine=fast.
+
+    Where the JSON schema (YAML) in `schema` expects text, the value is not taken for a number or a truth value. Raises InputError unless
+    the key is known and the value is YAML.
+    """
+    key, equals, text = change.partition("=")
+    names = key.split(".")
+    if not equals or not all(names):
+        raise InputError(f"--set {change}: expected KEY=VALUE, such as scoring.engine=fast.")
+    expected: Any = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    for name in names:
+        known = expected.get("properties")
+        if known is not None and name not in known:
+            raise InputError(f"--set {change}: unknown key '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+        further = expected.get("additionalProperties")
+        expected = known[name] if known is not None else further if isinstance(further, dict) else {}
+    try:
+        value = parse_yaml(text)
+    except InputError as error:
+        raise InputError(f"--set {change}: the value is not YAML: {error}") from None
+    if "string" in expected.get("type", ()) and not (value is None and "null" in expected["type"]) and not isinstance(value, str):
+        value = text
+    for name in reversed(names):
+        value = {name: value}
+    settings: dict[str, Any] = value
+    return settings
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings `above` laid over those `below`, as Snakemake lays config files over each other."""
+    together = dict(below)
+    for key, value in above.items():
+        known = together.get(key)
+        together[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return together
