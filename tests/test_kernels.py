@@ -20,6 +20,7 @@ INTERPRETED = Path(__file__).with_name("interpreted.py")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_interpreted_kernels_are_pytorchs_operations() -> None:
     """Values and gradients to 1e-6 of the largest, at sizes that divide into nothing, and one frame and one unit."""

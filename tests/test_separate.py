@@ -214,7 +214,7 @@ def test_a_track_that_fails_leaves_the_others_and_no_stamp(tmp_path: Path, track
 
 
 def test_a_missing_or_damaged_checkpoint_is_refused(tmp_path: Path, tracks: list[PreparedTrack]) -> None:
-    for text, message in ((None, "cannot be read"), ("no tensors", "damaged")):
+    for text, message in ((None, "cannot be read"), ("no tensors", "cannot be read as a checkpoint")):
         if text:
             (tmp_path / "checkpoint.safetensors").write_text(text)
         with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint.safetensors: .*{message}"):
