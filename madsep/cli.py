@@ -126,19 +126,14 @@ def score(
     out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; what was scored from the same files stays.")],
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda: the fast engine on a GPU, `jobs` tracks in flight.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
     pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
-    from madsep.core.devices import require_cuda
     from madsep.scoring.engines import Engine
     from madsep.scoring.folders import Options, score_folders
 
-    if device == "cuda":
-        require_cuda()
-    chosen = Engine(engine, device=None if device == "cpu" else device)
-    score_folders(references, estimates, out, chosen, Options(jobs, overwrite, pad))
+    score_folders(references, estimates, out, Engine(engine), Options(jobs, overwrite, pad))
 
 
 @app.command()

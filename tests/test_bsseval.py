@@ -180,14 +180,6 @@ def test_v3_results_do_not_depend_on_the_number_of_threads() -> None:
     np.testing.assert_array_equal(one, three)
 
 
-@pytest.mark.parametrize("v3", [False, True])
-def test_a_torch_device_gives_the_same_numbers(v3: bool) -> None:
-    pytest.importorskip("torch")
-    references, estimates = material(3, 20000, 2)
-    plain, on_device = (scored(references, estimates, Settings(4000, 4000, 32, v3, device=device)) for device in (None, "cpu"))
-    assert_same(on_device, plain, 1e-9)
-
-
 def test_both_fft_libraries_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     if fft.DUCC0 is None:
         pytest.skip("ducc0 is not installed")

@@ -23,7 +23,7 @@ from madsep.scoring.folders import Options, score_folders
 from madsep.scoring.medians import sisec_medians
 from madsep.scoring.scores import read_scores
 
-ENGINES = {"museval": Engine("museval"), "fast": Engine("fast"), "torch": Engine("fast", device="cpu")}
+ENGINES = {"museval": Engine("museval"), "fast": Engine("fast")}
 NAMES = ("Artist & Co. - It's (Mine)", "M.E. - Other")
 
 

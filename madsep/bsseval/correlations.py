@@ -14,8 +14,6 @@ The cross spectra of a stretch's blocks add up before the one inverse FFT.
 """
 
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import scipy.fft
@@ -91,17 +89,6 @@ class Workspace:
         return lags
 
 
-class Correlating(Protocol):
-    """A workspace of NumPy or of another library."""
-
-    def lags(self, plain: np.ndarray, extended: np.ndarray, n_lags: int) -> np.ndarray:
-        """See `Workspace.lags`."""
-        ...
-
-
-MakeWorkspace = Callable[[int, int, int, int], Correlating]  # from n_blocks, n_fft, n_plain, n_extended
-
-
 def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
     """Take the factors of `balancing_gains` out of correlations, in place, and give silent channels zeros, not their partner's rounding."""
     rows, columns = slice(None, lags.shape[1]), slice(-lags.shape[2], None)
@@ -120,14 +107,14 @@ class LagCorrelator:
     lags need samples after the stretch.
     """
 
-    def __init__(self, pairs: tuple[int, int], n_lags: int, length: int, make: MakeWorkspace = Workspace) -> None:
+    def __init__(self, pairs: tuple[int, int], n_lags: int, length: int) -> None:
         n_plain, n_extended = pairs
         self._n_lags, self._n_extended = n_lags, n_extended
         n_fft, self._block, n_blocks = block_plan(length, n_lags)
         self.stretch = self._block * n_blocks
         self.n_columns = self.stretch - self._block + n_fft
         self._plain = np.zeros((n_plain, n_blocks, n_fft), complex)
-        self._workspace = make(n_blocks, n_fft, n_plain, n_extended)
+        self._workspace = Workspace(n_blocks, n_fft, n_plain, n_extended)
 
     def lags(self, pairs: np.ndarray, energy: np.ndarray) -> np.ndarray:
         """Return correlations (n_lags, 2 n_plain, 2 n_extended) of the first `n_plain` pairs with the last `n_extended` of them all.

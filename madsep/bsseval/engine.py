@@ -11,7 +11,7 @@ import numpy as np
 from madsep.bsseval import direct, energies
 from madsep.bsseval.filters import Solution, System, solve_all
 from madsep.bsseval.framing import Frame, frames
-from madsep.bsseval.passes import Correlations, FrameCorrelator, Means, correlate, correlate_frame, summarise
+from madsep.bsseval.passes import Correlations, FrameCorrelator, correlate, correlate_frame, summarise
 from madsep.bsseval.signals import Signal, as_signal
 from madsep.bsseval.stretches import Estimate, Sources, Summary, scenario_silence
 from madsep.core.errors import InputError
@@ -27,17 +27,13 @@ class BssEvalWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Settings:
-    """What is computed and how: window and hop in samples (either may be infinite), filter taps, v3 if `framewise_filters`.
-
-    `device` names a torch device, such as cuda, that the correlations are computed on; None is this machine's processor with NumPy.
-    """
+    """What is computed and how: window and hop in samples (either may be infinite), filter taps, v3 if `framewise_filters`."""
 
     window: float
     hop: float
     filters_len: int = 512
     framewise_filters: bool = False
     n_threads: int = 1
-    device: str | None = None
 
 
 def bss_eval(
@@ -79,7 +75,6 @@ class Scorer:
         self._sources = Sources(tuple(names), tuple(references), ())
         self._sources.check()
         self._frames = frames(settings.window, settings.hop, self._sources.n_samples)
-        self._means = _means(settings)
         self._known: Correlations | None = None
 
     def score(self, estimates: Sequence[Estimate], scenarios: Sequence[Scenario]) -> list[np.ndarray]:
@@ -92,7 +87,7 @@ class Scorer:
         sources.check()
         if self.settings.framewise_filters:
             return self._score_framewise(sources, scenarios)
-        correlations = correlate(sources, self._frames, self.settings.filters_len, self._means, self._known)
+        correlations = correlate(sources, self._frames, self.settings.filters_len, self.settings.n_threads, self._known)
         self._known = replace(correlations, differences=np.empty(0), total_differences=np.empty(0))
         assert correlations.whole is not None
         _refuse_silence(sources, correlations.whole)
@@ -104,7 +99,7 @@ class Scorer:
         length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
 
         def some(thread: int) -> list[tuple[int, list[np.ndarray]]]:
-            worker, found = FrameCorrelator(sources, self.settings.filters_len, length, True, self._means.make), []
+            worker, found = FrameCorrelator(sources, self.settings.filters_len, length, True), []
             for number in range(thread, len(self._frames), n_threads):
                 frame = self._frames[number]
                 alone = correlate_frame(sources, frame, worker)
@@ -114,14 +109,6 @@ class Scorer:
         with ThreadPoolExecutor(n_threads) as pool:
             found = sorted(chain.from_iterable(pool.map(some, range(n_threads))), key=lambda item: item[0])
         return [np.concatenate(parts, axis=2) for parts in zip(*(scores for _, scores in found), strict=True)]
-
-
-def _means(settings: Settings) -> Means:
-    if settings.device is None:
-        return Means(settings.n_threads)
-    from madsep.bsseval.torch_engine import workspaces_on
-
-    return Means(settings.n_threads, workspaces_on(settings.device))
 
 
 def _refuse_silence(sources: Sources, whole: Summary) -> None:

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import scipy.fft
 
-from madsep.bsseval.correlations import Correlating, LagCorrelator, MakeWorkspace, Workspace, balancing_gains, restored, scale
+from madsep.bsseval.correlations import LagCorrelator, Workspace, balancing_gains, restored, scale
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
@@ -34,10 +34,10 @@ class Correlations:
 class FrameCorrelator:
     """Correlates one frame after another; a workspace for one thread."""
 
-    def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool, make: MakeWorkspace = Workspace) -> None:
+    def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
         n_plain, n_pairs = pair_counts(sources)
-        self._correlator = LagCorrelator((n_plain, n_pairs - (0 if with_references else n_plain)), n_lags, length, make)
+        self._correlator = LagCorrelator((n_plain, n_pairs - (0 if with_references else n_plain)), n_lags, length)
         self._loader = Loader(sources, self._correlator.n_columns)
 
     def frame(self, frame: Frame) -> tuple[np.ndarray, Summary]:
@@ -58,7 +58,7 @@ class FrameCorrelator:
 class BorderCorrelator:
     """What tiles miss of the whole track: products of the last samples before a border with the first after it."""
 
-    def __init__(self, sources: Sources, n_lags: int, with_references: bool, make: MakeWorkspace = Workspace) -> None:
+    def __init__(self, sources: Sources, n_lags: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
         n_plain, n_pairs = pair_counts(sources)
         n_extended = n_pairs - (0 if with_references else n_plain)
@@ -66,7 +66,7 @@ class BorderCorrelator:
         self._loader = Loader(sources, max(2 * n_lags - 2, 1))
         self._plain = np.empty((n_plain, RUN, n_fft), complex)
         self._extended = np.empty((n_extended, RUN, n_fft), complex)
-        self._workspace: Correlating = make(RUN, n_fft, n_plain, n_extended)
+        self._workspace = Workspace(RUN, n_fft, n_plain, n_extended)
 
     def lags(self, borders: Sequence[Frame]) -> np.ndarray:
         """Return summed lags for at most RUN borders, given as (first sample of the tile that ends there, border)."""
@@ -104,23 +104,15 @@ def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> 
     return lags[:, :n_references][:, :, wanted]
 
 
-@dataclass(frozen=True)
-class Means:
-    """What a pass is made with: threads, and the workspaces of NumPy or of a device."""
-
-    n_threads: int = 1
-    make: MakeWorkspace = Workspace
-
-
-def correlate(sources: Sources, framed: list[Frame], n_lags: int, means: Means, known: Correlations | None = None) -> Correlations:
+def correlate(sources: Sources, framed: list[Frame], n_lags: int, n_threads: int, known: Correlations | None = None) -> Correlations:
     """Read a track once and return all its correlations; `known` holds those of the same references and frames from before."""
     store, n = _empty(sources, len(framed), n_lags, known), sources.n_samples
     covering = tiles(framed, n)
     if covering is not None:
-        _sweep(sources, covering, store, means, (len(framed), True, known is None))
+        _sweep(sources, covering, store, n_threads, (len(framed), True, known is None))
         return store
-    _sweep(sources, framed, store, means, (len(framed), False, known is None))
-    _sweep(sources, [(start, min(start + TILE, n)) for start in range(0, n, TILE)], store, means, (0, True, known is None))
+    _sweep(sources, framed, store, n_threads, (len(framed), False, known is None))
+    _sweep(sources, [(start, min(start + TILE, n)) for start in range(0, n, TILE)], store, n_threads, (0, True, known is None))
     return store
 
 
@@ -149,14 +141,14 @@ def _empty(sources: Sources, n_frames: int, n_lags: int, known: Correlations | N
     return Correlations(np.empty((n_frames, *own)), differences, np.zeros(own), total)
 
 
-def _sweep(sources: Sources, covered: list[Frame], store: Correlations, means: Means, want: tuple[int, bool, bool]) -> None:
+def _sweep(sources: Sources, covered: list[Frame], store: Correlations, n_threads: int, want: tuple[int, bool, bool]) -> None:
     """Correlate `covered`; store the first `want[0]` frames, add to the totals if want[1], the references' own part too if want[2]."""
     n_kept, with_total, with_references = want
-    n_threads, n_lags, length = means.n_threads, store.differences.shape[1], max(stop - start for start, stop in covered)
+    n_threads, n_lags, length = n_threads, store.differences.shape[1], max(stop - start for start, stop in covered)
 
     def runs_of(thread: int) -> Iterator[tuple[int, np.ndarray | None, list[Summary]]]:
-        worker = FrameCorrelator(sources, n_lags, length, with_references, means.make)
-        border = BorderCorrelator(sources, n_lags, with_references, means.make)
+        worker = FrameCorrelator(sources, n_lags, length, with_references)
+        border = BorderCorrelator(sources, n_lags, with_references)
         for number in range(thread, -(-len(covered) // RUN), n_threads):
             run = list(enumerate(covered))[number * RUN : (number + 1) * RUN]
             total, summaries = None, []

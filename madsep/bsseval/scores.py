@@ -32,7 +32,6 @@ class Scoring:
     hop: float = 1.0
     mode: str = "v4"
     n_threads: int = 1
-    device: str | None = None
 
 
 SISEC18 = Scoring()  # the campaign's: frames of a second, filters of the whole track
@@ -63,7 +62,7 @@ class TrackScorer:
             raise InputError(f"Accompaniment of {', '.join(parts)}: expected names of references, {', '.join(self._references)}.")
         self._parts, self._scoring = tuple(parts), scoring
         windows = int(scoring.win * sample_rate_hz), int(scoring.hop * sample_rate_hz)
-        self._settings = Settings(*windows, 512, scoring.mode == "v3", scoring.n_threads, scoring.device)
+        self._settings = Settings(*windows, 512, scoring.mode == "v3", scoring.n_threads)
         self._scorers: dict[tuple[str, ...], Scorer] = {}
 
     def score(self, estimates: Mapping[str, Source]) -> dict[str, Any]:

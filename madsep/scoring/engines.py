@@ -20,11 +20,10 @@ FRAME_S = 1.0  # window and hop of SiSEC 2018
 
 @dataclass(frozen=True)
 class Engine:
-    """Which scorer, `museval` or `fast`, and how it runs; `device` is a torch device for the fast one, None for NumPy."""
+    """Which scorer, `museval` or `fast`, and the threads that it uses."""
 
     name: str
     n_threads: int = 1
-    device: str | None = None
 
 
 def score_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
@@ -59,7 +58,7 @@ def _museval_text(engine: Engine, name: str, references: Signals, estimates: Sig
 
 
 def _fast_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
-    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=engine.n_threads, device=engine.device)
+    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=engine.n_threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         parts = ACCOMPANIMENT if references.keys() >= set(ACCOMPANIMENT) else None  # then its correlations are sums of theirs
