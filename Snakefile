@@ -38,7 +38,17 @@ with plain_errors():
 
 if plan is None:  # the sample has yet to be fetched; the next run uses it
 
-    include: "workflow/rules/fetch.smk"
+    # the only rule that needs a network; it runs on the machine on which snakemake was started
+    rule fetch:
+        log:
+            "results/logs/fetch.log",
+        localrule: True
+        conda:
+            "workflow/envs/madsep.yaml"
+        params:
+            folder=sample_root(config),
+        script:
+            "workflow/scripts/fetch.py"
 
 else:
     ask = Asked(plan)

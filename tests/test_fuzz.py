@@ -56,7 +56,7 @@ def broken(path):
     if number == 4:
         bytes([1]) * 1_200_000_000
 
-fuzzing.HANG_S = 3
+fuzzing.HANG_S = 15
 make = lambda folder: fuzzing.Kind(lambda place, rng: place / "file", broken)
 fuzzing.KINDS["broken"] = make
 fuzzing.main("broken", 1, 6, Path(sys.argv[1]))
