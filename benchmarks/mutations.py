@@ -23,13 +23,15 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".snakemake", "__pycache__", ".*_cache", ".hypothesis", "results", "submission")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".snakemake", "__pycache__", ".*_cache", ".hypothesis")
+RESULTS = {"results", "submission"}  # of the project's root, not of the package
 SLACK_S, SLACK_FACTOR = 60.0, 5.0  # a mutated test run is stopped after this much more time than the same tests need without it
 PASSED, FAILED, COLLECTION_FAILED = 0, 1, 2  # pytest's exit codes
 
@@ -135,6 +137,10 @@ def judge(edit: Edit, copy: Path, tests: Sequence[str], limit_s: float) -> Outco
     return Outcome(edit.mutation, named[1].replace(".py::", "::") if named else "collection", seconds)
 
 
+def _not_copied(tree: str, folder: str, names: list[str]) -> set[str]:
+    return NOT_COPIED(folder, names) | (RESULTS if folder == tree else set())
+
+
 class Copies:
     """Copies of a tree, one for each worker, beside a link to the real data that tests use if it is there."""
 
@@ -143,7 +149,7 @@ class Copies:
         if (tree.parent / "shared").is_dir():
             (folder / "shared").symlink_to((tree.parent / "shared").resolve())
         for number in range(n_copies):
-            self._free.put(Path(shutil.copytree(tree, folder / f"tree{number}", ignore=NOT_COPIED, symlinks=True)))
+            self._free.put(Path(shutil.copytree(tree, folder / f"tree{number}", ignore=partial(_not_copied, str(tree)), symlinks=True)))
 
     def judge(self, edit: Edit, limit_s: float, then_all: bool) -> Outcome:
         """Judge an edit in a copy that no other worker uses."""
