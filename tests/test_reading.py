@@ -239,7 +239,7 @@ def test_faults_of_the_disk_are_gathered_and_defects_are_not() -> None:
 
 
 def test_names_that_cannot_be_written(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"table\.csv: cannot hold the name 'Caf\\udce9', which is not valid text"):
+    with pytest.raises(InputError, match=r"table\.csv: cannot hold a name that is not valid text .*Caf\\udce9"):
         write_text(folder / "table.csv", "Caf\udce9")
     with pytest.raises(InputError, match="the name is too long for this disk"):
         write_text(folder / ("a" * 300) / "table.csv", "")

@@ -1,6 +1,7 @@
 """Finding MUSDB18 on disk: layouts, names and what is refused."""
 
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -341,3 +342,11 @@ def test_an_extra_track_that_lacks_a_stem_is_refused(tmp_path: Path) -> None:
     (root / "train/Bob - B/bass.wav").write_text("there")
     (root / "train/Ann - A/mixture.wav").write_text("no audio")
     refuse_extra(root, r"Ann - A/mixture\.wav: cannot be read as audio")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    make_wav_tree(tmp_path / "data", ["A"], ["B"])
+    source = tmp_path / "data/test/B"
+    source.rename(source.with_name(os.fsdecode(b"Caf\xe9")))
+    with pytest.raises(InputError, match=r"the track 'Caf\\udce9' has a name that is not UTF-8.*rename it"):
+        find_tracks(tmp_path / "data", MUSDB18, allow_partial=True)

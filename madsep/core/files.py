@@ -58,7 +58,8 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     if number in (errno.ENOTDIR, errno.EEXIST):
         return InputError(f"{path}: lies below a file, or is one where a folder is needed; choose another folder.")
     if isinstance(error, UnicodeEncodeError):
-        return InputError(f"{path}: cannot hold the name {error.object[:80]!a}, which is not valid text; rename what has that name.")
+        around = error.object[max(error.start - 20, 0) : error.end + 20]
+        return InputError(f"{path}: cannot hold a name that is not valid text ({around!a}); rename what has that name.")
     if isinstance(error, OSError) and (words := os_error_words(error)):
         return InputError(f"{path}: {words}.")
     return None

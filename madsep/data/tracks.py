@@ -166,6 +166,9 @@ def _layout(path: Path) -> str:
 
 
 def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], allow_partial: bool) -> None:
+    for name in sorted(names["train"] | names["test"]):
+        if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
+            raise InputError(f"{folder}: the track {name!a} has a name that is not UTF-8, so no table can hold it; rename it.")
     train, test, campaign = names["train"], names["test"], set(dataset.test_names())
     leaked = train & (test | campaign)
     if leaked:
