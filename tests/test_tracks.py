@@ -16,7 +16,7 @@ from prepared_tracks import AWKWARD_NAMES
 from madsep.core.errors import InputError
 from madsep.data import tracks
 from madsep.data.datasets import MIR1K, MUSDB18
-from madsep.data.tracks import Track, find_extra_tracks, find_tracks, slug_of
+from madsep.data.tracks import Track, batches, find_extra_tracks, find_tracks, slug_of
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
 
@@ -350,3 +350,8 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     source.rename(source.with_name(os.fsdecode(b"Caf\xe9")))
     with pytest.raises(InputError, match=r"the track 'Caf\\udce9' has a name that is not UTF-8.*rename it"):
         find_tracks(tmp_path / "data", MUSDB18, allow_partial=True)
+
+
+def test_a_job_holds_tracks_of_one_subset() -> None:
+    tracks = [Track(name, subset, "wav", name, 1.0, "musdb18") for name, subset in (("A", "train"), ("B", "train"), ("C", "test"))]
+    assert [[track.name for track in batch] for batch in batches(tracks, 100)] == [["A", "B"], ["C"]]
