@@ -142,7 +142,7 @@ def _not_copied(tree: str, folder: str, names: list[str]) -> set[str]:
 
 
 class Copies:
-    """Copies of a tree, one for each worker, beside a link to the real data that tests use if it is there."""
+    """Copies of a tree, one per worker, with a link to the real data if that is present."""
 
     def __init__(self, tree: Path, folder: Path, n_copies: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""Programs that madsep starts: each in a process group of its own, which ends when its work is done, fails or is interrupted."""
+"""Programs that madsep starts: each in its own process group, which ends when its work is done, fails or is interrupted."""
 
 import contextlib
 import os
