@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from madsep.data.prepared import PreparedTrack
 from madsep.synth import make_dataset
 
 torch.set_num_threads(1)  # the tests' networks are tiny: more threads would only wait for each other
+
+# A shell ignores SIGINT in what it starts in the background, and children inherit that: tests that send it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
