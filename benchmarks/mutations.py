@@ -156,7 +156,10 @@ class Copies:
         copy = self._free.get()
         try:
             outcome = judge(edit, copy, edit.tests, limit_s)
-            return judge(edit, copy, ["tests"], 3600) if outcome.found_by is None and then_all else outcome
+            if outcome.found_by is None and then_all:
+                outcome = judge(edit, copy, ["tests"], 3600)
+            print(row(outcome), file=sys.stderr, flush=True)
+            return outcome
         finally:
             self._free.put(copy)
 
@@ -172,13 +175,17 @@ class Copies:
         return seconds
 
 
+def row(outcome: Outcome) -> str:
+    """Return the table's line for one mutation."""
+    found = f"`{outcome.found_by}`" if outcome.found_by else "**missed**"
+    return f"| {outcome.mutation.file} | {outcome.mutation.breaks} | {found} | {outcome.seconds:.0f} |"
+
+
 def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Yield the lines of the Markdown table and the share of mutations that were caught."""
     yield "| file | fault | found by | s |"
     yield "|---|---|---|---|"
-    for outcome in outcomes:
-        found = f"`{outcome.found_by}`" if outcome.found_by else "**missed**"
-        yield f"| {outcome.mutation.file} | {outcome.mutation.breaks} | {found} | {outcome.seconds:.0f} |"
+    yield from map(row, outcomes)
     n_caught = sum(outcome.found_by is not None for outcome in outcomes)
     rooms = sorted({outcome.mutation.file.split("/")[0] for outcome in outcomes})
     yield ""
