@@ -23,6 +23,13 @@ def voice(checkpoint, mixture: np.ndarray) -> np.ndarray:
     return np.concatenate(list(Separator(checkpoint, CPU).estimates(mixture)), axis=2)[0]
 
 
+def assert_same(found, expected, tolerance: float) -> None:
+    """Equal up to a share of the largest value: an untrained network estimates far less than the mixture."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
 def identity(**separation: object):
     checkpoint = tiny_checkpoint(separation=separation)
     return replace(checkpoint, network=Identity(checkpoint.recipe.segments.n_context))
@@ -43,35 +50,37 @@ def test_result_does_not_depend_on_the_batch_size(iterations: int) -> None:
     results = [
         voice(tiny_checkpoint(separation={"batch_size": size, "griffin_lim_iterations": iterations}), mixture) for size in (1, 3, 100)
     ]
-    np.testing.assert_allclose(results[0], results[2], atol=2e-6)
-    np.testing.assert_allclose(results[1], results[2], atol=2e-6)
+    assert_same(results[0], results[2], 2e-5)
+    assert_same(results[1], results[2], 2e-5)
 
 
 def test_each_channel_is_estimated_alone() -> None:
     mixture, checkpoint = noise(3, 5000), tiny_checkpoint()
     alone = np.concatenate([voice(checkpoint, mixture[i : i + 1]) for i in range(3)])
-    np.testing.assert_allclose(voice(checkpoint, mixture), alone, atol=1e-7)
+    assert_same(voice(checkpoint, mixture), alone, 1e-5)
 
 
-def test_griffin_lim_is_the_published_loop_on_the_whole_signal() -> None:
-    """Inverse and forward transform alternate; the signal returned is the last pass's inverse, after iterations - 1 refreshes."""
-    mixture, checkpoint = noise(1, 6000), tiny_checkpoint(separation={"griffin_lim_iterations": 5})
+@pytest.mark.parametrize("hop_length", [96, 48])
+def test_griffin_lim_is_the_published_loop_on_the_whole_signal(hop_length: int) -> None:
+    """Inverse and forward transform alternate; the signal returned is the last pass's inverse, after iterations - 1 refreshes.
+
+    A window of more than 4 hops, as MDL1's is, lets frames before the first and beyond the last reach into the signal.
+    """
+    mixture, front_end = noise(1, 6000), {"hop_length": hop_length}
+    plain, checkpoint = (tiny_checkpoint(front_end=front_end, separation={"griffin_lim_iterations": iterations}) for iterations in (0, 5))
     recipe = checkpoint.recipe
     stft = Stft(recipe.front_end)
-    padded = np.pad(mixture, ((0, 0), (4000, 4000)))
     bins = stft.transform(torch.from_numpy(mixture))
     n_frames = bins.shape[1]
-    plain = torch.from_numpy(voice(tiny_checkpoint(separation={"griffin_lim_iterations": 0}), mixture))
-    assert padded.shape[1] == 14_000
     magnitudes = network_magnitudes(checkpoint, mixture)[:n_frames]
-    torch.testing.assert_close(stft.inverse(torch.polar(magnitudes, bins[0].angle()), 6000)[None], plain, atol=2e-6, rtol=0)
+    assert_same(voice(plain, mixture)[0], stft.inverse(torch.polar(magnitudes, bins[0].angle()), 6000), 1e-5)
     phase = bins[0].angle()
     for _ in range(4):
         span = stft.overlap_add(torch.polar(magnitudes, phase))
         energy = stft.window_energy(-stft.padding, span.shape[-1], n_frames)
         phase = stft.analyse(span / energy).angle()
     expected = stft.inverse(torch.polar(magnitudes, phase), 6000)
-    np.testing.assert_allclose(voice(checkpoint, mixture)[0], expected, atol=2e-5)
+    assert_same(voice(checkpoint, mixture)[0], expected, 1e-3)
 
 
 def network_magnitudes(checkpoint, mixture: np.ndarray) -> torch.Tensor:
