@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from madsep.core.locks import PREFIX, hold
+from madsep.core.errors import InputError
+from madsep.core.locks import PREFIX, hold, hold_file
 
 ROOT = Path(__file__).resolve().parents[1]
 OTHER = 65_534  # a user that every system has
@@ -116,3 +117,45 @@ def test_what_others_put_into_their_folders_does_no_harm(place: Path, make) -> N
         make(place / f"{PREFIX}{name}" / "gpu.lock")
     with hold("gpu.lock") as is_ours:
         assert is_ours
+
+
+def test_a_lock_file_is_held_once_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.lock"
+    with hold_file(path) as first, hold_file(path) as second:
+        assert (first, second) == (True, False)
+    with hold_file(path) as again:
+        assert again
+
+
+def test_a_lock_file_that_its_holder_removed_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened before the removal and locked after it, while another process may have locked a new file of that name."""
+    path = tmp_path / "x.lock"
+    real = os.fstat
+
+    def removed_meanwhile(handle: int) -> os.stat_result:
+        path.unlink(missing_ok=True)
+        return real(handle)
+
+    monkeypatch.setattr(os, "fstat", removed_meanwhile)
+    with hold_file(path) as is_ours:
+        assert not is_ours
+
+
+@pytest.mark.parametrize("make", [dangling, pipe, Path.mkdir])
+def test_what_is_no_file_is_no_lock_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "x.lock"
+    make(path)
+    with pytest.raises(InputError, match=r"x\.lock: "), hold_file(path):
+        pass
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(37, "No locks available")])
+def test_where_files_cannot_be_locked_a_warning_says_so(tmp_path: Path, monkeypatch, caplog, error: OSError) -> None:
+    def fail(handle: int, kind: int) -> None:
+        raise error
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with hold_file(tmp_path / "x.lock") as is_ours:
+        assert is_ours
+    assert "cannot be locked (No locks available)" in caplog.text

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from madsep.core.errors import InputError
+from madsep.core.files import write_error
 from madsep.core.logs import log
 
 PREFIX = "madsep-locks-"  # then the user's number
@@ -27,6 +29,42 @@ def hold(name: str) -> Iterator[bool]:
     """
     with contextlib.ExitStack() as stack:
         yield _take(name, stack)
+
+
+@contextlib.contextmanager
+def hold_file(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path`, made if it is missing, in the block, and yield True; False if another process holds it.
+
+    Where files cannot be locked, as on some network drives, that is taken as held by nobody; a warning says so. Raises InputError if the
+    file cannot be opened, is a link, or is not a regular file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o644)
+    except OSError as error:
+        raise (write_error(path, error) or InputError(f"{path}: cannot serve as a lock ({error.strerror}); remove it.")) from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InputError(f"{path}: is not a regular file, so it cannot serve as a lock; remove it.")
+        yield _locked_or_unable(path, handle) and _is_at(path, handle)
+    finally:
+        os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether an open file still bears its name: one who held its lock may have removed it since, and another may hold the next."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _locked_or_unable(path: Path, handle: int) -> bool:
+    try:
+        return _locked(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        log.warning("%s: cannot be locked (%s); make sure that no other process works there.", path, error.strerror)
+        return True
 
 
 def _take(name: str, stack: contextlib.ExitStack) -> bool:

@@ -1,7 +1,6 @@
 """MUSDB18's public sample: excerpts of 7 s as stem files, downloaded once."""
 
 import contextlib
-import fcntl
 import sys
 import zipfile
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from madsep.core.errors import InputError
 from madsep.core.ffmpeg import require_ffmpeg
 from madsep.core.files import new_folder, write_error
+from madsep.core.locks import hold_file
 from madsep.data.datasets import MUSDB18
 from madsep.data.tracks import find_tracks
 
@@ -55,15 +55,10 @@ def _download_sample(folder: Path) -> None:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a lock next to `folder`. Raises InputError while another process holds it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder}: another run is downloading the sample of MUSDB18; run the same command again when that has ended."
-            ) from None
+    with hold_file(path) as is_ours:
+        if not is_ours:
+            raise InputError(f"{folder}: another run is downloading the sample of MUSDB18; run the same command again when that has ended.")
         try:
             yield
         finally:

@@ -1,7 +1,6 @@
 """Train a recipe's network on prepared training tracks."""
 
 import contextlib
-import fcntl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import nn
 from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import digest, write_error
+from madsep.core.files import digest
+from madsep.core.locks import hold_file
 from madsep.core.logs import log
 from madsep.core.provenance import versions
 from madsep.data.prepared import PreparedTrack, check_rate
@@ -96,18 +96,9 @@ def split(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Let no other process train in `folder`. Raises InputError if one does already."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a")
-    except OSError as error:
-        raise (write_error(folder, error) or error) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is training in this folder; wait until it has finished, or stop it.") from None
-        except OSError as error:
-            log.warning("%s: cannot be locked (%s); make sure that no other process trains in it.", folder, error.strerror)
+    with hold_file(folder / LOCK) as is_ours:
+        if not is_ours:
+            raise InputError(f"{folder}: another process is training in this folder; wait until it has finished, or stop it.")
         yield
 
 

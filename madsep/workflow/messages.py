@@ -9,6 +9,7 @@ from pathlib import Path
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
 from madsep.core.logs import FINISHED
+from madsep.core.reading import read_bytes, read_text
 from madsep.workflow.plan import Plan
 from madsep.workflow.slurm import jobs_in_queue
 
@@ -42,7 +43,7 @@ def result(plan: Plan) -> str:
     lines = []
     with contextlib.suppress(InputError):
         if table.is_file() and read_json("results/table.json")["identity"] == plan.identity(plan.scored):
-            lines.append(table.read_text(encoding="utf-8"))
+            lines.append(read_text(table))
     if lines and plan.protocol == "sisec":
         submissions = [Path("submission", name) for name in plan.selection.submissions]
         lines += [f"comparison: {Path('results/compare/index.html').resolve()}", *(f"submission: {path.resolve()}" for path in submissions)]
@@ -57,15 +58,23 @@ def faults(since: float, snakemake_logs: Sequence[str]) -> list[str]:
     """
     logs = sorted(path for path in LOGS.rglob("*.log") if path.stat().st_mtime >= since)
     lines = [line for log in logs for line in _fault(log)]
-    texts = [Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs if Path(path).is_file()]
+    texts = [_text(Path(path)) for path in snakemake_logs if Path(path).is_file()]
     failed = [log for text in texts for log in re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE)]
     silent = [log for log in dict.fromkeys(failed) if Path(log) not in logs]
     lines += [f"ERROR: {log}: the job ended before it could write there (killed, or out of memory?)" for log in silent]
     return lines or ["ERROR: no job says what is wrong; Snakemake's own lines above do."]
 
 
+def _text(log: Path) -> str:
+    """A log's text, or the line that says why it cannot be read."""
+    try:
+        return read_bytes(log).decode("utf-8", "replace")
+    except InputError as error:
+        return f"ERROR: {error}"
+
+
 def _fault(log: Path) -> Iterator[str]:
-    text = log.read_text(encoding="utf-8", errors="replace")
+    text = _text(log)
     if text.rstrip().endswith(FINISHED):
         return
     if found := re.search(r"^ERROR.*", text, re.MULTILINE | re.DOTALL):
@@ -81,5 +90,5 @@ def _slurm_message(text: str) -> str | None:
     """The reason that Slurm gives in its own log of the job that a log's first line names."""
     job = re.match(r"INFO: Slurm job (\d+) on ", text)
     logs = SLURM_LOGS.rglob(f"{job[1]}.log") if job else ()
-    found = [re.search(r"^slurmstepd.*? error: (.*)", log.read_text(errors="replace"), re.MULTILINE) for log in logs]
+    found = [re.search(r"^slurmstepd.*? error: (.*)", _text(log), re.MULTILINE) for log in logs]
     return next((match[1] for match in found if match), None)
