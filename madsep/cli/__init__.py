@@ -5,9 +5,12 @@ Each module of this folder holds a few verbs and registers them on `madsep.cli.b
 
 import importlib
 import pkgutil
+import sys
 
-from madsep.cli.base import app
-from madsep.core.logs import job_log
+from typer.exceptions import TyperException
+
+from madsep.cli.base import app, mistake
+from madsep.core.logs import job_log, log
 from madsep.core.signals import interruptible
 
 __all__ = ["app", "main"]
@@ -17,6 +20,14 @@ for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2."""
+    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2.
+
+    A mistake in the command line itself ends as a plain line and exit status 2, too.
+    """
     with job_log(prefix="madsep: "), interruptible():
-        app()
+        try:
+            status = app(prog_name="madsep", standalone_mode=False)
+        except TyperException as error:
+            log.error("%s", mistake(error))
+            status = error.exit_code
+        sys.exit(status)
