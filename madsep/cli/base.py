@@ -1,0 +1,49 @@
+"""The command line's frame, on which every other module of this folder registers its verbs."""
+
+import re
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import madsep
+from madsep.core.settings import nearest
+
+app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    suggest_commands=False,  # `mistake` suggests, options and their values too
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"madsep {madsep.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `madsep run` or by Snakemake."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def mistake(error: TyperException) -> str:
+    """Return what is wrong with a command line as one line, with the command, option or value that may have been meant."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    wrong, known = "", list[str]()
+    if context and message.startswith("No such option"):
+        message, wrong = error.message, error.message.partition(": ")[2]
+        known = [name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    elif context and message.startswith("No such command"):
+        wrong, known = message.split("'")[1], list(getattr(context.command, "commands", ()))
+    elif "is not one of" in message:
+        wrong, *known = re.findall("'([^']*)'", message.partition("': ")[2])
+    usage = f" See `{context.command_path} -h`." if context else ""
+    hint = nearest(wrong, known)
+    return f"{message[0].lower()}{message[1:]}{hint or '.'}{usage}"

@@ -1,0 +1,64 @@
+"""Verbs for scores."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from madsep.cli.base import app
+from madsep.core.logs import log
+
+
+@app.command()
+def score(
+    references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
+    estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
+    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; what was scored from the same files stays.")],
+    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
+    jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
+    pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
+) -> None:
+    """Score estimates by BSSEval v4 and write museval's JSON files."""
+    from madsep.scoring.engines import Engine
+    from madsep.scoring.folders import Options, score_folders
+
+    score_folders(references, estimates, out, Engine(engine), Options(jobs, overwrite, pad))
+
+
+@app.command()
+def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
+    """Print as CSV the median over tracks of the median over frames: SiSEC's table, if the frames are SiSEC's of 1 s."""
+    from madsep.core.tables import table_text
+    from madsep.scoring.medians import sisec_medians
+    from madsep.scoring.scores import framing, read_scores
+
+    found = read_scores(scores)
+    if frames := framing(found):
+        log.warning("%s: %s; SiSEC's are of 1 s every 1 s, so these medians cannot be compared with SiSEC's", scores, frames)
+    typer.echo(table_text(sisec_medians(found)), nl=False)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="FOLDER or NAME=FOLDER of museval's JSON files, in it or its test/.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for index.html, tables/ and figures/.")],
+    reproduces: Annotated[
+        str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one of its name.")
+    ] = None,
+    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
+    figures: Annotated[
+        Literal["shown", "all"], typer.Option(help="shown: those of SDR, which the page shows; all: those of every metric.")
+    ] = "shown",
+) -> None:
+    """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
+    from madsep.comparison.compare import compare
+    from madsep.comparison.runs import read_runs
+    from madsep.core.files import check_unused
+    from madsep.core.intervals import Bootstrap
+    from madsep.scoring.scores import METRICS
+
+    check_unused(output)
+    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces, METRICS if figures == "all" else METRICS[:1])
+    typer.echo(output / "index.html")
