@@ -25,11 +25,11 @@ app = typer.Typer(
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; it must not exist or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create. It must be new or empty.")],
     train: Annotated[int, typer.Option(help="Number of training songs.")] = 8,
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the songs. The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Make a synthetic MUSDB: sung, drummed and played songs as a tree of wavs."""
     from madsep.synth import make_dataset
@@ -40,7 +40,7 @@ def synth(
 @app.command()
 def import_mir1k(
     source: Annotated[Path, typer.Argument(help="MIR-1K's folder, or its folder Wavfile, with the clips as .wav or .flac.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to make, for musdb_root; it must not exist or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")],
 ) -> None:
     """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
     from madsep.data.import_mir1k import import_mir1k
@@ -66,7 +66,7 @@ def run(
     snakemake: Annotated[list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Snakemake's own options, after --.")] = None,
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     systems: Annotated[str | None, typer.Option(help="Systems to run, such as MDL1,IRM1.")] = None,
-    config_file: Annotated[list[Path] | None, typer.Option(help="YAML laid over config.yaml; may be given again.")] = None,
+    config_file: Annotated[list[Path] | None, typer.Option(help="YAML file laid over config.yaml. Can be repeated.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting: scoring.engine=fast.")] = None,
     directory: Annotated[Path, typer.Option(help="Folder for results/ and submission/.")] = Path(),
     cores: Annotated[str | None, typer.Option(help="CPU cores: a number or all.")] = None,
@@ -88,9 +88,9 @@ def run(
 def doctor(
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
     dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than all of the data set's.")] = False,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept missing or unknown tracks.")] = False,
 ) -> None:
-    """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
+    """Check the machine and the data, and say what is wrong and how to fix it. The exit status is 0 if nothing is."""
     from madsep.data.datasets import DATASETS
     from madsep.doctor import examine, report
 
@@ -105,12 +105,12 @@ def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
-    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Samples of the wavs; those of FLOAT never clip.")] = "PCM_16",
+    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Sample format of the wavs. FLOAT never clips.")] = "PCM_16",
     clip: Annotated[
         Literal["clamp", "rescale"],
-        typer.Option(help="Samples above full scale: clamp cuts them off and says so; rescale makes all targets of the song softer."),
+        typer.Option(help="Samples beyond full scale: clamp cuts them off with a warning, rescale scales all targets of the song down."),
     ] = "clamp",
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
@@ -123,11 +123,11 @@ def separate(
 def score(
     references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
     estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
-    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; what was scored from the same files stays.")],
-    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
+    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")],
+    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: the same numbers as museval, many times faster.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
-    pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
+    pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
     from madsep.scoring.engines import Engine
@@ -157,9 +157,9 @@ def compare(
         str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one of its name.")
     ] = None,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 218,
     figures: Annotated[
-        Literal["shown", "all"], typer.Option(help="shown: those of SDR, which the page shows; all: those of every metric.")
+        Literal["shown", "all"], typer.Option(help="shown: the figures of SDR that are on the page. all: the figures of every metric.")
     ] = "shown",
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
@@ -178,24 +178,22 @@ def compare(
 def couplings(  # a command's parameters are its options
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     tracks: Annotated[list[Path], typer.Argument(help="Mixtures: wavs, stem files, or folders of tracks.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures; it must not exist or be empty.")],
-    iterations: Annotated[int, typer.Option(help="Of each fit.", min=1)] = FIT.n_iterations,
-    learning_rate: Annotated[float, typer.Option(help="Of each fit's Adam.", min=1e-12)] = FIT.learning_rate,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures. It must be new or empty.")],
+    iterations: Annotated[int, typer.Option(help="Maximum number of iterations per fit.", min=1)] = FIT.n_iterations,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam in each fit.", min=1e-12)] = FIT.learning_rate,
     tolerance: Annotated[
-        float | None, typer.Option(help="End a fit once its loss changes by less than this part in 20 iterations.", min=0)
+        float | None, typer.Option(help="End a fit when its loss changes by less than this fraction in 20 iterations.", min=0)
     ] = FIT.tolerance,
     orientation: Annotated[
-        Literal["module", "toy"], typer.Option(help="Of the gates: as in the published module, or its toy script.")
+        Literal["module", "toy"], typer.Option(help="Orientation of the gates, as in the published module or in its toy script.")
     ] = FIT.orientation,
     float64: Annotated[bool, typer.Option("--float64", help="Fit in double precision, as a check.")] = FIT.double,
-    seed: Annotated[int, typer.Option(help="Of the fits' first values and of the bootstrap.", min=0)] = FIT.seed,
-    frames: Annotated[
-        int | None, typer.Option(help="Least frames of a fit; shorter tracks are joined. Default: twice the bins.", min=1)
-    ] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Dense layers by name, the first one first; once for each layer.")] = None,
-    jacobian_sequences: Annotated[int, typer.Option(help="Sequences of each fit's tracks in the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
+    seed: Annotated[int, typer.Option(help="Seed for the initial values of the fits and for the bootstrap.", min=0)] = FIT.seed,
+    frames: Annotated[int | None, typer.Option(help="Minimum number of frames per fit. Default: twice the number of bins.", min=1)] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Name of a dense layer. Repeat the option for each layer, in order.")] = None,
+    jacobian_sequences: Annotated[int, typer.Option(help="Sequences per fit for the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples, for the 95 % intervals.", min=1)] = 10_000,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
@@ -216,7 +214,7 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 
     faults = check_submission(submission)
     if faults:
-        raise InputError("\n".join([f"{submission}: not valid, {len(faults)} to mend:", *faults]))
+        raise InputError("\n".join([f"{submission}: not valid, {len(faults)} faults:", *faults]))
     typer.echo(f"{submission}: valid")
 
 
@@ -234,6 +232,6 @@ def systems() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2."""
+    """Run the command line; what a user can fix ends as a plain line and exit status 1, a defect as one and status 2."""
     with job_log(prefix="madsep: "), interruptible():
         app()
