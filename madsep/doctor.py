@@ -1,4 +1,4 @@
-"""Look at the machine and at the data before anything long is started: what is wrong, and how to mend it."""
+"""Check the machine and the data before a long run: what is wrong, and how to fix it."""
 
 import importlib.metadata
 import platform
@@ -32,7 +32,7 @@ MEMORY_NEED_GB = 9  # museval takes 18 MB for each second of two stereo targets;
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is as needed, what was found, and what to do where it is not."""
+    """One check: whether it passed, what was found, and what to do if it failed."""
 
     name: str
     ok: bool
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(root: Path | None, dataset: Dataset, allow_partial: bool) -> list[Finding]:
-    """Examine the machine and, where `root` is given, the data set under it. Reads headers only; raises nothing."""
+    """Examine the machine and, if `root` is given, the data set under it. Reads headers only; raises nothing."""
     full = root is not None and dataset is MUSDB18 and not allow_partial
     findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full), _folders()]
     return findings if root is None else findings + _data(root, dataset, allow_partial)

@@ -223,7 +223,7 @@ def test_check_lists_every_fault_on_its_line(madsep: Call, submission: Path) -> 
     (folder / "notes.txt").write_text("")
     status, printed, lines = madsep("check", folder)
     assert (status, printed) == (1, "")
-    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 4 to mend:"
+    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 4 faults:"
     assert lines[1].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
     assert lines[2] == f"test/{lost.name}: missing"
     assert lines[3].startswith(f"{spoilt}: is not valid JSON")

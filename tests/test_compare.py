@@ -117,7 +117,7 @@ def test_runs_are_named_after_their_folders(tmp_path: Path) -> None:
     assert (row["median"], row["n_frames"], row["nan_share"]) == (2, 3, pytest.approx(1 / 3)) and runs[0].n_frames() == {"a": 3}
     with pytest.raises(InputError, match="MINE: several runs have this name"):
         read_runs([str(tmp_path / "MINE"), str(tmp_path / "MINE/test")])
-    with pytest.raises(InputError, match=r"A \(run\): '\(run\)' marks runs that bear a published name"):
+    with pytest.raises(InputError, match=r"A \(run\): '\(run\)' marks runs named as a published system"):
         read_runs([f"A (run)={tmp_path / 'MINE'}"])
 
 
@@ -163,7 +163,7 @@ def test_faulty_tables_are_refused(tmp_path: Path, rows: str) -> None:
 def test_scores_that_are_partial_are_refused(tmp_path: Path) -> None:
     rows = [("a", "vocals", 5), ("a", "accompaniment", 4), ("b", "accompaniment", 4)]
     for kept, message in (
-        (rows, "the targets of a differ in frames (accompaniment 4, vocals 5), expected as many of each"),
+        (rows, "the targets of a have different numbers of frames (accompaniment 4, vocals 5)"),
         ([*rows[1:], ("b", "vocals", 4)], "a has no scores of vocals, other tracks have"),
     ):
         table = pd.DataFrame([(track, target, "SDR", 1.0, n, 0.0) for track, target, n in kept], columns=list(COLUMNS))

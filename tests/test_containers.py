@@ -108,7 +108,7 @@ def test_a_wav_of_no_size_is_read_to_its_end(
     with caplog.at_level(logging.INFO):
         found, rate_hz = read_wav(path)
     np.testing.assert_array_equal(found.T * 32768, noise)
-    assert rate_hz == RATE_HZ and caplog.messages == [f"{path}: its header does not say how long it is; it is read to its end"]
+    assert rate_hz == RATE_HZ and caplog.messages == [f"{path}: its header does not give a length; the file is read to its end"]
 
 
 @pytest.mark.parametrize("kind", ["flac", "w64", "caf", "aiff", "au", "wav", "rf64"])

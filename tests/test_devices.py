@@ -38,7 +38,7 @@ def test_the_cpu_computes_where_there_is_no_gpu(no_gpu: None, wanted: str) -> No
 
 
 def test_cuda_without_a_gpu_is_refused_plainly(no_gpu: None) -> None:
-    with pytest.raises(InputError, match=r"device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto"), claim("cuda", 1):
+    with pytest.raises(InputError, match=r"device: 'cuda' requires a GPU, but PyTorch sees none; set device: auto"), claim("cuda", 1):
         raise AssertionError("never reached")
 
 

@@ -82,7 +82,7 @@ def test_a_traceback_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch
         ("OSError(5, 'Input/output error', '/data/b')", "/data/b: the disk failed to read or write it (input/output error)."),
         ("OSError(40, 'Too many levels', '/data/c')", "/data/c: is a link that leads back to itself."),
         ("OSError(28, 'No space left on device', '/data/d')", "/data/d: the disk is full; nothing was written. Free"),
-        ("MemoryError()", "The memory does not suffice; close other programs"),
+        ("MemoryError()", "Not enough memory; close other programs"),
     ],
 )
 def test_what_the_machine_forbids_is_no_defect(raised: str, line: str) -> None:

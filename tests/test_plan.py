@@ -211,7 +211,7 @@ def test_four_stems_are_prepared_apart(make: Make) -> None:
         ({"systems": ["MDL1"], "external": {"prepared": {"estimates": "x"}}}, "the run keeps its own files in results/prepared"),
         ({"systems": ["MDL1"], "external": {"my sep": {"estimates": "x"}}}, "holds other characters"),
         ({"systems": ["MDL1"], "external": {"HEL1": {"estimates": "x"}}}, "a recipe has this name"),
-        ({"systems": ["MIM-DWF+"]}, "MIM-DWF\\+ trains on further tracks, but extra_root is not set"),
+        ({"systems": ["MIM-DWF+"]}, "MIM-DWF\\+ trains on additional tracks; set extra_root"),
         ({"couplings": ["MSS-DAE"]}, "couplings: MSS-DAE is not among the recipes"),
         ({"systems": ["MIM-HW"], "couplings": ["MIM-HW"]}, "no dense layers on single frames"),
         ({"musdb_root": None}, "musdb_root is not set"),

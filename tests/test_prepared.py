@@ -121,7 +121,7 @@ def test_what_was_prepared_from_other_audio_than_planned_is_refused_and_forgotte
     identities = {track.slug: track.identity for track in tracks[::-1]}
     assert read_planned(tmp_path, identities, ["test"]) == tracks[::-1]
     with pytest.raises(
-        InputError, match=rf"^{tracks[0].file}: was prepared from other audio than that of this run; run the same command again"
+        InputError, match=rf"^{tracks[0].file}: was prepared from audio that differs from that of this run; run the same command again"
     ):
         read_planned(tmp_path, identities | {tracks[0].slug: "other"}, ["test"])
     assert [path.stem for path in (tmp_path / "records").iterdir()] == [tracks[1].slug]

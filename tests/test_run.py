@@ -87,9 +87,9 @@ def test_a_change_that_is_none(change: str, message: str) -> None:
 
 
 ODD = {
-    "device: cpu\nvalidation_tracks: [2024-13-45]\n": "line 2: 2024-13-45 is a date or another object to YAML; put it in quotes",
-    "musdb_root: 2024-01-02\n": "line 1: 2024-01-02 is a date or another object to YAML; put it in quotes",
-    "a: =\n": "line 1: = is a date or another object to YAML; put it in quotes",
+    "device: cpu\nvalidation_tracks: [2024-13-45]\n": "line 2: YAML reads 2024-13-45 as a date or another object. Quote it",
+    "musdb_root: 2024-01-02\n": "line 1: YAML reads 2024-01-02 as a date or another object. Quote it",
+    "a: =\n": "line 1: YAML reads = as a date or another object. Quote it",
     "max_minutes: !!int abc\n": "line 1: the tag 'tag:yaml.org,2002:int' is not allowed",
     "a: !!python/object/apply:os.getcwd []\n": "line 1: the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd' is not allowed",
     "a: &x [*x]\n": "line 1: aliases are not allowed",
@@ -218,7 +218,7 @@ def test_a_run_at_work_is_left_alone(tmp_path: Path, musdb: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(musdb, other)
     shutil.rmtree(sorted((other / "test").iterdir())[0])
-    assert refused(wanted(tmp_path, other, "device=cpu")).startswith(f"{tmp_path}: a run is at work in this folder. Wait for it. If")
+    assert refused(wanted(tmp_path, other, "device=cpu")).startswith(f"{tmp_path}: a run is active in this folder. Wait for it. If")
     for argument in ("--unlock", "--dry-run"):
         assert prepare_run(wanted(tmp_path, other, "device=cpu", arguments=[argument]))[-1] == argument
     assert dry_run(tmp_path, tiny_config(other)).status == 0
@@ -257,7 +257,7 @@ def test_snakemake_itself_reads_the_folders_config_with_the_same_care(tmp_path: 
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.yaml").write_text("validation_tracks: [2024-13-45]\n")
     lines = own_lines(run(tmp_path / "run", tiny_config(musdb), "--dry-run"))
-    assert lines == ["ERROR: config.yaml: line 1: 2024-13-45 is a date or another object to YAML; put it in quotes"]
+    assert lines == ["ERROR: config.yaml: line 1: YAML reads 2024-13-45 as a date or another object. Quote it"]
 
 
 @pytest.mark.slow

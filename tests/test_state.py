@@ -140,7 +140,7 @@ def test_of_a_damaged_state_the_one_before_is_used_and_that_is_said(
     caplog.set_level("INFO", "madsep")
     run(tiny_recipe(training=RUNS["plain"][0]), tracks, folder)
     assert any(
-        line.startswith(f"{state}: ") and "It is left out. Training resumes from the state saved before it" in line
+        line.startswith(f"{state}: ") and "It is ignored. Training resumes from the previous saved state" in line
         for line in caplog.messages
     )
     assert any("training resumes from" in line and "state.previous.safetensors: epoch 2, step 16" in line for line in caplog.messages)
@@ -181,7 +181,7 @@ def test_a_state_that_does_not_fit_is_left_out(killed: Path, tmp_path: Path, cap
     state = new_state(tiny_recipe(training=RUNS["plain"][0]))
     before = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
     assert not state.resume(path, identity)
-    assert not path.exists() and any(str(path) in line and "It is left out" in line for line in caplog.messages)
+    assert not path.exists() and any(str(path) in line and "It is ignored" in line for line in caplog.messages)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.network.state_dict().items())
     assert not state.optimiser.state and state.position == Position()
 

@@ -190,7 +190,7 @@ def test_what_a_person_wrote_is_kept(run: Finished, folder: Path, caplog: pytest
         assert (folder / "description.md").read_text(encoding="utf-8") == edited
         assert (folder / "README.md").read_text(encoding="utf-8") == "Read me."
         assert check_submission(folder) == []
-    assert caplog.messages == [f"{folder}: kept README.md and description.md as you wrote it; delete it to have it written again"] * 2
+    assert caplog.messages == [f"{folder}: kept your edited README.md and description.md; delete it to generate it again"] * 2
     (folder / "description.md").unlink()
     submit(run, folder)
     assert (folder / "description.md").read_text(encoding="utf-8") == text

@@ -39,7 +39,7 @@ def test_tracks_prepared_from_other_audio_are_refused(tmp_path: Path) -> None:
     songs = write_prepared(tmp_path / "prepared", [sung(0), sung(1)])
     write_training_data(identities(songs), [], tmp_path / "data.json")
     write_prepared(tmp_path / "prepared", [sung(0), sung(2)])
-    with pytest.raises(InputError, match=r"was prepared from other audio than that of this run; run the same command again\.$"):
+    with pytest.raises(InputError, match=r"was prepared from audio that differs from that of this run; run the same command again\.$"):
         read_training_data(tmp_path / "data.json", tmp_path / "prepared")
 
 

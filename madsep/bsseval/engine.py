@@ -50,7 +50,7 @@ def bss_eval(
     (n_samples, n_channels); any real type, memory maps too. Shorter estimates are padded with zeros, longer ones cut. `window` and `hop`
     are in samples; an infinite window is the whole signal. `framewise_filters` gives BSS Eval v3: filters computed for each frame.
 
-    NaN in frames where any reference or estimate is silent throughout. Raises InputError for shapes that do not fit, for a sample that is
+    NaN in frames in which any reference or estimate is silent. Raises InputError for shapes that do not fit, for a sample that is
     not finite and for a source that is silent from beginning to end; warns with BssEvalWarning if scores say little.
     """
     if len(references) != len(estimates):
@@ -80,7 +80,7 @@ class Scorer:
     def score(self, estimates: Sequence[Estimate], scenarios: Sequence[Scenario]) -> list[np.ndarray]:
         """Return SDR, ISR, SIR and SAR in dB for each scenario: (4, estimates of the scenario, n_frames).
 
-        All scenarios come from one reading. NaN in frames where any estimate of the scenario, or its source, is silent throughout.
+        All scenarios come from one reading. NaN in frames in which any estimate of the scenario, or its source, is silent.
         Raises InputError when one is silent from beginning to end, or a sample is not finite; warns with BssEvalWarning, by name.
         """
         sources = Sources(self._sources.names, self._sources.references, tuple(estimates))

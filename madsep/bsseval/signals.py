@@ -1,4 +1,4 @@
-"""Where samples come from: anything that reads a stretch of one multichannel signal."""
+"""Sources of samples: anything that reads a stretch of one multichannel signal."""
 
 import os
 import threading

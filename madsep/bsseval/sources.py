@@ -1,4 +1,4 @@
-"""BSS Eval v3 "sources": scores of mono estimates that may have passed through a filter of their own reference.
+"""BSS Eval v3 "sources": scores of mono estimates that may have passed through a filter of their reference.
 
 With P_j the projection onto reference j's delays of 0 ... filters_len - 1 samples and P that onto all references' delays (Vincent,
 Gribonval, Fevotte 2006, section III), an estimate e of reference j is taken apart into

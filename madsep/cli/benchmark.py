@@ -15,7 +15,7 @@ def run(
     snakemake: Annotated[list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Snakemake's own options, after --.")] = None,
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     systems: Annotated[str | None, typer.Option(help="Systems to run, such as MDL1,IRM1.")] = None,
-    config_file: Annotated[list[Path] | None, typer.Option(help="YAML laid over config.yaml; may be given again.")] = None,
+    config_file: Annotated[list[Path] | None, typer.Option(help="YAML file laid over config.yaml. Can be repeated.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting: scoring.engine=fast.")] = None,
     directory: Annotated[Path, typer.Option(help="Folder for results/ and submission/.")] = Path(),
     cores: Annotated[str | None, typer.Option(help="CPU cores: a number or all.")] = None,

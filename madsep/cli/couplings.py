@@ -16,24 +16,22 @@ FIT = Fit()  # the defaults
 def couplings(  # a command's parameters are its options
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     tracks: Annotated[list[Path], typer.Argument(help="Mixtures: wavs, stem files, or folders of tracks.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures; it must not exist or be empty.")],
-    iterations: Annotated[int, typer.Option(help="Of each fit.", min=1)] = FIT.n_iterations,
-    learning_rate: Annotated[float, typer.Option(help="Of each fit's Adam.", min=1e-12)] = FIT.learning_rate,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for maps, tables and figures. It must be new or empty.")],
+    iterations: Annotated[int, typer.Option(help="Maximum number of iterations per fit.", min=1)] = FIT.n_iterations,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam in each fit.", min=1e-12)] = FIT.learning_rate,
     tolerance: Annotated[
-        float | None, typer.Option(help="End a fit once its loss changes by less than this part in 20 iterations.", min=0)
+        float | None, typer.Option(help="End a fit when its loss changes by less than this fraction in 20 iterations.", min=0)
     ] = FIT.tolerance,
     orientation: Annotated[
-        Literal["module", "toy"], typer.Option(help="Of the gates: as in the published module, or its toy script.")
+        Literal["module", "toy"], typer.Option(help="Orientation of the gates, as in the published module or in its toy script.")
     ] = FIT.orientation,
     float64: Annotated[bool, typer.Option("--float64", help="Fit in double precision, as a check.")] = FIT.double,
-    seed: Annotated[int, typer.Option(help="Of the fits' first values and of the bootstrap.", min=0)] = FIT.seed,
-    frames: Annotated[
-        int | None, typer.Option(help="Least frames of a fit; shorter tracks are joined. Default: twice the bins.", min=1)
-    ] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Dense layers by name, the first one first; once for each layer.")] = None,
-    jacobian_sequences: Annotated[int, typer.Option(help="Sequences of each fit's tracks in the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
+    seed: Annotated[int, typer.Option(help="Seed for the initial values of the fits and for the bootstrap.", min=0)] = FIT.seed,
+    frames: Annotated[int | None, typer.Option(help="Minimum number of frames per fit. Default: twice the number of bins.", min=1)] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Name of a dense layer. Repeat the option for each layer, in order.")] = None,
+    jacobian_sequences: Annotated[int, typer.Option(help="Sequences per fit for the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples, for the 95 % intervals.", min=1)] = 10_000,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""

@@ -10,11 +10,11 @@ from madsep.cli.base import app
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; it must not exist or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create. It must be new or empty.")],
     train: Annotated[int, typer.Option(help="Number of training songs.")] = 8,
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the songs. The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Make a synthetic MUSDB: sung, drummed and played songs as a tree of wavs."""
     from madsep.synth import make_dataset
@@ -25,7 +25,7 @@ def synth(
 @app.command()
 def import_mir1k(
     source: Annotated[Path, typer.Argument(help="MIR-1K's folder, or its folder Wavfile, with the clips as .wav or .flac.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to make, for musdb_root; it must not exist or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")],
 ) -> None:
     """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
     from madsep.data.import_mir1k import import_mir1k
@@ -37,9 +37,9 @@ def import_mir1k(
 def doctor(
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
     dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than all of the data set's.")] = False,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept missing or unknown tracks.")] = False,
 ) -> None:
-    """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
+    """Check the machine and the data, and say what is wrong and how to fix it. The exit status is 0 if nothing is."""
     from madsep.data.datasets import DATASETS
     from madsep.doctor import examine, report
 

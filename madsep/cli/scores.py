@@ -13,11 +13,11 @@ from madsep.core.logs import log
 def score(
     references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
     estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
-    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json; what was scored from the same files stays.")],
-    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: museval's numbers, many times sooner.")] = "fast",
+    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")],
+    engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: the same numbers as museval, many times faster.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
-    pad: Annotated[bool, typer.Option("--pad", help="Take what estimates lack in length as silence, and say how much.")] = False,
+    pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
     """Score estimates by BSSEval v4 and write museval's JSON files."""
     from madsep.scoring.engines import Engine
@@ -47,9 +47,9 @@ def compare(
         str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one of its name.")
     ] = None,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of the resamples: same seed, same intervals.", min=0)] = 218,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 218,
     figures: Annotated[
-        Literal["shown", "all"], typer.Option(help="shown: those of SDR, which the page shows; all: those of every metric.")
+        Literal["shown", "all"], typer.Option(help="shown: the figures of SDR that are on the page. all: the figures of every metric.")
     ] = "shown",
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""

@@ -13,12 +13,12 @@ def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
-    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Samples of the wavs; those of FLOAT never clip.")] = "PCM_16",
+    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Sample format of the wavs. FLOAT never clips.")] = "PCM_16",
     clip: Annotated[
         Literal["clamp", "rescale"],
-        typer.Option(help="Samples above full scale: clamp cuts them off and says so; rescale makes all targets of the song softer."),
+        typer.Option(help="Samples beyond full scale: clamp cuts them off with a warning, rescale scales all targets of the song down."),
     ] = "clamp",
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""

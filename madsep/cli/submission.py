@@ -16,5 +16,5 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 
     faults = check_submission(submission)
     if faults:
-        raise InputError("\n".join([f"{submission}: not valid, {len(faults)} to mend:", *faults]))
+        raise InputError("\n".join([f"{submission}: not valid, {len(faults)} faults:", *faults]))
     typer.echo(f"{submission}: valid")

@@ -39,7 +39,7 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
     if any(list(labels) != systems for labels in (p_values.columns, differences.index, differences.columns)):
         raise ValueError("p_values and differences need the same systems in rows and columns")
     if not systems:
-        raise InputError(f"{title}: no systems to compare; expected two at least.")
+        raise InputError(f"{title}: there are no systems to compare; expected at least two.")
     given, p = differences.to_numpy(float), p_values.to_numpy(float)
     tested = ~np.isnan(p) & ~np.isnan(given) & ~np.eye(len(systems), dtype=bool)
     cell_inches = VALUE_CELL_INCHES if len(systems) <= N_WITH_VALUES else CELL_INCHES

@@ -49,7 +49,7 @@ class Run:
 
     @property
     def about(self) -> str:
-        """What is recorded of the run besides its scores, as one line; empty if nothing is."""
+        """What is recorded about the run apart from its scores, as one line; empty if nothing is."""
         recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
         facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts)}
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
@@ -94,7 +94,7 @@ def read_runs(arguments: Sequence[str]) -> list[Run]:
         raise InputError(f"{', '.join(twice)}: several runs have this name; give each another one as NAME=FOLDER.")
     marked = [name for name in names if name.endswith(MARK)]
     if marked:
-        raise InputError(f"{', '.join(marked)}: '{MARK.strip()}' marks runs that bear a published name; give another name as NAME=FOLDER.")
+        raise InputError(f"{', '.join(marked)}: '{MARK.strip()}' marks runs named as a published system; give another name as NAME=FOLDER.")
     return runs
 
 
@@ -144,7 +144,7 @@ def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
         if absent:
             raise InputError(f"{folder}: {track} has no scores of {absent}, other tracks have; score it again, or leave {absent} out.")
         listed = ", ".join(f"{target} {n:.0f}" for target, n in counts.items())
-        raise InputError(f"{folder}: the targets of {track} differ in frames ({listed}), expected as many of each; score it again.")
+        raise InputError(f"{folder}: the targets of {track} have different numbers of frames ({listed}); score the track again.")
 
 
 def split_runs(runs: Sequence[Run]) -> list[Group]:

@@ -62,7 +62,7 @@ def ranking(medians: pd.DataFrame) -> list[str]:
 
 
 def pairwise_tests(tracks: pd.DataFrame) -> pd.DataFrame:
-    """Test every pair of systems on the tracks where both have a number: two-sided Wilcoxon signed-rank test, Holm-corrected.
+    """Test every pair of systems on the tracks for which both have a number: two-sided Wilcoxon signed-rank test, Holm-corrected.
 
     `tracks` has the columns system, track, target, metric, median (dB). Columns: target, metric, system, other, n_tracks,
     median_difference (system - other, dB), p_value, p_holm, definition. The pairs of one target and metric are one family of tests.

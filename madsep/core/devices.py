@@ -1,4 +1,4 @@
-"""Which processor computes: one GPU to each job where there are GPUs, the CPU otherwise."""
+"""Which processor computes: one GPU per job if there are GPUs, the CPU otherwise."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def require_cuda() -> None:
     """Raise InputError when PyTorch sees no GPU."""
     if not torch.cuda.is_available():
         raise InputError(
-            "device: 'cuda' is asked for but PyTorch sees no GPU; set device: auto or cpu, or check the driver with nvidia-smi."
+            "device: 'cuda' requires a GPU, but PyTorch sees none; set device: auto or cpu, or check the driver with nvidia-smi."
         )
 
 

@@ -12,7 +12,7 @@ OS_ERROR_WORDS = {
     errno.EROFS: "lies on a disk that is read-only; choose another folder",
     errno.ENAMETOOLONG: "the name is too long for this disk; choose a shorter one",
     errno.ELOOP: "is a link that leads back to itself",
-    errno.ENOTDIR: "lies below a file, where a folder is needed",
+    errno.ENOTDIR: "lies below a file, but a folder is needed",
     errno.EISDIR: "is a folder; expected a file",
     errno.EIO: "the disk failed to read or write it (input/output error)",
     errno.ESTALE: "the network drive lost it (stale file handle)",
@@ -74,7 +74,7 @@ def plain(error: BaseException) -> InputError | None:
     if isinstance(error, InputError):
         return error
     if isinstance(error, MemoryError):
-        return InputError("The memory does not suffice; close other programs, use fewer jobs, or a machine with more memory.")
+        return InputError("Not enough memory; close other programs, use fewer jobs, or a machine with more memory.")
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFull(error.filename or "the folder for results")

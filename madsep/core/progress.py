@@ -1,4 +1,4 @@
-"""A progress bar with time left where a person watches, plain log lines otherwise."""
+"""A progress bar with the time left on a terminal, plain log lines otherwise."""
 
 import time
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, hardware. Planning lists GPUs, so imports stay light."""
+"""The origin of a result: code, versions, hardware. Planning lists GPUs, so imports stay light."""
 
 import platform
 import shutil

@@ -67,7 +67,7 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     with reading(path), Path(path).open("rb") as stream:
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
-        raise InputError(f"{path}: has more than {max_bytes / 1e6:g} MB, which no such file needs; it is not the file that was expected.")
+        raise InputError(f"{path}: has more than {max_bytes / 1e6:g} MB, more than such a file can need; check that it is the right file.")
     return content
 
 

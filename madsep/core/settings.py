@@ -69,7 +69,7 @@ class Segments(Settings):
     """Sequences that the network sees: n_frames in, n_frames - 2 n_context out."""
 
     n_frames: Length = Field(description="frames in a sequence (T)")
-    n_context: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(description="frames of context at either side, not estimated (L)")
+    n_context: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(description="frames of context on either side, not estimated (L)")
     overlap: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(
         description="estimated frames shared by neighbouring sequences, cross-faded at test"
     )
@@ -98,7 +98,7 @@ class Plateau(Settings):
 
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: Annotated[int, Field(ge=0)] = Field(description="epochs")
-    first_epoch: Annotated[int, Field(ge=0)] = Field(description="epochs before this one are not looked at")
+    first_epoch: Annotated[int, Field(ge=0)] = Field(description="earlier epochs are not considered")
 
 
 class Augmentation(Settings):
@@ -120,7 +120,7 @@ class Training(Settings):
     batch_size: Length = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: no such fall"
+        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant"
     )
     gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(
         description="L2 norm over all parameters jointly, or over each part that its family clips separately; null: no clip"

@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asked the command to end. It is no Exception, so that nothing takes it for a fault of its own."""
+    """A signal asked the command to end. It is no Exception, so that no handler mistakes it for a fault."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")

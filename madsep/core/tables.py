@@ -28,7 +28,7 @@ def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
     """Read a CSV, or one in a .gz, that has exactly these columns; an empty cell of a float column is NaN.
 
     Text columns are read as text: `NA`, `nan`, `007` and `true` stay what they are.
-    Raises InputError if the file is missing, is no CSV, has other columns, or has something else than numbers where these belong.
+    Raises InputError if the file is missing, is no CSV, has other columns, or has anything but numbers in its columns of numbers.
     """
     path = Path(path)
     heading, *rows = _rows(path) or [[]]

@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class WorkerDefect(Exception):
-    """A worker met an error that nobody foresaw; the message is its traceback."""
+    """A worker failed unexpectedly; the message is its traceback."""
 
 
 def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers: int) -> Generator[tuple[Item, str], None, None]:
@@ -153,7 +153,7 @@ def _outcome(message: bytes) -> tuple[str, Any]:
 
 
 def _end_with(parent: int) -> None:
-    """Let this process be killed when its parent is gone: by Linux, elsewhere by a thread that waits for it."""
+    """Let this process be killed when its parent is gone: by Linux, or on other systems by a thread that waits for it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

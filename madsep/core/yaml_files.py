@@ -12,7 +12,7 @@ from madsep.core.reading import read_text
 
 MAX_DEPTH = 20
 MAX_BYTES = 2_000_000  # PyYAML takes seconds for each of these megabytes; the provenance of 150 tracks has a twentieth
-KINDS = ("null", "bool", "int", "float")  # what an unquoted scalar may be besides text
+KINDS = ("null", "bool", "int", "float")  # what an unquoted scalar may be apart from text
 
 
 class _Dumper(yaml.SafeDumper):

@@ -129,13 +129,13 @@ def untrained(checkpoint: Checkpoint, device: torch.device) -> Network:
 def sequences_inside(group: Group, position: int, n_sequences: int) -> Tensor:
     """Return up to `n_sequences` (B, T, N), spread evenly over the group, whose estimated frame `position` is inside a track.
 
-    Frames of digital silence, where ReLUs have no slope, do not count. Raises InputError if no sequence is left.
+    Frames of digital silence, at which ReLUs have no slope, do not count. Raises InputError if no sequence is left.
     """
     inside = group.inside.reshape(len(group.sequences), -1)[:, position]
     n_context = (group.sequences.shape[1] - len(group.inside) // len(group.sequences)) // 2
     found = (inside & group.sequences[:, n_context + position].any(-1)).nonzero()[:, 0]
     if not len(found):
-        raise InputError(f"all sequences are silent in frame {position + 1}, where the Jacobian is computed; give longer tracks.")
+        raise InputError(f"all sequences are silent in frame {position + 1}, at which the Jacobian is computed; give longer tracks.")
     if len(found) > n_sequences:
         found = found[[(2 * number + 1) * len(found) // (2 * n_sequences) for number in range(n_sequences)]]
     return group.sequences[found]
@@ -158,7 +158,7 @@ def _joined(parts: list[Group]) -> Group:
     names = tuple(name for part in parts for name in part.tracks)
     group = Group(names, torch.cat([part.sequences for part in parts]), torch.cat([part.inside for part in parts]))
     if len(names) > 1:
-        log.info("%s: %d tracks joined, %d frames together", group.name, len(names), group.n_frames)
+        log.info("%s: %d tracks concatenated, %d frames", group.name, len(names), group.n_frames)
     return group
 
 

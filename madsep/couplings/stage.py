@@ -217,7 +217,7 @@ def _write_maps(maps: Mapping[str, NDArray[np.float32]], front_end: FrontEnd, pa
 
 
 def _provenance(computed: _Computed, request: Request, made_from: Mapping[str, str]) -> dict[str, Any]:
-    """Return everything needed to say where the numbers come from, as plain values."""
+    """Return the provenance of the numbers, as plain values."""
     recipe = computed.checkpoint.recipe
     n_frames = request.n_frames or DETERMINED * recipe.front_end.n_bins
     options = request.fit._asdict() | {"n_frames": n_frames, "jacobian_sequences": request.jacobian_sequences}

@@ -113,7 +113,7 @@ def _parts(kind: str | None, stream: BinaryIO, path: Path) -> tuple[int, ...]:
     if kind in CHUNKED and not _check_audio_size(kind, stream, path):
         parts = ()
     if not parts:
-        log.info("%s: its header does not say how long it is; it is read to its end", path)
+        log.info("%s: its header does not give a length; the file is read to its end", path)
     return parts
 
 
@@ -131,7 +131,7 @@ def _check_audio_size(kind: str, stream: BinaryIO, path: Path) -> bool:
             raise InputError(f"{path}: the file is truncated: {reason}; copy or download it again.")
         end = start + promised + promised % 2
         if kind == "wav" and found - promised > 8 and not _is_chunks(stream, end, found - promised - promised % 2):
-            log.warning("%s: %d bytes after its audio are not read: its header does not know them", path, found - promised)
+            log.warning("%s: %d bytes after its audio are not read, because its header does not mention them", path, found - promised)
         break
     return True
 

@@ -34,7 +34,7 @@ class Mixture:
             )
         mixture: NDArray[np.float32] = np.mean(audio, axis=0, dtype=np.float32)
         if not mixture.any():
-            raise InputError(f"{self.name}: is silent throughout, so that nothing can be learnt from it; leave it out.")
+            raise InputError(f"{self.name}: is silent throughout, so nothing can be learnt from it; leave it out.")
         return mixture
 
 

@@ -40,7 +40,7 @@ class Mp3Frame:
 
 
 def skip_id3(stream: BinaryIO) -> int:
-    """Return where the file goes on after the ID3v2 tags at its beginning."""
+    """Return the position after the ID3v2 tags at the beginning of the file."""
     start = 0
     for _ in range(MAX_TAGS):
         stream.seek(start)

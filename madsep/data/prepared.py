@@ -100,7 +100,7 @@ def read_planned(folder: Path | str, identities: Mapping[str, str], subsets: Seq
     for track in tracks:
         if track.identity != identities[track.slug]:
             Stage(folder).forget(track.slug)
-            raise InputError(f"{track.file}: was prepared from other audio than that of this run; run the same command again.")
+            raise InputError(f"{track.file}: was prepared from audio that differs from that of this run; run the same command again.")
     return tracks
 
 

@@ -95,7 +95,7 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) 
     _check_layout(folder, paths)
     twice = sorted({_name(path) for path in paths} & {*known, *dataset.test_names()})
     if twice:
-        raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; take them away.")
+        raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; remove them.")
     _check_stems(paths, dataset)
     return [Track(_name(path), "extra", _layout(path), str(path), _duration_s(path), dataset.name) for path in paths]
 

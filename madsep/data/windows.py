@@ -68,4 +68,4 @@ def _open(path: Path, file: bytes | Window) -> sf.SoundFile:
     try:
         return sf.SoundFile(file)
     except OverflowError:
-        raise InputError(f"{path}: is damaged: its header promises more samples than can be; copy or export it again.") from None
+        raise InputError(f"{path}: is damaged: its header gives an impossible number of samples; copy or export it again.") from None

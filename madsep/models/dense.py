@@ -86,7 +86,7 @@ class _Masking(torch.autograd.Function):
 
 
 def _low(inputs: Tensor) -> torch.dtype | None:
-    """The type that factors are rounded to; None where they are not, and on a CPU, which needs no alignment."""
+    """The type that factors are rounded to; None if they are not, and on a CPU, which needs no alignment."""
     dtype: torch.dtype = torch.get_autocast_dtype("cuda")
     return dtype if inputs.is_cuda and torch.is_autocast_enabled("cuda") else None
 
@@ -120,7 +120,7 @@ def padded(values: Tensor, low: torch.dtype, n_rows: int | None = None) -> Tenso
 
 
 def product(one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices with sums, and result, in float32; into `out` where given."""
+    """The product of two matrices with sums, and result, in float32; into `out` if given."""
     if one.dtype == torch.float32:
         return torch.mm(one, other, out=out)
     return torch.mm(one, other, out_dtype=torch.float32) if out is None else torch.mm(one, other, out_dtype=torch.float32, out=out)

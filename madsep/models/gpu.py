@@ -19,7 +19,7 @@ def kernels_serve(device: torch.device) -> bool:
     if reason:
         log.warning("Triton kernels cannot run (%s): the GPU computes by cuDNN and PyTorch's operations instead, which is slower", reason)
     else:
-        log.info("Triton kernels compute what cuDNN and PyTorch's operations are slow at; recurrent units only in bf16")
+        log.info("Triton kernels replace slow operations of cuDNN and PyTorch; recurrent units only in bf16")
     return not reason
 
 

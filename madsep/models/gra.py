@@ -76,7 +76,7 @@ class Gra(Network):
         Deviations are raised to at least 1e-4 of the largest. Raises InputError if no bin varies.
         """
         if not deviation.max() > 0:
-            raise InputError("the training mixtures' magnitudes do not vary in any bin (silence?); they cannot be standardised.")
+            raise InputError("the training mixtures' magnitudes do not vary in any bin. They cannot be standardised.")
         self.input_mean.copy_(mean)
         self.input_deviation.copy_(deviation.clamp_min(LEAST_DEVIATION * float(deviation.max())))
 

@@ -68,7 +68,7 @@ def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
 
 
 def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none") -> Tensor | None:
-    """The states (B, T, D, H) of GRUs of one size, the second from the last frame to the first; None where kernels do not serve."""
+    """The states (B, T, D, H) of GRUs of one size, the second from the last frame to the first; None if the kernels cannot run."""
     if not (inputs.is_cuda and torch.is_autocast_enabled("cuda") and kernels_serve(inputs.device)):
         return None
     from madsep.models import gru_triton  # imports Triton
@@ -97,7 +97,7 @@ class _CpuGru(torch.autograd.Function):
         projected = functional.linear(frames, low_ih).to(inputs.dtype)
         projected += bias_ih + torch.cat((bias_hh[: 2 * n_hidden], torch.zeros_like(bias_new)))
         states = inputs.new_zeros(n_frames + 1, n_sequences, n_hidden)
-        low_states = states.to(dtype)  # the same tensor where nothing is rounded
+        low_states = states.to(dtype)  # the same tensor if nothing is rounded
         n_kept = n_frames if keep else 1
         gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and the state's part of new
         for frame in range(n_frames):

@@ -101,7 +101,7 @@ def write_overview(systems: Mapping[str, Path], baseline: Path, path: Path) -> N
     records = {name: check_tables(folder) for name, folder in folders.items()}
     for name, record in records.items():
         if record.made_from.keys() != records[BASELINE].made_from.keys():
-            raise InputError(f"{folders[name]}: its tables are of other tracks than those of {BASELINE}; run the same command again.")
+            raise InputError(f"{folders[name]}: its tables and those of {BASELINE} cover different tracks; run the same command again.")
     medians = {name: read_table(folder / "medians.csv", MEDIANS_COLUMNS) for name, folder in folders.items()}
     texts = [f"{name}\n{format_table(medians[name], medians[BASELINE])}" for name in systems]
     if len(systems) > 1:

@@ -40,7 +40,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     """
     for given in (references, estimates):
         if not is_there(given):
-            raise InputError(f"{given}: no such folder; it should hold test/ or train/ with tracks in them.")
+            raise InputError(f"{given}: no such folder; expected one with tracks in test/ or train/.")
     stage, folders, faults = Stage(out), _estimated(estimates), Faults()
     todo: list[Scorable] = []
     _refuse_inputs(references, folders, out)

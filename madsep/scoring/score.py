@@ -38,7 +38,7 @@ def score_track(track: Scorable, stage: Stage, engine: Engine) -> None:
         return
     path = stage.folder / track.subset / f"{track.name}.json"
     if path.exists():
-        log.info("%s: not recorded as made from these references and estimates by this engine; scored again", path)
+        log.info("%s: no record that it was made from these references and estimates by this engine; scored again", path)
     with stage.making(track.slug, made_from) as made:
         references, estimates, sample_rate_hz = track.read()
         write_text(path, score_text(engine, track.name, references, estimates, sample_rate_hz))

@@ -143,7 +143,7 @@ def _target_rows(path: Path, name: str, frames: Any) -> Iterator[tuple[str, str,
         if not (0 <= time < math.inf and 0 < duration < math.inf):
             raise _layout_error(path, f"{where} begins at {time:g} s and lasts {duration:g} s")
         if time == before:
-            raise _layout_error(path, f"{where} is there twice: the frame before it begins at {time:g} s too")
+            raise _layout_error(path, f"{where} is there twice: the previous frame also begins at {time:g} s")
         if time < before:
             raise _layout_error(path, f"{where} begins at {time:g} s, before the one that precedes it")
         before = time
@@ -170,4 +170,4 @@ def _number(path: Path, where: str, values: dict[str, Any], key: str) -> float:
 
 
 def _layout_error(path: Path, problem: str) -> InputError:
-    return InputError(f"{path}: not museval's layout: {problem}. Score the track again, or take the file away.")
+    return InputError(f"{path}: not museval's layout: {problem}. Score the track again, or remove the file.")

@@ -18,7 +18,7 @@ def batch_size(checkpoint: Checkpoint, device: torch.device, n_channels: int) ->
     """Return how many segments of each channel form a batch: the recipe's number or, if that is `auto`, what is fastest and fits.
 
     That is FASTEST_ON_GPU, as measured on an H200, or fewer, so that they take at most half of the free memory.
-    It is SMALLEST elsewhere, and if a sequence's result depends on its batch.
+    It is SMALLEST on other devices, and if a sequence's result depends on its batch.
     """
     recipe = checkpoint.recipe
     wanted = recipe.separation.batch_size
@@ -45,7 +45,7 @@ def on_host(blocks: Iterator[Tensor]) -> Iterator[Audio]:
 
 
 def _copy_to_host(block: Tensor) -> tuple[Tensor, torch.cuda.Event]:
-    """Begin to copy a block from a GPU; return where to, and what says that it is there."""
+    """Begin to copy a block from a GPU; return its destination and the event that marks its arrival."""
     copy = torch.empty(block.shape, dtype=block.dtype, pin_memory=True)
     stream = torch.cuda.Stream(block.device)
     stream.wait_stream(torch.cuda.current_stream(block.device))

@@ -206,5 +206,5 @@ class _Blocks:
 
 
 def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:
-    """Complex bins of the magnitudes `wanted` with the phase of `bins`, whose magnitudes are `present`; 0 where they have no phase."""
+    """Complex bins of the magnitudes `wanted` with the phase of `bins`, whose magnitudes are `present`; 0 in bins without a phase."""
     return bins * (wanted / present.clamp_min(SILENT_BIN))

@@ -38,7 +38,7 @@ def binary_filter(_: Signals, exponent: int) -> Filter:
 
 
 def ratio_filter(_: Signals, exponent: int) -> Filter:
-    """Masks |Y_j|^exponent / sum_k |Y_k|^exponent, which add up to 1 where the sources are not silent."""
+    """Masks |Y_j|^exponent / sum_k |Y_k|^exponent, which add up to 1 unless the sources are silent."""
 
     def separate(mixture: Bins, sources: Mapping[str, Bins]) -> dict[str, Bins]:
         parts = {name: np.abs(bins) ** exponent for name, bins in sources.items()}

@@ -67,7 +67,7 @@ def separate_song(separator: Separator, song: Path, folder: Path, output: Output
         if output.clip == "rescale":
             blocks, gain = softened(blocks, targets, loaded.original, scratch)
         if gain < 1:
-            log.info("%s: its targets are scaled by %.4f, so that none of them clips", song, gain)
+            log.info("%s: its targets are scaled by %.4f to avoid clipping", song, gain)
         write_targets(blocks, targets, loaded.original, folder, loaded.sample_rate_hz, Form(output.subtype, gain))
 
 

@@ -1,4 +1,4 @@
-"""A user's callable in a process of its own, as the job sees it: if the process ends, that is a fault of one track."""
+"""A user's callable in a separate process, as the job sees it. If the process ends, that is a fault of one track."""
 
 import contextlib
 import json

@@ -132,7 +132,7 @@ def _misplaced_files(folder: Path) -> Iterator[str]:
             if path.parent != folder / "test":
                 yield f"{label}: score files belong directly in test/"
         elif label not in OTHER_FILES:
-            yield f"{label}: does not belong here; besides test/*.json, only {', '.join(OTHER_FILES)} are allowed"
+            yield f"{label}: does not belong here; only test/*.json, {', '.join(OTHER_FILES)} do"
 
 
 def _is_strange(folder: Path, path: Path) -> bool:

@@ -108,7 +108,7 @@ def parse_provenance(values: Mapping[str, Any]) -> Provenance:
 
 
 def chain_faults(provenance: Provenance, folder: Path) -> Iterator[str]:
-    """Yield, one line each, where digests in provenance.yaml contradict each other or the score files in `folder`/test."""
+    """Yield one line for each contradiction among digests in provenance.yaml, or between them and the score files in `folder`/test."""
     changed = [f"settings.{key} was changed after the submission was written" for key in _changed_settings(provenance)]
     for fault in (
         *changed,

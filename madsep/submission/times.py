@@ -56,7 +56,7 @@ def _number(text: str) -> float | None:
 
 
 def _slurm_job_id(log: Path) -> int | None:
-    """Return the Slurm job that a log's first line names; None for a job that ran elsewhere."""
+    """Return the Slurm job that a log's first line names; None for a job that did not run on Slurm."""
     found = re.match(r"INFO: Slurm job (\d+) on ", _first_line(log)) if log.exists() else None
     return int(found[1]) if found else None
 

@@ -215,7 +215,7 @@ def _kept(folder: Path, text: str, test_names: set[str]) -> list[str]:
     if DESCRIPTION in found and sha256(folder / DESCRIPTION) not in (_sha256_of(text), written.get("description_sha256")):
         kept.append(DESCRIPTION)
     if kept:
-        log.info("%s: kept %s as you wrote it; delete it to have it written again", folder, " and ".join(sorted(kept)))
+        log.info("%s: kept your edited %s; delete it to generate it again", folder, " and ".join(sorted(kept)))
     return kept
 
 
@@ -225,4 +225,4 @@ def _sha256_of(text: str) -> str:
 
 
 def _counted(n_faults: int) -> str:
-    return "1 fault to mend" if n_faults == 1 else f"{n_faults} faults to mend"
+    return "1 fault to fix" if n_faults == 1 else f"{n_faults} faults to fix"

@@ -33,7 +33,7 @@ def plot_losses(history_csv: Path, path: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{history_csv}: is not the history of a training ({error}). Train again.") from None
     if epochs.empty:
-        raise InputError(f"{history_csv}: holds no epoch. Train for one epoch at least.")
+        raise InputError(f"{history_csv}: has no epochs. Train for at least one epoch.")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for column in map(str, losses):

@@ -19,7 +19,7 @@ from madsep.training.step import stepper
 from madsep.training.stop import Stop
 from madsep.training.validation import validation_loss, validation_sdr
 
-LOOK_EVERY_S = 10.0  # seconds for which steps may go on after one that was not finite; a look costs one wait for the device
+LOOK_EVERY_S = 10.0  # maximum seconds between a step that was not finite and its detection; each check waits for the device
 
 
 class Loop:

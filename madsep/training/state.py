@@ -27,7 +27,7 @@ Natural = Annotated[int, Field(ge=0, le=2**53)]
 
 @dataclass
 class Position:
-    """Where a training stands, as last known to the host: finished epochs, steps in the current one, and what has been recorded.
+    """The position of a training as last known to the host: finished epochs, steps in the current one, and what has been recorded.
 
     No generator state is needed, because each epoch draws from the seed and the epoch's number.
     """
@@ -124,7 +124,7 @@ class TrainingState:
             try:
                 tensors, saved = self._read(candidate, identity)
             except Unusable as error:
-                log.warning("%s It is left out. Training resumes from the state saved before it, if there is one.", error)
+                log.warning("%s It is ignored. Training resumes from the previous saved state, if there is one.", error)
                 candidate.unlink()
                 continue
             self._restore(tensors, saved)

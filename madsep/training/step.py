@@ -119,7 +119,7 @@ class Step:
 
 
 class GraphStep:
-    """Steps on whole batches replayed from one captured step; a smaller batch, and all where nothing can be captured, run one by one."""
+    """Steps on whole batches replayed from one captured step; smaller batches, and all if nothing can be captured, run one by one."""
 
     def __init__(self, step: Step, batch_size: int, capture: Callable[[Replay, Replay], Replay]) -> None:
         """`capture(warm_up, step)` calls the first a few times, captures a call of the second and returns what repeats it."""
@@ -154,7 +154,7 @@ class GraphStep:
 
 
 def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
-    """Capture `step` as a CUDA graph after some calls of `warm_up` on the same stream; other threads may go on using the device."""
+    """Capture `step` as a CUDA graph after some calls of `warm_up` on the same stream; other threads may use the device meanwhile."""
     with torch.cuda.device(device):
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -169,7 +169,7 @@ def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
 
 
 def stepper(recipe: System, state: TrainingState, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
-    """The way to take steps on a device: captured on a GPU, one by one elsewhere, and where the optimiser asks the host at each."""
+    """The way to take steps on a device: captured on a GPU, and one by one on a CPU or if the optimiser needs the host at each step."""
     step = Step(recipe, state, sequences)
     if device.type != "cuda" or recipe.training.optimiser != "adam":
         return step

@@ -19,7 +19,7 @@ class Stop:
 
     @property
     def reason(self) -> str | None:
-        """The signal's name or `max_minutes`; None as long as the run may go on."""
+        """The signal's name or `max_minutes`; None as long as the run may continue."""
         if self.signal is None and self.deadline is not None and time.monotonic() >= self.deadline:
             return "max_minutes"
         return self.signal

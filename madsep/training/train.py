@@ -64,7 +64,7 @@ def train(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[
     stage, made_from = Stage(folder), {"training": data.identity}
     with _alone_in(folder):
         if stage.is_current(WEIGHTS, made_from):
-            log.info("%s: these weights were trained before with the same recipe and data; nothing is left to do", folder)
+            log.info("%s: these weights were trained before with the same recipe and data; there is nothing to do", folder)
         else:
             stop = Stop(options.max_minutes)
             with claim(options.device, options.n_threads) as device, stop.listening():

@@ -23,7 +23,7 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
 def typed(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Return `config` with texts that are numbers or truth values to YAML as such; Snakemake's --config gives text.
 
-    They stay text where the JSON schema (YAML) in `schema` expects text.
+    They stay text if the JSON schema (YAML) in `schema` expects text.
     """
     values: dict[str, Any] = _typed(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
     return values
@@ -59,7 +59,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
             path = f"{where}.{key}".lstrip(".")
             yield f"config: unknown key '{path}'{_nested(key, known) or nearest(key, known)} (known: {', '.join(known)})"
     elif "propertyNames" in error.absolute_schema_path:
-        yield f"config: '{where}': the name {instance!r} is not text to YAML; put it in quotes."
+        yield f"config: '{where}': YAML does not read the name {instance!r} as text. Quote it."
     elif error.validator == "required":
         for key in schema["required"]:
             if key not in instance:

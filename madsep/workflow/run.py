@@ -42,7 +42,7 @@ def prepare_run(wanted: Wanted) -> list[str]:
     folder = wanted.directory.absolute()
     if is_locked(folder) and not set(STARTERS) & set(wanted.arguments):
         raise InputError(
-            f"{folder}: a run is at work in this folder. Wait for it. If there is none, because Snakemake was killed, run the same command "
+            f"{folder}: a run is active in this folder. Wait for it. If there is none because Snakemake was killed, run the same command "
             "once with `-- --unlock` at its end, then once with `-- --rerun-incomplete`."
         )
     _check_writable(folder)
@@ -70,7 +70,7 @@ def _own(directory: Path, root: Path) -> list[Path]:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be made where the run and Snakemake make them."""
+    """Raise InputError unless the folders of the run and of Snakemake can be written."""
     for name in ("results", "submission", ".snakemake"):
         with scratch_folder(folder / name):
             pass

@@ -34,7 +34,7 @@ def _check_plain(node: yaml.Node | None) -> None:
     """Refuse what Snakemake reads as a date or another object than text, a number, a truth value or null."""
     if isinstance(node, yaml.ScalarNode):
         if node.tag.rpartition(":")[2] not in ("str", *KINDS):
-            raise InputError(f"line {node.start_mark.line + 1}: {node.value} is a date or another object to YAML; put it in quotes")
+            raise InputError(f"line {node.start_mark.line + 1}: YAML reads {node.value} as a date or another object. Quote it")
     elif node is not None:
         for entry in node.value:
             for part in entry if isinstance(entry, tuple) else (entry,):
@@ -44,7 +44,7 @@ def _check_plain(node: yaml.Node | None) -> None:
 def parse_change(change: str, schema: Path) -> dict[str, Any]:
     """Return the settings of KEY=VALUE, such as {"scoring": {"engine": "fast"}} of scoring.engine=fast.
 
-    Where the JSON schema (YAML) in `schema` expects text, the value is not taken for a number or a truth value. Raises InputError unless
+    If the JSON schema (YAML) in `schema` expects text, the value is not taken for a number or a truth value. Raises InputError unless
     the key is known and the value is YAML.
     """
     key, equals, text = change.partition("=")

@@ -22,7 +22,7 @@ rule audit:
         "../scripts/audit.py"
 
 
-# the fast engine shows the medians while museval is at work
+# the fast engine shows the medians while museval is still scoring
 rule preview:
     input:
         prepared=ask.test_prepared,
