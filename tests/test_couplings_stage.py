@@ -402,6 +402,8 @@ def test_one_table_of_several_systems(tmp_path: Path) -> None:
     assert cells[0] == ["measure", "B (n = 1)", "A (n = 4)"]
     assert cells[1:] == [["energy_share", "0.125", "0.500 (0.250 .. 0.750)"], ["relative_fit", "-", "0.100"]]
     assert len(p1) == 2
+    compare_couplings({"<i>B & C": tmp_path / "b.csv"}, *paths)
+    assert "<th>&lt;i&gt;B &amp; C (n = 1)</th>" in paths[1].read_text() and "<i>" not in paths[1].read_text()
     (tmp_path / "a.csv").write_text("kind,mean\nnca,1\n")
     with pytest.raises(InputError, match=r"a\.csv: expected the columns kind,measure,mean"):
         compare_couplings({"A": tmp_path / "a.csv"}, *paths)

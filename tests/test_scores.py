@@ -1,5 +1,7 @@
+import gzip
 import json
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,46 @@ def test_missing_empty_and_ambiguous_folders_are_refused(tmp_path: Path) -> None
     write(tmp_path / "test", "a", document(vocals=[1.0]))
     with pytest.raises(InputError, match="not clear which"):
         read_scores(tmp_path)
+
+
+def test_compressed_files_are_read_like_others(tmp_path: Path) -> None:
+    """As the repository of Demucs keeps its scores and those of Open-Unmix."""
+    for name, scores in (("a", [1.0, math.nan]), ("b.c", [3.0])):
+        write(tmp_path / "plain", name, document(vocals=scores))
+        compress(tmp_path / "packed/test", name, (tmp_path / f"plain/{name}.json").read_bytes())
+    compress(tmp_path / "packed/test", "._a", b"not JSON")
+    assert read_scores(tmp_path / "packed").equals(read_scores(tmp_path / "plain"))
+    twin = compress(tmp_path / "plain", "a", b"{}")
+    with pytest.raises(InputError, match=rf"^{twin}: the folder also holds a\.json; it is not clear which are the scores\. Move one"):
+        read_scores(tmp_path / "plain")
+
+
+def compress(folder: Path, name: str, content: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json.gz"
+    path.write_bytes(gzip.compress(content))
+    return path
+
+
+def test_damaged_compressed_files_are_named(tmp_path: Path) -> None:
+    path = compress(tmp_path, "a", json.dumps(document(vocals=[1.0] * 50)).encode())
+    whole = path.read_bytes()
+    for content in (b"{}", whole[:-20], whole[:40] + b"\0" * 40 + whole[80:], b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"^{path}: "):
+            read_scores(tmp_path)
+
+
+def test_a_file_that_decompresses_to_far_more_than_scores_is_not_decompressed(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte: the reader stops at the largest size of scores."""
+    packed = gzip.compress(b"\0" * 2**26)  # members may follow each other
+    (tmp_path / "a.json.gz").write_bytes(packed * 16)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"a\.json\.gz: has more than 32 MB when decompressed, which no such file needs"):
+        read_scores(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**27
 
 
 def test_order_of_targets_and_metrics(tmp_path: Path) -> None:

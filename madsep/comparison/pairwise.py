@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
-from madsep.core.figures import STYLE, save
+from madsep.core.figures import STYLE, broken, save
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -47,8 +47,9 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
     labels = LETTER_INCHES * max(len(str(system)) for system in systems)
     layout = ConstrainedLayoutEngine(h_pad=0.1, compress=True)  # inches, above the rotated names
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(side + labels + 0.2, 5.0), side + labels + 1.7), layout=layout)
-        figure.suptitle(title, fontsize=9)
+        width = max(side + labels + 0.2, 5.0)
+        figure = Figure(figsize=(width, side + labels + 1.7), layout=layout)
+        figure.suptitle(broken(title, 9, width - 0.2), fontsize=9)
         axes = figure.subplots()
         _draw_cells(axes, given, tested, tested & (p < LEVEL))
         axes.set_xticks(range(len(systems)), systems, rotation=90)

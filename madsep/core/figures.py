@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from madsep.core.files import atomic
 
@@ -14,7 +16,21 @@ STYLE: dict[Any, Any] = {
     # for savefig, too: shapes for letters in SVG, whole letters in PDF; ids that do not change
     **{"svg.fonttype": "path", "pdf.fonttype": 42, "svg.hashsalt": "madsep"},
 }
+POINTS_PER_INCH = 72.0
 UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
+
+
+def broken(title: str, font_size: float, width_inches: float) -> str:
+    """Return a title with line breaks between its words, so that no line of several words is wider than `width_inches`."""
+    font, limit = FontProperties(family=STYLE["font.family"], size=font_size), POINTS_PER_INCH * width_inches
+    lines: list[str] = []
+    for word in title.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and TextPath((0, 0), longer, prop=font).get_extents().width <= limit:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def save(figure: Figure, stem_path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import os
 import stat
 import zlib
@@ -11,6 +12,7 @@ from typing import NoReturn
 
 from madsep.core.errors import InputError, one_line, os_error_words
 
+GZIP = ".gz"
 MAX_TEXT_BYTES = 32_000_000  # of a file that is read into memory as text: the scores of fourteen hours take as much
 # what a parser meets in a file of another kind, or in a damaged one
 DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError, ValueError, zlib.error)
@@ -53,7 +55,7 @@ def raise_read_error(path: Path | str, error: BaseException, kind: str = "", rem
 
 
 def read_text(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return a file's text. Raises InputError if it cannot be read, is not UTF-8, or has more than `max_bytes` bytes."""
+    """Return the text of a file, or of one in a .gz, as `read_bytes` does. Raises InputError as it does, and if it is not UTF-8."""
     content = read_bytes(path, max_bytes)
     try:
         return content.decode("utf-8")
@@ -63,11 +65,17 @@ def read_text(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """Return a file's bytes. Raises InputError if it cannot be read or has more than `max_bytes`."""
-    with reading(path), Path(path).open("rb") as stream:
+    """Return a file's bytes, those of a .gz decompressed. Raises InputError if it cannot be read or has more than `max_bytes`.
+
+    No more than that is decompressed, whatever the size that the file claims.
+    """
+    is_packed = Path(path).suffix == GZIP
+    opened = gzip.open if is_packed else open
+    with reading(path), opened(path, "rb") as stream:
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
-        raise InputError(f"{path}: has more than {max_bytes / 1e6:g} MB, more than such a file can need; check that it is the right file.")
+        size = f"{max_bytes / 1e6:g} MB{' when decompressed' * is_packed}"
+        raise InputError(f"{path}: has more than {size}, more than such a file can need; check that it is the right file.")
     return content
 
 

@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from madsep.core.figures import STYLE, save
+from madsep.core.figures import STYLE, broken, save
 
 Maps = Mapping[str, NDArray[Any]]
 
 ZOOM_HZ = 8000  # upper end of the second row of maps, if the band is wider
 RANGE_DB = 60.0
 PANEL_INCHES, MARGIN_INCHES = 2.5, 0.9
+GRAPH_INCHES, EDGE_INCHES = 6.3, 0.1  # width of a figure with one graph; what its titles leave free at each side
+TITLE_SIZE, PANEL_TITLE_SIZE = 9, 8  # points
 
 
 def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> list[Path]:
@@ -31,12 +33,13 @@ def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> lis
     with mpl.rc_context(STYLE):
         size = (PANEL_INCHES * len(maps) + MARGIN_INCHES, PANEL_INCHES * len(bands_hz) + MARGIN_INCHES)
         figure = Figure(figsize=size, layout="compressed")
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(broken(title, TITLE_SIZE, size[0] - 2 * EDGE_INCHES), fontsize=TITLE_SIZE)
         panels = figure.subplots(len(bands_hz), len(maps), squeeze=False)
         for row, band_hz in zip(panels, bands_hz, strict=True):
             for axes, (name, couplings) in zip(row, maps.items(), strict=True):
                 image = _draw_map(axes, couplings, nyquist_hz, band_hz)
-                axes.set_title(f"{name}, to {band_hz / 1000:g} kHz", fontsize=8)
+                panel_title = broken(f"{name}, to {band_hz / 1000:g} kHz", PANEL_TITLE_SIZE, PANEL_INCHES - 3 * EDGE_INCHES)
+                axes.set_title(panel_title, fontsize=PANEL_TITLE_SIZE)
             row[0].set_ylabel("estimate, kHz")
         for axes in panels[-1]:
             axes.set_xlabel("mixture, kHz")
@@ -50,7 +53,7 @@ def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]
     The median covers the fits that still run at an iteration. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.3, 3.6), layout="constrained")
+        figure = Figure(figsize=(GRAPH_INCHES, 3.6), layout="constrained")
         axes = figure.subplots()
         for number, (kind, fits) in enumerate(losses.groupby("kind", sort=False)):
             look: dict[str, Any] = {"color": f"C{number}"}
@@ -58,7 +61,8 @@ def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]
                 axes.plot(fit["iteration"], fit["relative_loss"], linewidth=0.5, alpha=0.3, **look)
             median = fits.groupby("iteration")["relative_loss"].median()
             axes.plot(median.index, median, linewidth=1.6, label=f"{kind}, median of {fits['group'].nunique()}", **look)
-        axes.set(title=title, xlabel="iteration", ylabel="L1 loss / L1 norm of the network's output", yscale="log")
+        _set_title(figure, title)
+        axes.set(xlabel="iteration", ylabel="L1 loss / L1 norm of the network's output", yscale="log")
         axes.grid(color="0.9", which="both", linewidth=0.6)
         axes.legend()
         return save(figure, stem_path)
@@ -70,19 +74,24 @@ def draw_profile(lags: pd.DataFrame, hop_s: float, title: str, stem_path: Path) 
     The legend gives the share of rows without a lag. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.3, 3.4), layout="constrained")
+        figure = Figure(figsize=(GRAPH_INCHES, 3.4), layout="constrained")
         axes = figure.subplots()
         for number, (kind, profile) in enumerate(lags.groupby("kind", sort=False)):
             known = profile.dropna(subset=["lag"])
             beyond = profile.loc[profile["lag"].isna(), "share"].sum()
             label = f"{kind} ({beyond:.2%} farther away)" if beyond else str(kind)
             axes.plot(known["lag"].astype(int), known["share"], "o-", markersize=3, linewidth=1.2, color=f"C{number}", label=label)
-        axes.set(title=title, xlabel=f"lag of the mixture's frame, in frames of {1000 * hop_s:.3g} ms", yscale="log")
+        _set_title(figure, title)
+        axes.set(xlabel=f"lag of the mixture's frame, in frames of {1000 * hop_s:.3g} ms", yscale="log")
         axes.set_ylabel("share of the Jacobian's energy")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="0.9", linewidth=0.6)
         axes.legend()
         return save(figure, stem_path)
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    figure.suptitle(broken(title, TITLE_SIZE, GRAPH_INCHES - 2 * EDGE_INCHES), fontsize=TITLE_SIZE)
 
 
 def _draw_map(axes: Axes, couplings: NDArray[Any], nyquist_hz: float, band_hz: float) -> Any:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
 from madsep.core.files import read_json
-from madsep.core.reading import visible
+from madsep.core.reading import GZIP, visible
 from madsep.data import datasets
 
 TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 MAX_NAME_LENGTH = 100  # of a target
+SUFFIXES = (".json", f".json{GZIP}")
 SISEC_FRAMING = (1.0, 1.0, 0.0)  # seconds: length of a frame, distance to the next, beginning of the first
 COLUMNS = ["track", "target", "metric", "time", "duration", "score"]
 # MIX holds no artefacts if the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
@@ -26,21 +27,21 @@ TIME_TOLERANCE_S = 1e-4
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read every museval JSON in `folder`, or in its `test/`, one row per frame and metric.
+    """Read every museval JSON in `folder`, or in its `test/`, one row per frame and metric; also those compressed as `.json.gz`.
 
-    Columns: track (the file's name without its last `.json`), target, metric, time and duration in seconds, score in
+    Columns: track (the file's name without its last `.json` or `.json.gz`), target, metric, time and duration in seconds, score in
     dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Hidden files and other
     folders are not searched.
 
-    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, or if a file
-    is not museval's layout.
+    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, has a track both as
+    `.json` and as `.json.gz`, or if a file is not museval's layout.
     """
     return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
 
 
 def read_track(path: Path) -> pd.DataFrame:
     """Read one file as `read_scores` does. Raises InputError if it is not in museval's layout."""
-    rows = [(path.stem, *row) for row in _track_rows(path)]
+    rows = [(_track_of(path), *row) for row in _track_rows(path)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
 
@@ -86,11 +87,23 @@ def score_files(folder: Path) -> list[Path]:
         )
     if not here and not below:
         raise InputError(f"{folder}: no JSON file in it or in its test/; expected museval's scores, one file per track.")
+    _refuse_twins(here or below)
     return here or below
 
 
 def _jsons(folder: Path) -> list[Path]:
-    return [path for path in visible(folder) if path.suffix == ".json"] if folder.is_dir() else []
+    return [path for path in visible(folder) if path.name.endswith(SUFFIXES)] if folder.is_dir() else []
+
+
+def _track_of(path: Path) -> str:
+    return path.name.removesuffix(GZIP).removesuffix(".json")
+
+
+def _refuse_twins(paths: list[Path]) -> None:
+    """Raise InputError if a track has two files."""
+    for path in paths:
+        if path.suffix == GZIP and path.with_suffix("") in paths:
+            raise InputError(f"{path}: the folder also holds {path.stem}; it is not clear which are the scores. Move one of them away.")
 
 
 def decibels(value: float, sign: str = "") -> str:
