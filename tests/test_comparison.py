@@ -63,6 +63,9 @@ def test_holm_by_hand() -> None:
     # ascending .005 .01 .03 .04 times 4 3 2 1: .02 .03 .06 .04, the last raised to its predecessor's
     assert holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005])) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
     assert list(holm(np.array([0.4, 0.9]))) == [0.8, 0.9] and list(holm(np.array([0.6, 0.7]))) == [1, 1]
+    # equal p-values stay equal; .01 and .01 times 3 and 2, the second raised to the first's
+    assert list(holm(np.array([0.01, 0.2, 0.01]))) == pytest.approx([0.03, 0.2, 0.03])
+    assert not len(holm(np.empty(0))) and np.isnan(holm(np.array([np.nan]))).all()
 
 
 @settings(max_examples=25, deadline=None)

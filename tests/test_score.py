@@ -388,7 +388,7 @@ def test_preview_shows_the_medians_of_the_scores(tmp_path: Path, fast: Job) -> N
 
 def test_scoring_loads_no_more_than_it_uses(tmp_path: Path, fast: Job) -> None:
     """A job of the fast engine, in a process of its own."""
-    heavy = ["matplotlib", "statsmodels", "torch", "scipy.stats", "scipy.signal", "pandas", "museval", "musdb"]
+    heavy = ["matplotlib", "torch", "scipy.stats", "scipy.signal", "pandas", "museval", "musdb"]
     code = f"""
 import sys
 from pathlib import Path
