@@ -30,11 +30,12 @@ def synth(
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Whose folders the wavs lie in.")] = "musdb18",
 ) -> None:
-    """Make a synthetic MUSDB: sung, drummed and played songs as a tree of wavs."""
+    """Make a synthetic MUSDB18 or DSD100: sung, drummed and played songs as a tree of wavs."""
     from madsep.synth import make_dataset
 
-    make_dataset(folder, train, test, seconds, seed)
+    make_dataset(folder, train, test, seconds, seed, layout)
 
 
 @app.command()
@@ -87,7 +88,7 @@ def run(
 @app.command()
 def doctor(
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
-    dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
+    dataset: Annotated[Literal["musdb18", "dsd100", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept other tracks than all of the data set's.")] = False,
 ) -> None:
     """Look at the machine and the data; say what is wrong and how to mend it. Exit status 0 only where all is well."""
