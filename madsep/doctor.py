@@ -140,7 +140,7 @@ def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
         if fault:
             return findings
     counts = {subset: sum(track.subset == subset for track in tracks) for subset in SUBSETS}
-    layout = {"stems": "stem files", "wav": "wav folders"}[tracks[0].layout]
+    layout = "stem files" if tracks[0].layout == "stems" else "wav folders"
     findings.append(Finding("tracks", True, f"{counts['train']} training and {counts['test']} test tracks, {layout}"))
     if tracks[0].layout == "stems" and (shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None):
         return [*findings, Finding("audio", False, "not examined: stem files need ffmpeg", "install ffmpeg")]
@@ -189,9 +189,10 @@ def _stem_headers(track: Track) -> list[tuple[int, int, float | None]]:
 
 def _wav_headers(track: Track, dataset: Dataset) -> list[tuple[int, int, float | None]]:
     headers: list[tuple[int, int, float | None]] = []
-    for path in (Path(track.path) / f"{stem}.wav" for stem in dataset.stems):
+    for path in track.source_files().values():
         with reading(path, "audio", "", (sf.LibsndfileError,)):
             examine_audio(path)
             info = sf.info(path)
-        headers.append((info.samplerate, info.channels, info.frames / info.samplerate))
+        n_channels = dataset.n_channels if dataset.mono_stems and info.channels == 1 else info.channels
+        headers.append((info.samplerate, n_channels, info.frames / info.samplerate))
     return headers

@@ -16,7 +16,8 @@ from prepared_tracks import AWKWARD_NAMES
 from madsep.core.errors import InputError
 from madsep.data import tracks
 from madsep.data.datasets import MIR1K, MUSDB18
-from madsep.data.tracks import Track, batches, find_extra_tracks, find_tracks, slug_of
+from madsep.data.extra import find_extra_tracks
+from madsep.data.tracks import Track, batches, find_tracks, slug_of
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
 

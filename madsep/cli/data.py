@@ -15,11 +15,12 @@ def synth(
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the songs. The same seed gives the same bytes.")] = 0,
+    layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Whose folders the wavs lie in.")] = "musdb18",
 ) -> None:
-    """Make a synthetic MUSDB: sung, drummed and played songs as a tree of wavs."""
+    """Make a synthetic MUSDB18 or DSD100: sung, drummed and played songs as a tree of wavs."""
     from madsep.synth import make_dataset
 
-    make_dataset(folder, train, test, seconds, seed)
+    make_dataset(folder, train, test, seconds, seed, layout)
 
 
 @app.command()
@@ -36,7 +37,7 @@ def import_mir1k(
 @app.command()
 def doctor(
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
-    dataset: Annotated[Literal["musdb18", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
+    dataset: Annotated[Literal["musdb18", "dsd100", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept missing or unknown tracks.")] = False,
 ) -> None:
     """Check the machine and the data, and say what is wrong and how to fix it. The exit status is 0 if nothing is."""

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 
 STEMS = ("vocals", "drums", "bass", "other")
 TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
 ALL_TARGETS = (*STEMS, "accompaniment")
 BASELINE = "MIX"  # SiSEC's floor, scored in every run: the estimate of each source is a fourth of the mixture
+
+
+PLAIN = {"train": "train", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,25 @@ class Dataset:
     unsummed: frozenset[str]  # tracks whose mixture may differ from the sum of the stems
     page: str
     how_to_get: str
+    protocols: tuple[str, ...]  # that can score it; the first unless the config names another
+    folders: Mapping[str, str] = field(default_factory=lambda: PLAIN)  # of each subset's mixtures; the stems lie there too by default
+    sources: Mapping[str, str] | None = None  # folders of each subset's other stems, if these lie elsewhere
+    numbers: Mapping[str, range] | None = None  # with which the names of each subset's tracks begin
+    mono_stems: bool = False  # a stem of one channel is the same in both, as the campaign's scripts have it
+
+    @property
+    def layout(self) -> str:
+        """How its folders of wavs lie on disk: `wav`, with all stems in the track's folder, or the data set's name."""
+        return self.name if self.sources else "wav"
+
+    def wav_files(self, folder: Path, layout: str) -> dict[str, Path]:
+        """Return the wav of each stem, given the folder of the track's mixture; further tracks are of layout `wav` in any data set."""
+        if layout == "wav" or self.sources is None:
+            return {stem: folder / f"{stem}.wav" for stem in self.stems}
+        subset = next(subset for subset, where in self.folders.items() if Path(where).name == folder.parent.name)
+        root = folder.parents[len(Path(self.folders[subset]).parts)]
+        places = {"mixture": folder}
+        return {stem: places.get(stem, root / self.sources[subset] / folder.name) / f"{stem}.wav" for stem in self.stems}
 
     def test_names(self) -> list[str]:
         """Names of the test tracks, sorted; none if the data set has no list of them."""
@@ -68,6 +91,30 @@ MUSDB18 = Dataset(
     unsummed=frozenset({"PR - Oh No"}),
     page="https://sigsep.github.io/datasets/musdb.html",
     how_to_get="'make demo' runs without MUSDB18, on synthetic songs",
+    protocols=("sisec18", "sisec16", "mdx21"),
+)
+
+# Liutkus et al., "The 2016 signal separation evaluation campaign", LVA/ICA 2017. The campaign's page calls the folders train and test; they
+# are called Dev and Test, and the tracks of Test have the lower numbers.
+DSD100 = Dataset(
+    name="dsd100",
+    title="DSD100",
+    stems=("mixture", "vocals", "drums", "bass", "other"),
+    sample_rate_hz=44_100,
+    n_channels=2,
+    n_train=50,
+    n_test=50,
+    test_list=None,
+    has_stem_files=False,
+    errata={},
+    unsummed=frozenset(),
+    page="https://sigsep.github.io/datasets/dsd100.html",
+    how_to_get="'madsep synth FOLDER --layout dsd100' makes a synthetic one",
+    protocols=("sisec16", "sisec18", "mdx21"),
+    folders={"train": "Mixtures/Dev", "test": "Mixtures/Test"},
+    sources={"train": "Sources/Dev", "test": "Sources/Test"},
+    numbers={"train": range(51, 101), "test": range(1, 51)},
+    mono_stems=True,
 )
 
 # Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset", IEEE TASLP 18(2), 2010
@@ -85,6 +132,7 @@ MIR1K = Dataset(
     unsummed=frozenset(),
     page="https://sites.google.com/site/unvoicedsoundseparation/mir-1k",
     how_to_get="'madsep import-mir1k' makes it from MIR-1K's own folder",
+    protocols=("mir1k",),
 )
 
-DATASETS = {dataset.name: dataset for dataset in (MUSDB18, MIR1K)}
+DATASETS = {dataset.name: dataset for dataset in (MUSDB18, DSD100, MIR1K)}

@@ -40,6 +40,8 @@ def _read_wavs(track: Track) -> dict[str, np.ndarray]:
     for name in dataset.stems:
         path = stem_file(track, name)
         stems[name], sample_rate_hz = read_wav(path)
+        if dataset.mono_stems and len(stems[name]) == 1:
+            stems[name] = np.repeat(stems[name], dataset.n_channels, axis=0)
         _check_format(path, dataset, sample_rate_hz, len(stems[name]))
     return stems
 

@@ -31,8 +31,8 @@ class Track:
 
     name: str
     subset: str  # train, test, or extra for further training tracks
-    layout: str  # wav or stems
-    path: str
+    layout: str  # wav, stems, or the data set's name
+    path: str  # of the stem file, or of the folder with the mixture
     duration_s: float
     dataset: str
     sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file that it is read from; see data.inventory
@@ -46,7 +46,7 @@ class Track:
         """Return the files that the track is read from, by what they hold: each stem, or "stems" for a stem file."""
         if self.layout == "stems":
             return {"stems": Path(self.path)}
-        return {stem: Path(self.path) / f"{stem}.wav" for stem in DATASETS[self.dataset].stems}
+        return DATASETS[self.dataset].wav_files(Path(self.path), self.layout)
 
 
 def slug_of(name: str) -> str:
@@ -62,42 +62,25 @@ def slug_of(name: str) -> str:
 def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list[Track]:
     """Return the training tracks, then the test tracks, of the data set under `root`, each subset sorted by name.
 
-    `root`, or the one folder in it that does, holds train/ and test/; these hold folders of wavs or, for MUSDB18, stem files.
+    `root`, or the one folder in it that does, holds the subsets' folders; these hold folders of wavs or, for MUSDB18, stem files.
     Without `allow_partial` they are all its tracks, 100 and 50 of MUSDB18. Only names, sizes and wav headers are read.
     Raises InputError when anything else is found, and always when a test track lies among the training tracks.
     """
     folder = _dataset_folder(Path(root).expanduser(), dataset)
-    found = {subset: _track_paths(folder / subset, dataset) for subset in SUBSETS}
-    _check_layout(folder, [path for paths in found.values() for path in paths])
+    found = {subset: track_paths(folder / where, dataset) for subset, where in dataset.folders.items()}
+    check_layout(folder, [path for paths in found.values() for path in paths])
     for subset, paths in found.items():
         if not paths:
             files = f"*{STEM_SUFFIX} files or " if dataset.has_stem_files else ""
-            raise InputError(f"{folder / subset}: holds no tracks; expected {files}folders with {', '.join(dataset.stems)} as .wav.")
-    names = {subset: {_name(path) for path in paths} for subset, paths in found.items()}
-    _check_names(folder, dataset, names, allow_partial)
-    _check_stems((path for paths in found.values() for path in paths), dataset)
+            where = folder / dataset.folders[subset]
+            raise InputError(f"{where}: holds no tracks; expected {files}folders with {', '.join(dataset.stems)} as .wav.")
+    _check_names(folder, dataset, {subset: {name_of(path) for path in paths} for subset, paths in found.items()}, allow_partial)
+    check_stems((path for paths in found.values() for path in paths), dataset, dataset.layout)
     return [
-        Track(_name(path), subset, _layout(path), str(path), _duration_s(path), dataset.name)
+        Track(name_of(path), subset, layout_of(path, dataset.layout), str(path), duration_s(path), dataset.name)
         for subset, paths in found.items()
-        for path in sorted(paths, key=_name)
+        for path in sorted(paths, key=name_of)
     ]
-
-
-def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) -> list[Track]:
-    """Return further training tracks, sorted by name: those in `root`/train, in the layout of the data set.
-
-    Raises InputError when there are none, one lacks a stem, or one is a test track of the data set or among the `known` tracks.
-    """
-    folder = Path(root).expanduser() / "train"
-    paths = sorted(_track_paths(folder, dataset), key=_name) if folder.is_dir() else []
-    if not paths:
-        raise InputError(f"extra_root: {folder} holds no tracks; expected folders with {', '.join(dataset.stems)} as .wav.")
-    _check_layout(folder, paths)
-    twice = sorted({_name(path) for path in paths} & {*known, *dataset.test_names()})
-    if twice:
-        raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {_listed(twice)}; remove them.")
-    _check_stems(paths, dataset)
-    return [Track(_name(path), "extra", _layout(path), str(path), _duration_s(path), dataset.name) for path in paths]
 
 
 def validation_names(training_names: Sequence[str]) -> list[str]:
@@ -131,8 +114,9 @@ def batch_name(batch: Sequence[Track]) -> str:
 
 
 def _dataset_folder(root: Path, dataset: Dataset) -> Path:
-    """Return `root`, or the one folder in it, that holds train/ or test/; both must be there."""
-    wanted = f"give the folder that holds {dataset.title}'s train/ and test/ (musdb_root)"
+    """Return `root`, or the one folder in it, that holds a subset's folder; both must be there."""
+    both = " and ".join(f"{where}/" for where in dataset.folders.values())
+    wanted = f"give the folder that holds {dataset.title}'s {both} (musdb_root)"
     if not root.exists():
         raise InputError(f"{root}: no such folder; {wanted}.")
     if not root.is_dir():
@@ -140,29 +124,31 @@ def _dataset_folder(root: Path, dataset: Dataset) -> Path:
     inside = visible(root)
     if not inside:
         raise InputError(f"{root}: is empty; {wanted}.")
-    candidates = [folder for folder in [root, *inside] if any((folder / subset).is_dir() for subset in SUBSETS)]
+    candidates = [folder for folder in [root, *inside] if any((folder / where).is_dir() for where in dataset.folders.values())]
     if not candidates:
-        found = _listed(path.name for path in inside)
-        raise InputError(f"{root}: no train/ and test/ in it, only {found}; {wanted}; {dataset.how_to_get}.")
+        found = listed(path.name for path in inside)
+        raise InputError(f"{root}: no {both} in it, only {found}; {wanted}; {dataset.how_to_get}.")
     if root not in candidates and len(candidates) > 1:
-        raise InputError(f"{root}: holds several data sets ({_listed(p.name for p in candidates)}); name one of them.")
-    for subset in SUBSETS:
-        if not (candidates[0] / subset).is_dir():
-            raise InputError(f"{candidates[0]}: the folder {subset}/ is missing; {wanted}.")
+        raise InputError(f"{root}: holds several data sets ({listed(p.name for p in candidates)}); name one of them.")
+    for where in dataset.folders.values():
+        if not (candidates[0] / where).is_dir():
+            raise InputError(f"{candidates[0]}: the folder {where}/ is missing; {wanted}.")
     return candidates[0]
 
 
-def _track_paths(folder: Path, dataset: Dataset) -> list[Path]:
+def track_paths(folder: Path, dataset: Dataset) -> list[Path]:
     """Return the stem files and the track folders of one subset."""
     return [path for path in visible(folder) if path.is_dir() or (dataset.has_stem_files and path.name.endswith(STEM_SUFFIX))]
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """Return the name of the track at `path`."""
     return path.name.removesuffix(STEM_SUFFIX)
 
 
-def _layout(path: Path) -> str:
-    return "stems" if path.name.endswith(STEM_SUFFIX) else "wav"
+def layout_of(path: Path, of_folders: str) -> str:
+    """Return the layout of the track at `path`: stems, or that of its data set's folders."""
+    return "stems" if path.name.endswith(STEM_SUFFIX) else of_folders
 
 
 def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], allow_partial: bool) -> None:
@@ -172,32 +158,46 @@ def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], all
     train, test, campaign = names["train"], names["test"], set(dataset.test_names())
     leaked = train & (test | campaign)
     if leaked:
-        raise InputError(f"{folder / 'train'}: test tracks lie among the training tracks: {_listed(leaked)}. Move them.")
+        raise InputError(f"{folder / dataset.folders['train']}: test tracks lie among the training tracks: {listed(leaked)}. Move them.")
+    for subset, numbers in (dataset.numbers or {}).items():
+        _check_numbers(folder / dataset.folders[subset], names[subset], numbers, dataset)
     complete = len(train) == dataset.n_train and len(test) == dataset.n_test and (test == campaign or not campaign)
     if allow_partial or complete:
         return
     found = f"found {len(train)} training and {len(test)} test tracks, expected {dataset.n_train} and {dataset.n_test}"
-    listed = (("missing", campaign - test), ("unexpected", test - campaign)) if campaign else ()
-    details = [f"{kind} test tracks: {_listed(tracks)}" for kind, tracks in listed if tracks]
+    others = (("missing", campaign - test), ("unexpected", test - campaign)) if campaign else ()
+    details = [f"{kind} test tracks: {listed(tracks)}" for kind, tracks in others if tracks]
     remedy = "If this is meant, set allow_partial: true; otherwise complete the data set."
     raise InputError(f"{'; '.join([f'{folder}: {found}', *details])}.\n{remedy}")
 
 
-def _check_layout(folder: Path, paths: Iterable[Path]) -> None:
-    if len({_layout(path) for path in paths}) > 1:
+def _check_numbers(folder: Path, names: Iterable[str], numbers: range, dataset: Dataset) -> None:
+    """Raise InputError if a name does not begin with one of the subset's numbers, as in copies with train and test exchanged."""
+    wrong = [name for name in names if not (found := re.match(r"(\d{3}) - ", name)) or int(found[1]) not in numbers]
+    if wrong:
+        expected = f"{dataset.title} has {numbers[0]:03d} to {numbers[-1]:03d} there, named 'NNN - Artist - Title'"
+        raise InputError(f"{folder}: holds {listed(wrong)}; {expected}. Move or rename them.")
+
+
+def check_layout(folder: Path, paths: Iterable[Path]) -> None:
+    """Raise InputError if stem files and folders of wavs are mixed."""
+    if len({layout_of(path, "wav") for path in paths}) > 1:
         raise InputError(f"{folder}: stem files and wav folders are mixed; keep only one layout.")
 
 
-def _check_stems(paths: Iterable[Path], dataset: Dataset) -> None:
+def check_stems(paths: Iterable[Path], dataset: Dataset, layout: str) -> None:
+    """Raise InputError if a track's folder lacks the wav of a stem."""
     faults = []
     for folder in (path for path in paths if path.is_dir()):
-        present = {path.name for path in visible(folder)}
-        faults += [str(folder / f"{stem}.wav") for stem in dataset.stems if f"{stem}.wav" not in present]
+        files = dataset.wav_files(folder, layout).values()
+        present = {path for parent in {file.parent for file in files} if parent.is_dir() for path in visible(parent)}
+        faults += [str(file) for file in files if file not in present]
     if faults:
-        raise InputError(f"missing stems: {_listed(faults)}. Every track folder holds {', '.join(dataset.stems)} as .wav.")
+        raise InputError(f"missing stems: {listed(faults)}. Every track folder holds {', '.join(dataset.stems)} as .wav.")
 
 
-def _duration_s(path: Path) -> float:
+def duration_s(path: Path) -> float:
+    """Return the duration of the track at `path`: exact for folders of wavs, estimated from its size for a stem file."""
     if not path.is_dir():
         return path.stat().st_size / STEM_BYTES_PER_S
     mixture = path / "mixture.wav"
@@ -205,8 +205,8 @@ def _duration_s(path: Path) -> float:
         return float(sf.info(mixture).duration)
 
 
-def _listed(names: Iterable[str]) -> str:
-    """Return the first five names in order, then how many more."""
+def listed(names: Iterable[str]) -> str:
+    """Return the first five names in order, then how many more there are."""
     ordered = sorted(names)
     more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
     return ", ".join(f"'{name}'" for name in ordered[:5]) + more

@@ -1,4 +1,4 @@
-"""Writes a synthetic data set in the folder layout of MUSDB18-HQ."""
+"""Writes a synthetic data set in the folder layout of MUSDB18-HQ or of DSD100."""
 
 import math
 import shutil
@@ -9,46 +9,59 @@ import numpy as np
 from madsep.core.errors import InputError
 from madsep.core.files import write_error
 from madsep.core.logs import log
+from madsep.data.datasets import DSD100, MUSDB18, Dataset
 from madsep.data.wav_writer import WavWriter
 from madsep.synth.dsp import SAMPLE_RATE_HZ, Signal
 from madsep.synth.names import SUBSETS, track_name
 from madsep.synth.songs import render_song
 
 MIN_DURATION_S = 0.5
+LAYOUTS = {dataset.name: dataset for dataset in (MUSDB18, DSD100)}
 
 
-def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed: int) -> None:
-    """Write `root`/{train,test}/<track name>/{mixture,vocals,drums,bass,other}.wav: stereo, 44.1 kHz, 16-bit PCM.
+def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed: int, layout: str = MUSDB18.name) -> None:
+    """Write a mixture.wav and vocals.wav, drums.wav, bass.wav and other.wav per track: stereo, 44.1 kHz, 16-bit PCM.
 
-    The mixture is the exact sum of the four stems. The same seed gives the same bytes, and a track does not depend
-    on how many others there are. `root` must not exist or be empty; on any failure nothing is left in it.
+    They lie in `root`/{train,test}/<track name>/ or, with the layout dsd100, in `root`/{Mixtures,Sources}/{Dev,Test}/<number and name>/.
+    The mixture is the exact sum of the four stems. The same seed gives the same songs in both layouts, and a track does not depend on how
+    many others there are. `root` must not exist or be empty; on any failure nothing is left in it.
 
-    Raises InputError for a folder in use or not writable, a full disk, fewer than one track in a subset, a negative
-    seed, or songs shorter than half a second.
+    Raises InputError for a folder in use or not writable, a full disk, fewer than one track in a subset or more than the layout has
+    numbers for, a negative seed, or songs shorter than half a second.
     """
-    root = Path(root)
-    _check(n_train, n_test, duration_s, seed)
+    root, dataset = Path(root), LAYOUTS[layout]
+    _check(dataset, (n_train, n_test), duration_s, seed)
     existed = root.is_dir()
     staging = _claim(root)
+    made: list[Path] = []
     try:
         for subset, n_tracks in zip(SUBSETS, (n_train, n_test), strict=True):
             for index in range(n_tracks):
                 name = track_name(subset, index, seed)
                 log.info("synthetic track %s %d of %d: %s", subset, index + 1, n_tracks, name)
                 rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SUBSETS.index(subset), index)))
-                _write_track(staging / subset / name, render_song(duration_s, rng))
-        for subset in SUBSETS:
-            (staging / subset).rename(root / subset)
+                folder = staging / dataset.folders[subset] / _numbered(dataset, subset, index, name)
+                _write_track(dataset.wav_files(folder, dataset.layout), render_song(duration_s, rng))
+        for path in sorted(staging.iterdir()):
+            made.append(path.rename(root / path.name))
         staging.rmdir()
     except BaseException as error:
-        for folder in (staging, *(root / subset for subset in SUBSETS)) if existed else (root,):
-            shutil.rmtree(folder, ignore_errors=True)
+        for path in (staging, *made) if existed else (root,):
+            shutil.rmtree(path, ignore_errors=True)
         raise (write_error(root, error) or error) from None
 
 
-def _check(n_train: int, n_test: int, duration_s: float, seed: int) -> None:
-    if n_train < 1 or n_test < 1:
-        raise InputError(f"{n_train} training and {n_test} test tracks: at least one of each is needed.")
+def _numbered(dataset: Dataset, subset: str, index: int, name: str) -> str:
+    return f"{dataset.numbers[subset][index]:03d} - {name}" if dataset.numbers else name
+
+
+def _check(dataset: Dataset, n_tracks: tuple[int, int], duration_s: float, seed: int) -> None:
+    counts = f"{n_tracks[0]} training and {n_tracks[1]} test tracks"
+    if min(n_tracks) < 1:
+        raise InputError(f"{counts}: at least one of each is needed.")
+    for subset, count in zip(SUBSETS, n_tracks, strict=True):
+        if dataset.numbers and count > len(dataset.numbers[subset]):
+            raise InputError(f"{counts}: {dataset.title} has numbers for {len(dataset.numbers[subset])} {subset} tracks.")
     if not MIN_DURATION_S <= duration_s < math.inf:
         raise InputError(f"a duration of {duration_s} s: songs must last at least {MIN_DURATION_S} s.")
     if seed < 0:
@@ -69,11 +82,11 @@ def _claim(root: Path) -> Path:
     return staging
 
 
-def _write_track(folder: Path, stems: dict[str, Signal]) -> None:
-    """Write the stems (n_samples, 2) and their sum as 16-bit integers."""
-    folder.mkdir(parents=True)
+def _write_track(files: dict[str, Path], stems: dict[str, Signal]) -> None:
+    """Write the stems (n_samples, 2) and their sum as 16-bit integers into `files`, by name."""
     quantised = {name: np.round(32768.0 * stem).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(quantised.values()), axis=0, dtype=np.int16)  # cannot overflow: the sum stays below 0.95
     for name, samples in {"mixture": mixture, **quantised}.items():
-        with WavWriter(folder / f"{name}.wav", SAMPLE_RATE_HZ, samples.T.shape, "PCM_16") as wav:
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        with WavWriter(files[name], SAMPLE_RATE_HZ, samples.T.shape, "PCM_16") as wav:
             wav.write(np.divide(samples.T, 32768, dtype=np.float32))

@@ -8,9 +8,10 @@ from madsep.core.errors import InputError
 from madsep.core.settings import nearest
 from madsep.core.temporary import sweep
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
+from madsep.data.extra import find_extra_tracks
 from madsep.data.inventory import Digests, read_inventory, with_digests, write_inventory
 from madsep.data.sample import sample_is_there
-from madsep.data.tracks import Track, find_extra_tracks, find_tracks, validation_names
+from madsep.data.tracks import Track, find_tracks, validation_names
 from madsep.workflow.config import check_config, typed
 from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
