@@ -105,7 +105,7 @@ class Run:
             mixture, targets = self.sequences.features(spans)
             with products(self.recipe.training.precision, self.device):
                 output = self.network(mixture)
-            return float(self.network.objective(self.network.terms(output, targets), self.recipe.loss).total)
+            return float(self.network.objective(self.network.terms(output, targets, self.recipe.loss), self.recipe.loss).total)
 
 
 class StepwiseRun(Run):

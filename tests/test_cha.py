@@ -205,7 +205,7 @@ def output_of(estimates: torch.Tensor) -> cha.ChaOutput:
 
 def test_the_cost_is_the_published_sum_over_a_batch_of_32() -> None:
     estimates, targets = magnitudes(32, 4, 8, 11), magnitudes(32, 4, 8, 11, seed=1)
-    loss = network().objective(cha.Cha.terms(output_of(estimates), targets), WEIGHTS)
+    loss = network().objective(cha.Cha.terms(output_of(estimates), targets, WEIGHTS), WEIGHTS)
     (voc, drums, bass, _), (t_voc, t_drums, t_bass, t_other) = estimates.numpy().swapaxes(0, 1), targets.numpy().swapaxes(0, 1)
     error = squared(voc, t_voc) + squared(drums, t_drums) + squared(bass, t_bass)
     cross = squared(voc, t_drums) + squared(voc, t_bass) + squared(drums, t_voc)
@@ -217,8 +217,8 @@ def test_the_cost_is_the_published_sum_over_a_batch_of_32() -> None:
 
 def test_terms_are_means_over_the_sequences() -> None:
     estimates, targets = magnitudes(6, 4, 8, 11), magnitudes(6, 4, 8, 11, seed=1)
-    whole = torch.stack(tuple(cha.Cha.terms(output_of(estimates), targets)))
-    each = [torch.stack(tuple(cha.Cha.terms(output_of(estimates[n : n + 1]), targets[n : n + 1]))) for n in range(6)]
+    whole = torch.stack(tuple(cha.Cha.terms(output_of(estimates), targets, WEIGHTS)))
+    each = [torch.stack(tuple(cha.Cha.terms(output_of(estimates[n : n + 1]), targets[n : n + 1], WEIGHTS))) for n in range(6)]
     torch.testing.assert_close(whole, torch.stack(each).mean(0))
 
 
@@ -255,7 +255,7 @@ def test_training_lowers_the_objective(legacy_bug: bool) -> None:
     totals = []
     for _ in range(60):
         optimiser.zero_grad()
-        loss = built.objective(cha.Cha.terms(built(mixture), targets), WEIGHTS)
+        loss = built.objective(cha.Cha.terms(built(mixture), targets, WEIGHTS), WEIGHTS)
         loss.total.backward()
         optimiser.step()
         totals.append(loss.total.item())

@@ -149,7 +149,7 @@ def test_context_is_refused() -> None:
 
 def test_the_objective_is_the_divergence_of_the_estimate() -> None:
     built, mixture, target = network(skip_filter=True), magnitudes(6, 1, N_BINS), magnitudes(6, 1, 1, N_BINS, seed=4)
-    loss = built.objective(built.terms(built(mixture), target), DaeLossSettings())
+    loss = built.objective(built.terms(built(mixture), target, DaeLossSettings()), DaeLossSettings())
     y, estimate = target[:, 0].double().numpy(), built(mixture).voice.detach().double().numpy()
     expected = (y * (np.log(y + 1e-6) - np.log(estimate + 1e-6)) + estimate - y).sum(-1).mean()
     assert_allclose(loss.total.item(), expected, rtol=1e-5)

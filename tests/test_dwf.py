@@ -193,7 +193,7 @@ def test_terms_and_objective_are_what_they_say() -> None:
     output = built(mixture)
     accompaniment = (mixture[:, INNER] - voice).abs()
     assert (voice > mixture[:, INNER]).any()
-    terms = dwf.Dwf.terms(output, voice[:, None])
+    terms = dwf.Dwf.terms(output, voice[:, None], LOSS)
     assert_allclose(terms.kl_voice.item(), divergence(voice, output.voice.refined), rtol=1e-5)
     assert_allclose(terms.kl_voice_masked.item(), divergence(voice, output.voice.masked), rtol=1e-5)
     assert_allclose(terms.kl_accompaniment.item(), divergence(accompaniment, output.accompaniment.refined), rtol=1e-5)
@@ -213,7 +213,7 @@ def test_targets_of_bins_next_to_silence_are_those_of_the_published_code() -> No
     ratio = (v + 1e-7) / (x + 1e-7)
     mixture, voice = (torch.from_numpy(values)[None, None] for values in (x, v))
     estimate = dwf.DwfEstimate(torch.full_like(mixture, 2e-7), torch.full_like(mixture, 5e-7))
-    terms = dwf.Dwf.terms(dwf.DwfOutput(mixture, estimate, estimate), voice[:, None])
+    terms = dwf.Dwf.terms(dwf.DwfOutput(mixture, estimate, estimate), voice[:, None], LOSS)
     for kl, target in ((terms.kl_voice, x * ratio), (terms.kl_accompaniment, x * np.abs(1 - ratio))):
         assert_allclose(kl.item(), divergence(torch.from_numpy(target)[None, None], estimate.refined), rtol=1e-9)
         assert abs(kl.item() - divergence(voice if kl is terms.kl_voice else (mixture - voice).abs(), estimate.refined)) > 1e-8
@@ -221,14 +221,14 @@ def test_targets_of_bins_next_to_silence_are_those_of_the_published_code() -> No
 
 def test_terms_are_means_over_the_sequences() -> None:
     built, mixture, target = network(), magnitudes(4, 4, N_FRAMES, N_BINS), magnitudes(5, 4, 1, N_FRAMES - 2 * N_CONTEXT, N_BINS)
-    whole = torch.stack(dwf.Dwf.terms(built(mixture), target))
-    halves = [torch.stack(dwf.Dwf.terms(built(mixture[part]), target[part])) for part in (slice(0, 2), slice(2, 4))]
+    whole = torch.stack(dwf.Dwf.terms(built(mixture), target, LOSS))
+    halves = [torch.stack(dwf.Dwf.terms(built(mixture[part]), target[part], LOSS)) for part in (slice(0, 2), slice(2, 4))]
     torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2)
 
 
 def test_each_network_learns_from_its_own_source_alone() -> None:
     built, mixture, target = network(), magnitudes(4, 3, N_FRAMES, N_BINS), magnitudes(5, 3, 1, N_FRAMES - 2 * N_CONTEXT, N_BINS)
-    terms = dwf.Dwf.terms(built(mixture), target)
+    terms = dwf.Dwf.terms(built(mixture), target, LOSS)
     (terms.kl_voice + terms.kl_voice_masked + terms.voice_energy).backward(retain_graph=True)
     assert all(parameter.grad is None for parameter in built.accompaniment.parameters())
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in built.voice.parameters())
@@ -269,7 +269,7 @@ def test_steps_of_adam_lower_the_objective(gates: Gates) -> None:
     losses = []
     for _ in range(25):
         optimiser.zero_grad()
-        loss = built.objective(dwf.Dwf.terms(built(mixture), target), LOSS)
+        loss = built.objective(dwf.Dwf.terms(built(mixture), target, LOSS), LOSS)
         loss.total.backward()
         optimiser.step()
         losses.append(loss.total.item())

@@ -120,7 +120,7 @@ def test_the_binary_network_alone_gives_a_binary_mask_and_a_gradient() -> None:
     built = network(members=["binary"])
     output = built(magnitudes(5, 4, N_BINS).float())
     assert set(output.mask.unique().tolist()) == {0.0, 1.0}
-    built.objective(gra.Gra.terms(output, magnitudes(5, 2, 4, N_BINS).float()), loss_settings()).total.backward()
+    built.objective(gra.Gra.terms(output, magnitudes(5, 2, 4, N_BINS).float(), loss_settings()), loss_settings()).total.backward()
     assert built.networks["binary"][0].weight.grad.abs().sum() > 0
 
 
@@ -157,7 +157,7 @@ def test_costs_are_the_formulas() -> None:
     mean = magnitudes(3, 4, N_BINS, seed=20).numpy()
     tensors = {member: torch.from_numpy(mask) for member, mask in masks.items()}
     output = gra.GraOutput(torch.from_numpy(mixture), tensors, torch.from_numpy(mean))
-    terms = gra.Gra.terms(output, torch.from_numpy(np.stack([vocals, background], 1)))
+    terms = gra.Gra.terms(output, torch.from_numpy(np.stack([vocals, background], 1)), loss_settings())
     c3, c4 = masks["sources"], masks["discriminative"]
     assert_allclose(terms.ensemble, frobenius(mean * mixture - vocals) + frobenius((1 - mean) * mixture - background))
     assert_allclose(terms.binary, frobenius(masks["binary"] - (vocals > background)))
@@ -179,7 +179,7 @@ def test_the_objective_weighs_the_terms() -> None:
 def test_silent_sources_give_finite_costs() -> None:
     silence = torch.zeros(2, 4, N_BINS)
     built = network()
-    terms = gra.Gra.terms(built(silence), torch.zeros(2, 2, 4, N_BINS))
+    terms = gra.Gra.terms(built(silence), torch.zeros(2, 2, 4, N_BINS), loss_settings())
     assert_allclose(terms.soft.item(), frobenius(built(silence).masks["soft"].detach().double().numpy()), rtol=1e-5)
     assert torch.stack(tuple(terms)).isfinite().all()
 
@@ -190,7 +190,7 @@ def test_members_are_trained_as_if_alone(member: str) -> None:
     together, alone = network().double(), network(members=[member]).double()
     alone.networks[member].load_state_dict(together.networks[member].state_dict())
     for built in (together, alone):
-        built.objective(gra.Gra.terms(built(mixture), targets), loss_settings(mask_l1=0.1)).total.backward()
+        built.objective(gra.Gra.terms(built(mixture), targets, loss_settings()), loss_settings(mask_l1=0.1)).total.backward()
     for one, other in zip(together.networks[member].parameters(), alone.networks[member].parameters(), strict=True):
         assert one.grad is not None and one.grad.abs().max() > 0
         torch.testing.assert_close(one.grad, other.grad)
@@ -254,7 +254,7 @@ def test_training_lowers_the_cost_of_every_member() -> None:
     losses = []
     for _ in range(40):
         optimiser.zero_grad()
-        losses.append(built.objective(gra.Gra.terms(built(mixture), targets), loss_settings(mask_l1=1e-4, mask_l2=1e-4)))
+        losses.append(built.objective(gra.Gra.terms(built(mixture), targets, loss_settings()), loss_settings(mask_l1=1e-4, mask_l2=1e-4)))
         losses[-1].total.backward()
         optimiser.step()
     for field in ("total", *MEMBERS):

@@ -75,11 +75,11 @@ def test_sequences_do_not_know_of_each_other_nor_frames_of_later_ones() -> None:
 
 def test_loss_is_the_mean_over_bins_of_the_sources_squared_errors() -> None:
     estimates, targets = magnitudes(2, 4, 3, 5), magnitudes(2, 4, 3, 5, seed=1)
-    (squared_error,) = Hel.terms(HelOutput(estimates, estimates), targets)
+    (squared_error,) = Hel.terms(HelOutput(estimates, estimates), targets, HelLossSettings())
     expected = sum(np.square((estimates[:, s] - targets[:, s]).numpy()) for s in range(4)).mean()
     assert squared_error.item() == pytest.approx(expected)
     with pytest.raises(InputError, match=r"target has shape \(2, 1, 3, 5\) but the estimate has \(2, 4, 3, 5\)"):
-        Hel.terms(HelOutput(estimates, estimates), targets[:, :1])
+        Hel.terms(HelOutput(estimates, estimates), targets[:, :1], HelLossSettings())
 
 
 def test_optimiser_steps_lower_the_objective() -> None:
@@ -91,7 +91,7 @@ def test_optimiser_steps_lower_the_objective() -> None:
     optimiser = torch.optim.Adam(built.parameters(), 1e-2)
     losses = []
     for _ in range(60):
-        loss = built.objective(Hel.terms(built(mixture), targets), HelLossSettings())
+        loss = built.objective(Hel.terms(built(mixture), targets, HelLossSettings()), HelLossSettings())
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()

@@ -131,7 +131,7 @@ def test_under_bfloat16_products_gates_are_not_rounded() -> None:
 
 def test_the_objective_is_the_divergence_of_the_estimate() -> None:
     built, mixture, target = network(), magnitudes(3, 2, N_FRAMES, N_BINS), magnitudes(4, 2, 1, N_FRAMES, N_BINS)
-    loss = built.objective(built.terms(built(mixture), target), HighwayLossSettings())
+    loss = built.objective(built.terms(built(mixture), target, HighwayLossSettings()), HighwayLossSettings())
     y, estimate = target[:, 0].double().numpy(), built(mixture).voice.detach().double().numpy()
     expected = (y * (np.log(y + 1e-6) - np.log(estimate + 1e-6)) + estimate - y).sum(-1).mean()
     assert_allclose(loss.total.item(), expected, rtol=1e-5)
@@ -145,7 +145,7 @@ def test_steps_of_adam_lower_the_objective() -> None:
     losses = []
     for _ in range(20):
         optimiser.zero_grad()
-        loss = built.objective(built.terms(built(mixture), target), HighwayLossSettings())
+        loss = built.objective(built.terms(built(mixture), target, HighwayLossSettings()), HighwayLossSettings())
         loss.total.backward()
         optimiser.step()
         losses.append(loss.total.item())

@@ -113,7 +113,7 @@ def test_the_first_step_is_adams_with_the_clipped_gradient(tracks: Tracks, tmp_p
     network = initialised(recipe)
     order = torch.randperm(45, generator=torch.Generator().manual_seed(recipe.training.seed * 1_000_003))
     mixture, target = features_of(sequences_of(tracks, recipe), order, recipe)
-    network.objective(network.terms(network(mixture), target), recipe.loss).total.backward()
+    network.objective(network.terms(network(mixture), target, recipe.loss), recipe.loss).total.backward()
     norm = torch.cat([parameter.grad.flatten() for parameter in network.parameters()]).norm().item()
     assert norm > 1e-6
     for name, parameter in network.named_parameters():

@@ -1,6 +1,7 @@
 """The generalised Kullback-Leibler divergence against loops over scalars."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from scipy.special import kl_div
 
 from madsep.core.errors import InputError
-from madsep.models.losses import generalised_kl
+from madsep.models.losses import generalised_kl, summed_norms
+from madsep.systems.families.mad import LatentNorm
 
 
 def magnitudes(seed: int, shape: tuple[int, ...] = (2, 3, 5)) -> torch.Tensor:
@@ -31,6 +33,22 @@ def test_scipy_gives_the_same_away_from_zero() -> None:
     target, estimate = magnitudes(1) + 0.5, magnitudes(2) + 0.5
     expected = kl_div(target.numpy(), estimate.numpy()).sum(-1).mean()
     assert generalised_kl(target, estimate).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_norms_by_hand() -> None:
+    """[[3, 0], [4, 0]] has one singular value, 5; [[3, 0], [0, -4]] has two, 3 and 4."""
+    matrices = torch.tensor([[[3.0, 0.0], [4.0, 0.0]], [[3.0, 0.0], [0.0, -4.0]]])
+    expected = {"l1": (7, 7), "frobenius": (5, 5), "nuclear": (5, 7), "induced_1": (7, 4)}
+    for kind, norms in expected.items():
+        assert [summed_norms(matrix[None], kind, torch.float32).item() for matrix in matrices] == pytest.approx(norms)
+        assert summed_norms(matrices, kind, torch.float64).item() == pytest.approx(sum(norms))
+
+
+@pytest.mark.parametrize(("kind", "order"), [("frobenius", "fro"), ("nuclear", "nuc"), ("induced_1", 1)])
+def test_norms_are_numpys(kind: LatentNorm, order: Any) -> None:
+    matrices = magnitudes(4, (3, 6, 9)) - 0.5
+    expected = sum(np.linalg.norm(matrix, order) for matrix in matrices.numpy())
+    assert summed_norms(matrices, kind, torch.float64).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_equal_inputs_give_zero_and_others_more() -> None:

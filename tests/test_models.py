@@ -1,12 +1,13 @@
 """The Masker-and-Denoiser against the authors' published implementations."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from reference import load_reference
 
 from madsep.core.errors import InputError
@@ -158,8 +159,9 @@ def loss_settings(**changes: object) -> MadLossSettings:
 def losses(built: mad.Mad, batch: int = 3, **changes: object) -> mad.MadLoss:
     generator = torch.Generator().manual_seed(2)
     mixture = torch.rand(batch, 12, 17, generator=generator)
-    terms = mad.Mad.terms(built(mixture), torch.rand(batch, 1, 8, 17, generator=generator))
-    return built.objective(terms, loss_settings(**changes))
+    settings = loss_settings(**changes)
+    terms = mad.Mad.terms(built(mixture), torch.rand(batch, 1, 8, 17, generator=generator), settings)
+    return built.objective(terms, settings)
 
 
 def test_penalties_are_the_norms_they_say() -> None:
@@ -175,13 +177,40 @@ def test_penalties_are_the_norms_they_say() -> None:
         torch.testing.assert_close(losses(built, **{key: 0.5}).total, plain + 0.5 * norm)
 
 
-def test_latent_norm_is_rescaled_to_batches_of_16() -> None:
-    built, mixture = network(), torch.rand(16, 12, 17)
-    target = torch.rand(16, 1, 8, 17)
-    whole = mad.Mad.terms(built(mixture), target).latent
-    halves = [mad.Mad.terms(built(mixture[i : i + 8]), target[i : i + 8]).latent for i in (0, 8)]
-    torch.testing.assert_close(whole, built(mixture).h_dec.abs().sum())
+NORMS: dict[str, Callable[[NDArray[np.float64]], float]] = {
+    "l1": lambda matrix: np.abs(matrix).sum(),
+    "frobenius": lambda matrix: np.sqrt((matrix**2).sum()),
+    "nuclear": lambda matrix: np.sqrt(np.linalg.eigvalsh(matrix @ matrix.T).clip(0)).sum(),
+    "induced_1": lambda matrix: max(np.abs(column).sum() for column in matrix.T),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_latent_norm_is_the_sum_over_a_batch_of_16(norm: str) -> None:
+    built, mixture, target, settings = network(), torch.rand(16, 12, 17), torch.rand(16, 1, 8, 17), loss_settings(latent_norm=norm)
+    with torch.no_grad():
+        latents = built(mixture).h_dec
+        whole = mad.Mad.terms(built(mixture), target, settings).latent
+        halves = [mad.Mad.terms(built(mixture[i : i + 8]), target[i : i + 8], settings).latent for i in (0, 8)]
+    assert whole.item() == pytest.approx(sum(NORMS[norm](latent) for latent in latents.double().numpy()), rel=1e-5)
     torch.testing.assert_close(whole, sum(halves) / 2)
+
+
+def test_the_norm_decides_the_gradient() -> None:
+    gradients = []
+    for norm in NORMS:
+        built = network()
+        losses(built, latent_l1=1.0, latent_norm=norm).total.backward()
+        gradients.append(built.dec.weight_hh_l0.grad)
+    for number, one in enumerate(gradients):
+        assert one.isfinite().all() and not any(torch.allclose(one, other) for other in gradients[:number])
+
+
+def test_a_norm_that_is_not_said_is_l1_and_does_not_change_what_a_recipe_is() -> None:
+    plain = loss_settings()
+    assert plain.latent_norm == "l1" and "latent_norm" not in plain.model_dump()
+    assert plain == loss_settings(latent_norm="l1")
+    assert loss_settings(latent_norm="nuclear").model_dump()["latent_norm"] == "nuclear"
 
 
 def test_detached_diagonal_changes_the_value_and_not_the_gradient() -> None:

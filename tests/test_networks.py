@@ -83,8 +83,9 @@ def works(name: str, settings: Any, sizes: Sizes) -> bool:
     n_inner = sizes.n_frames - 2 * sizes.n_context
     try:
         network, mixture = built(name, settings, sizes), magnitudes(3, sizes.n_frames, sizes.n_bins)
-        terms = network.terms(network(mixture), magnitudes(3, sizes.n_sources, n_inner, sizes.n_bins))
-        network.objective(terms, load_recipe(RECIPES[name], {}).loss).total.backward()
+        loss = load_recipe(RECIPES[name], {}).loss
+        terms = network.terms(network(mixture), magnitudes(3, sizes.n_sources, n_inner, sizes.n_bins), loss)
+        network.objective(terms, loss).total.backward()
         n_estimates = sizes.n_sources if sizes.n_sources == 4 else 1
         return network.estimate(mixture, SEPARATION).shape == (3, n_estimates, n_inner, sizes.n_bins)
     except (InputError, RuntimeError, ValueError):
@@ -126,7 +127,8 @@ def test_a_network_is_not_built_of_sizes_that_do_not_pass(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_losses_are_named_as_the_network_gives_them(name: str) -> None:
     network, recipe = built(name), load_recipe(RECIPES[name], {})
-    terms = network.terms(network(magnitudes(3, N_FRAMES, N_BINS)), magnitudes(3, len(recipe.sources), N_FRAMES, N_BINS))
+    targets = magnitudes(3, len(recipe.sources), N_FRAMES, N_BINS)
+    terms = network.terms(network(magnitudes(3, N_FRAMES, N_BINS)), targets, recipe.loss)
     loss = network.objective(terms, recipe.loss)
     assert FAMILIES[name].losses == ("loss", *loss._fields[1:]) and loss._fields[0] == "total"
     assert all(value.shape == () for value in (*terms, *loss))

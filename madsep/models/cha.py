@@ -89,7 +89,7 @@ class Cha(Network):
         return torch.unflatten(functional.linear(frames, self.vertical.weight.t()), 0, of_sources.shape[:2])
 
     @staticmethod
-    def terms(output: ChaOutput, targets: Tensor) -> ChaTerms:
+    def terms(output: ChaOutput, targets: Tensor, settings: ChaLossSettings) -> ChaTerms:
         """Return what the objective takes from a batch; `targets` (B, 4, T, N), magnitudes of vocals, drums, bass and other.
 
         The published code sums over a batch of 32: the sums over this batch are rescaled to one, so that the objective keeps its size.

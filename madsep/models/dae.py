@@ -65,7 +65,7 @@ class Dae(Network):
         return DaeOutput(decoded, mixture * decoded if self.settings.skip_filter else decoded)
 
     @staticmethod
-    def terms(output: DaeOutput, targets: Tensor) -> DaeTerms:
+    def terms(output: DaeOutput, targets: Tensor, settings: DaeLossSettings) -> DaeTerms:
         """Return the divergence of the voice's estimate from its target; `targets` (B, 1, T, N)."""
         return DaeTerms(generalised_kl(targets[:, 0], output.voice))
 

@@ -123,7 +123,7 @@ class Dwf(Network):
         return DwfOutput(without_context(mixture, self.n_context), self.voice(mixture), self.accompaniment(mixture))
 
     @staticmethod
-    def terms(output: DwfOutput, targets: Tensor) -> DwfTerms:
+    def terms(output: DwfOutput, targets: Tensor, settings: DwfLossSettings) -> DwfTerms:
         """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
 
         With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V|

@@ -88,7 +88,7 @@ class Gra(Network):
         return GraOutput(mixture, masks, torch.stack(combined).mean(0))
 
     @staticmethod
-    def terms(output: GraOutput, targets: Tensor) -> GraTerms:
+    def terms(output: GraOutput, targets: Tensor, settings: GraLossSettings) -> GraTerms:
         """Return what the objective takes from a batch; `targets` (B, 2, T, N), magnitudes of vocals S1 and background S2.
 
         With mixture X and mask M: binary |M - 1[S1 > S2]|^2; soft |M - S1 / (S1 + S2)|^2; sources |M X - S1|^2 + |(1 - M) X - S2|^2;

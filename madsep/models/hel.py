@@ -70,7 +70,7 @@ class Hel(Network):
         return HelOutput(masks, masks * without_context(mixture, self.n_context).unsqueeze(1))
 
     @staticmethod
-    def terms(output: HelOutput, targets: Tensor) -> HelTerms:
+    def terms(output: HelOutput, targets: Tensor, settings: HelLossSettings) -> HelTerms:
         """Return the squared error to `targets` (B, S, T - 2L, N), summed over the sources, the mean over all sequences, frames and bins.
 
         Raises InputError if the shapes differ.

@@ -76,7 +76,7 @@ class Highway(Network):
         return HighwayOutput(voice)
 
     @staticmethod
-    def terms(output: HighwayOutput, targets: Tensor) -> HighwayTerms:
+    def terms(output: HighwayOutput, targets: Tensor, settings: HighwayLossSettings) -> HighwayTerms:
         """Return the divergence of the voice's estimate from its target; `targets` (B, 1, T, N)."""
         return HighwayTerms(generalised_kl(targets[:, 0], output.voice))
 

@@ -8,15 +8,29 @@ from torch.autograd.function import once_differentiable
 
 from madsep.core.errors import InputError
 from madsep.models.gpu import kernels_serve
+from madsep.systems.families.mad import LatentNorm
 
 FLOOR = 1e-6  # inside the logarithms, as the published code has it
 SIZE = 1024  # bins that a kernel takes at once
+ORDERS: dict[LatentNorm, Any] = {"frobenius": "fro", "nuclear": "nuc", "induced_1": 1}  # as torch.linalg names them
 
 
 def check_same_shape(target: Tensor, estimate: Tensor) -> None:
     """Raise InputError if the shapes differ, so that nothing is broadcast."""
     if target.shape != estimate.shape:
         raise InputError(f"target has shape {tuple(target.shape)} but the estimate has {tuple(estimate.shape)}; they must be equal")
+
+
+def summed_norms(matrices: Tensor, kind: LatentNorm, dtype: torch.dtype) -> Tensor:
+    """Return the sum of the norms of B matrices (B, frames, units): a scalar of type `dtype`.
+
+    `l1`: sum of absolute entries. `frobenius`: root of the sum of squared entries. `nuclear`: sum of singular values. `induced_1`: largest
+    sum of absolute entries over a unit's frames (Horn and Johnson, Matrix Analysis, 2013, 5.6).
+    """
+    if kind == "l1":
+        return matrices.abs().sum(dtype=dtype)
+    norms: Tensor = torch.linalg.matrix_norm(matrices.to(dtype), ORDERS[kind])
+    return norms.sum()
 
 
 def generalised_kl(target: Tensor, estimate: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from madsep.core.settings import Separation
 from madsep.models.dense import Dense
 from madsep.models.gru import Gru, encode, recurrent_residual
 from madsep.models.initialisation import initialise
-from madsep.models.losses import generalised_kl
+from madsep.models.losses import generalised_kl, summed_norms
 from madsep.models.network import Network, without_context
 from madsep.models.stack import Stack, stack_of
 from madsep.systems.families.mad import MadFamily, MadLossSettings, MadSettings
@@ -126,13 +126,13 @@ class Mad(Network):
         return state
 
     @staticmethod
-    def terms(output: MadOutput, targets: Tensor) -> MadTerms:
+    def terms(output: MadOutput, targets: Tensor, settings: MadLossSettings) -> MadTerms:
         """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N). Each term is a mean over the batch's sequences.
 
         The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
         """
         target = targets.squeeze(1)
-        latent = output.h_dec.abs().sum(dtype=target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
+        latent = summed_norms(output.h_dec, settings.latent_norm, target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
         return MadTerms(generalised_kl(target, output.denoised), generalised_kl(target, output.masked), latent)
 
     def objective(self, terms: MadTerms, settings: MadLossSettings) -> MadLoss:

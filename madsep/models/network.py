@@ -43,10 +43,10 @@ class Network(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def terms(output: Any, targets: Tensor) -> Any:
+    def terms(output: Any, targets: Tensor, settings: Any) -> Any:
         """Return a named tuple of means over the sequences, from the network's output and target magnitudes (B, S, T - 2L, N).
 
-        Validation looks at the first field. Raises InputError if the shapes do not fit.
+        `settings` are those of the loss. Validation looks at the first field. Raises InputError if the shapes do not fit.
         """
 
     @abstractmethod

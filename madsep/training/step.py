@@ -99,7 +99,7 @@ class Step:
     def _terms(self, mixture: Tensor, targets: Tensor) -> Any:
         with products(self.recipe.training.precision, mixture.device):
             output = self.state.network(mixture)
-        return self.state.network.terms(output, targets)
+        return self.state.network.terms(output, targets, self.recipe.loss)
 
     def _objective(self, terms: Any) -> Any:
         return self.state.network.objective(terms, self.recipe.loss)

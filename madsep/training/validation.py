@@ -20,7 +20,7 @@ def validation_loss(recipe: System, network: Network, held_out: Sequences) -> fl
             mixture, targets = held_out.features(spans)
             with products(recipe.training.precision, spans.device):
                 output = network(mixture)
-            total += network.terms(output, targets)[0].item() * len(numbers)
+            total += network.terms(output, targets, recipe.loss)[0].item() * len(numbers)
     return total / len(held_out)
 
 

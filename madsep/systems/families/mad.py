@@ -48,11 +48,19 @@ class Gate(Settings):
     denoiser: Weight
 
 
+LatentNorm = Literal["l1", "frobenius", "nuclear", "induced_1"]
+
+
 class MadLossSettings(Settings):
     """Weights of the objective (ICASSP 2018, Eq. 9, and the submissions' additions)."""
 
     gate: Gate | None = Field(description="null: the masker's divergence always counts")
-    latent_l1: Weight = Field(description="weight of the entrywise L1 norm of H_dec, for batches of 16")
+    latent_l1: Weight = Field(description="weight of the norm of H_dec, which is the entrywise L1 norm unless latent_norm says otherwise")
+    latent_norm: LatentNorm = Field(
+        default="l1",
+        exclude_if=lambda norm: bool(norm == "l1"),  # weights trained before this key existed keep their identity
+        description="norm of each sequence's H_dec, summed over a batch of 16: of entries, of singular values, or the largest column sum",
+    )
     mask_l1: Weight = Field(description="weight of the entrywise L1 norm of W_mask")
     mask_diagonal_l1: Weight = Field(description="weight of the L1 norm of W_mask's diagonal")
     mask_diagonal_detached: bool = Field(description="true: that term is added to the value but gives no gradient, as in the code")

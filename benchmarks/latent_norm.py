@@ -1,0 +1,128 @@
+"""What the norm in the penalty on H_dec does: MDL1 on MIR-1K with each reading of "unit matrix norm", over several seeds.
+
+    python benchmarks/latent_norm.py TREE                                   TREE is made by `madsep import-mir1k`
+    python benchmarks/latent_norm.py TREE --strength 50 --set training.n_epochs=20
+
+For each seed it trains the recipe with the entrywise L1 norm and its published weight, with each other norm at equal strength, and without
+a penalty. Equal strength means that the weighted norm of the first seed's H_dec, trained with the L1 norm, is the same for all norms.
+`--strength` multiplies all weights. `--set KEY=VALUE` changes keys of the recipe, `--every N` trains and tests on every N-th clip.
+
+- `weaker` is by how much a norm's penalty is below that of the L1 norm at the same weight.
+- `GNSDR` is the mean over the seeds, in dB, on the test clips. `difference` is the mean over the seeds of the difference from the L1 norm,
+  with its standard error.
+- `mean |h|` and `|h| <= 0.2` describe H_dec on training clips: what MDLT's threshold would set to zero.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+from measure import markdown
+from mir1k_curve import Clips, with_keys
+from precision import mir1k
+from torch import Tensor
+
+from madsep.core.devices import claim
+from madsep.data.prepared import PreparedTrack
+from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.models.losses import summed_norms
+from madsep.models.mad import BATCH_OF_PENALTY
+from madsep.separation.network import Separator
+from madsep.systems.families.mad import LatentNorm
+from madsep.systems.recipe import System
+from madsep.training.loop import Loop
+from madsep.training.records import RunFiles
+from madsep.training.sequences import Sequences
+from madsep.training.state import TrainingState
+from madsep.training.stop import Stop
+
+NORMS: tuple[LatentNorm, ...] = get_args(LatentNorm)
+N_BATCHES = 8  # on which H_dec is looked at
+THRESHOLD = 0.2  # MDLT's
+COLUMNS = ["norm", "weaker", "weight", "GNSDR", "difference", "mean abs(h)", "abs(h) <= 0.2"]
+
+
+class Trained(NamedTuple):
+    """What one training gives."""
+
+    gnsdr: float  # dB
+    norms: dict[LatentNorm, float]  # of H_dec, summed over a batch of 16
+    mean: float  # of |h|
+    small: float  # share of entries up to THRESHOLD
+
+
+class Trainings:
+    """Trainings on the same clips that differ in the penalty and the seed."""
+
+    def __init__(self, tracks: Sequence[PreparedTrack], test: Clips, settings: list[str], device: torch.device) -> None:
+        self.tracks, self.test, self.settings, self.device = tracks, test, settings, device
+
+    def recipe(self, weight: float, norm: LatentNorm, seed: int) -> System:
+        """Return the recipe with this penalty and seed."""
+        changes = [f"loss.latent_l1={weight!r}", f"loss.latent_norm={norm}", f"training.seed={seed}"]
+        return with_keys("MDL1-mir1k", [*self.settings, *changes])
+
+    def train(self, weight: float, norm: LatentNorm, seed: int) -> Trained:
+        """Train as the workflow does, then score the test clips and look at H_dec."""
+        recipe = self.recipe(weight, norm, seed)
+        stft = Stft(recipe.front_end, self.device)
+        sequences, nothing = Sequences(self.tracks, recipe, stft, augmented=True), Sequences([], recipe, stft, augmented=False)
+        network = build_network(recipe)
+        network.initialise(torch.Generator().manual_seed(seed))
+        loop = Loop(recipe, TrainingState(network.to(self.device), recipe), sequences, nothing)
+        with tempfile.TemporaryDirectory() as folder:
+            loop.run(RunFiles(Path(folder), "", 1e9), Stop(None))
+        plain = Sequences(self.tracks, recipe, stft, augmented=False)
+        with torch.no_grad():
+            latents = torch.cat([network(plain.features(spans)[0]).h_dec for _, spans in plain.stream(self._batches(len(plain)))])
+        gnsdr = self.test.scores(Separator(Checkpoint(recipe, network.eval(), {}), self.device))[0]
+        norms = {kind: float(summed_norms(latents, kind, torch.float64)) * BATCH_OF_PENALTY / len(latents) for kind in NORMS}
+        return Trained(gnsdr, norms, float(latents.abs().mean()), float((latents.abs() <= THRESHOLD).float().mean()))
+
+    def _batches(self, n_sequences: int) -> list[Tensor]:
+        evenly = torch.linspace(0, n_sequences - 1, min(N_BATCHES * BATCH_OF_PENALTY, n_sequences)).long()
+        return list(evenly.split(BATCH_OF_PENALTY))
+
+
+def row(norm: str, weaker: float | None, weight: float, found: list[Trained], l1: list[Trained]) -> str:
+    """One line of the table."""
+    differences = np.array([one.gnsdr - other.gnsdr for one, other in zip(found, l1, strict=True)])
+    error = differences.std(ddof=1) / len(differences) ** 0.5 if len(differences) > 1 else np.nan
+    values: list[Any] = [norm, "" if weaker is None else f"{weaker:.4g}", f"{weight:.3g}", f"{np.mean([one.gnsdr for one in found]):.2f}"]
+    values += ["" if found is l1 else f"{differences.mean():+.2f} ± {error:.2f}"]
+    values += [f"{np.mean([one.mean for one in found]):.4f}", f"{np.mean([one.small for one in found]):.1%}"]
+    return f"| {' | '.join(values)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
+        tracks = mir1k(arguments.tree, Path(temporary))[:: arguments.every]
+        test = Clips(sorted((arguments.tree / "test").iterdir())[:: arguments.every])
+        trainings = Trainings(tracks, test, arguments.set, device)
+        weight = arguments.strength * trainings.recipe(2e-7, "l1", 0).loss.latent_l1
+        print(markdown(COLUMNS), flush=True)
+        l1 = [trainings.train(weight, "l1", seed) for seed in seeds]
+        print(row("l1", 1.0, weight, l1, l1), flush=True)
+        for norm in NORMS[1:]:
+            weaker = l1[0].norms["l1"] / l1[0].norms[norm]
+            found = [trainings.train(weight * weaker, norm, seed) for seed in seeds]
+            print(row(norm, weaker, weight * weaker, found, l1), flush=True)
+        print(row("none", None, 0.0, [trainings.train(0.0, "l1", seed) for seed in seeds], l1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
