@@ -107,7 +107,8 @@ def find(tree: Path, mutation: Mutation) -> Edit:
 
 def run_tests(copy: Path, tests: Sequence[str], limit_s: float | None) -> tuple[int | None, str, float]:
     """Run test modules of a copy, up to the first failure; return pytest's exit code (None: stopped), its output and the seconds."""
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, [str(copy), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     options = ["-x", "-r", "fE", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     began = time.monotonic()
