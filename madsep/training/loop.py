@@ -112,7 +112,7 @@ class Loop:
         row["validation_sdr"] = validation_sdr(self.recipe, state.network, self.held_out, state.device)
         position.history.append(row)
         if training.plateau and row["epoch"] >= training.plateau.first_epoch and state.schedule:
-            state.schedule.step(row["loss"])
+            state.schedule.step(sum(row[name] for name in self.recipe.trained_family.followed))
         if training.selection == "best":
             state.keep_best(row["validation_loss"])
         position.epoch += 1
