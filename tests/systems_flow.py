@@ -30,7 +30,7 @@ TINY_SYSTEMS = {
     "MIM-DWF": {"front_end": {"window_length": 255, "fft_length": 256, "hop_length": 128}, "training": {"n_epochs": 1}},
     "MIM-HW": {"front_end": FRONT_END, "network": {"n_layers": 2}, "training": {"n_epochs": 1}},
     "GRA": {"network": {"n_hidden": 50, "n_hidden_layers": 1}, "training": {"n_epochs": 1}},
-    "CHA": {"network": {"n_hidden": 20}, "training": {"n_epochs": 8}},  # after 1 its drums are silent
+    "CHA": {"network": {"n_hidden": 20}, "training": {"n_epochs": 8, "block_s": None}},  # after 1 its drums are silent
     "HEL1": {"training": {"n_epochs": 1, "batch_size": 200}},
     "HEL1-base": {"network": {"n_layers": 1, "n_hidden": 20}, "training": {"batch_size": 50}},
 }

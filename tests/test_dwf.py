@@ -21,7 +21,7 @@ LOSS = DwfLossSettings(voice_energy=1e-4)
 
 
 def network(gates: Gates = "sigmoid", wiener_exponent: float = 2.0) -> dwf.Dwf:
-    settings = DwfSettings(gates=gates, transform_bias=-2.0, wiener_exponent=wiener_exponent)
+    settings = DwfSettings(gates=gates, transform_bias=1.0, wiener_exponent=wiener_exponent)
     built = dwf.Dwf(settings, Sizes(N_BINS, N_FRAMES, N_CONTEXT, 1))
     built.initialise(torch.Generator().manual_seed(1))
     return built
@@ -135,7 +135,7 @@ def test_the_recipe_is_the_published_network() -> None:
 @pytest.mark.parametrize("n", [1, 7, 20])
 def test_parameters_are_those_of_the_layers(n: int) -> None:
     """GRUs have three gates, each with a matrix for its input, one for its state, and two biases; the highway layer has two matrices."""
-    built = dwf.Dwf(DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(n, N_FRAMES, N_CONTEXT, 1))
+    built = dwf.Dwf(DwfSettings(gates="sigmoid", transform_bias=1.0, wiener_exponent=2.0), Sizes(n, N_FRAMES, N_CONTEXT, 1))
     encoder, decoder, highway = 2 * 3 * (n * n + n * n + 2 * n), 3 * (2 * n * n + n * n + 2 * n), 2 * (n * n + n)
     assert sum(parameter.numel() for parameter in built.parameters()) == 2 * (encoder + decoder + highway)
 
@@ -184,8 +184,9 @@ def test_a_silent_mixture_gives_silence() -> None:
 
 
 def divergence(target: Tensor, estimate: Tensor) -> float:
-    y, given = target.double().numpy(), estimate.detach().double().numpy()
-    return float((y * (np.log(y + 1e-6) - np.log(given + 1e-6)) + given - y).sum(-1).mean())
+    """As the published code writes it: 1e-6 is added to both before anything else."""
+    y, given = target.double().numpy() + 1e-6, estimate.detach().double().numpy() + 1e-6
+    return float((y * (np.log(y) - np.log(given)) + (given - y)).sum(-1).mean())
 
 
 def test_terms_and_objective_are_what_they_say() -> None:
@@ -200,7 +201,7 @@ def test_terms_and_objective_are_what_they_say() -> None:
     assert_allclose(terms.kl_accompaniment_masked.item(), divergence(accompaniment, output.accompaniment.masked), rtol=1e-5)
     assert_allclose(terms.kl.item(), terms.kl_voice.item() + terms.kl_accompaniment.item(), rtol=1e-6)
     energies = [float((sequence**2).sum()) for sequence in output.voice.refined.detach().double().numpy()]
-    assert_allclose(terms.voice_energy.item(), sum(energies) / 3, rtol=1e-5)
+    assert_allclose(terms.voice_energy.item(), 16 * sum(energies) / 3, rtol=1e-5)
     loss = built.objective(terms, DwfLossSettings(voice_energy=0.5))
     divergences = terms.kl_voice + terms.kl_voice_masked + terms.kl_accompaniment + terms.kl_accompaniment_masked
     torch.testing.assert_close(loss.total, divergences + 0.5 * terms.voice_energy)
@@ -226,6 +227,14 @@ def test_terms_are_means_over_the_sequences() -> None:
     torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2)
 
 
+def test_the_energy_is_the_sum_over_a_batch_of_16() -> None:
+    """Keras 1.2.2: K.sum(l2 * K.square(x)) over the whole output of the time-distributed layer."""
+    refined = magnitudes(6, 16, 4, N_BINS)
+    estimate = dwf.DwfEstimate(refined, refined)
+    terms = dwf.Dwf.terms(dwf.DwfOutput(torch.ones_like(refined), estimate, estimate), refined[:, None], LOSS)
+    torch.testing.assert_close(terms.voice_energy, refined.square().sum())
+
+
 def test_each_network_learns_from_its_own_source_alone() -> None:
     built, mixture, target = network(), magnitudes(4, 3, N_FRAMES, N_BINS), magnitudes(5, 3, 1, N_FRAMES - 2 * N_CONTEXT, N_BINS)
     terms = dwf.Dwf.terms(built(mixture), target, LOSS)
@@ -238,15 +247,36 @@ def test_each_network_learns_from_its_own_source_alone() -> None:
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in built.accompaniment.parameters())
 
 
-def test_initialisation_is_orthogonal_glorot_and_zero() -> None:
-    net = dwf.SkipFilter(DwfSettings(gates="sigmoid", transform_bias=-2.0, wiener_exponent=2.0), Sizes(60, 5, 1, 1))
+def test_initial_weights_are_those_of_keras_1_2_2() -> None:
+    """Its layers draw from N(0, 2 / (rows + columns)), orthogonal matrices times 1.1, and uniformly within sqrt(6 / (rows + columns)).
+
+    consume_less='gpu' makes one matrix (inputs, 3 * units) of all gates, 'mem' one a gate, whose recurrent one is drawn as the others.
+    """
+    n = 60
+    net = dwf.SkipFilter(DwfSettings(gates="sigmoid", transform_bias=1.0, wiener_exponent=2.0), Sizes(n, 5, 1, 1))
     net.initialise(torch.Generator().manual_seed(1))
-    stacked = net.dec.weight_hh_l0.detach()
-    torch.testing.assert_close(stacked.T @ stacked, torch.eye(60), atol=1e-5, rtol=0)
-    assert_allclose(net.dec.weight_ih_l0.std().item(), (2 / (120 + 180)) ** 0.5, rtol=0.03)
+    for gru, n_inputs in ((net.enc_forward, n), (net.dec, 2 * n)):
+        stacked = gru.weight_hh_l0.detach()
+        torch.testing.assert_close(stacked.T @ stacked, 1.21 * torch.eye(n), atol=1e-5, rtol=0)
+        assert_allclose(gru.weight_ih_l0.std().item(), (2 / (n_inputs + 3 * n)) ** 0.5, rtol=0.03)
+    for matrices in (net.enc_backward.weight_ih_l0, net.enc_backward.weight_hh_l0):
+        gates = matrices.detach().chunk(3)
+        assert all(gate.std().item() == pytest.approx((2 / (n + n)) ** 0.5, rel=0.04) for gate in gates)
+        assert not torch.allclose(gates[0].T @ gates[0], gates[0].T.square().sum() / n * torch.eye(n), atol=0.1)
+    for layer in (net.highway.plain, net.highway.gate):
+        limit = (6 / (n + n)) ** 0.5
+        assert 0.98 * limit < layer.weight.abs().max() <= limit
+        assert_allclose(layer.weight.std().item(), limit / 3**0.5, rtol=0.03)
     biases = {name: parameter for name, parameter in net.named_parameters() if "bias" in name}
-    assert (biases.pop("highway.gate.bias") == -2).all()
+    assert (biases.pop("highway.gate.bias") == 1).all()
     assert len(biases) == 7 and all((bias == 0).all() for bias in biases.values())
+
+
+def test_the_recipes_gate_begins_open() -> None:
+    """Keras 1.2.2 drops the argument transform_bias and sets the bias to 1, so that a silent frame has a gate of 1 / (1 + 1 / e)."""
+    built = build_network(load_recipe("MIM-DWF", {"MIM-DWF": {"front_end": {"window_length": 16, "fft_length": 16, "hop_length": 8}}}))
+    built.initialise(torch.Generator().manual_seed(1))
+    torch.testing.assert_close(torch.sigmoid(built.voice.highway.gate(torch.zeros(1, 9))), torch.full((1, 9), 0.7310586))
 
 
 @pytest.mark.parametrize("gates", ["sigmoid", "hard_sigmoid"])

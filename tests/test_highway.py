@@ -78,7 +78,7 @@ def test_the_transform_bias_is_that_of_the_settings_and_other_biases_are_zero() 
 
 def test_matrices_are_glorot_normal() -> None:
     layer = highway.HighwayLayer(200, -2.0)
-    layer.initialise(torch.Generator().manual_seed(1))
+    layer.initialise(torch.Generator().manual_seed(1), nn.init.xavier_normal_)
     for weight in (layer.plain.weight, layer.gate.weight):
         assert_allclose(weight.std().item(), (2 / 400) ** 0.5, rtol=0.02)
         assert_allclose((weight.double() ** 4).mean().item(), 3 * (2 / 400) ** 2, rtol=0.1)  # a normal distribution's, not a uniform one's
@@ -122,7 +122,7 @@ def test_under_bfloat16_products_the_output_stays_single_precision() -> None:
 def test_under_bfloat16_products_gates_are_not_rounded() -> None:
     """With matrices of zero, a gate at its bias of -2 passes exactly 1 - sigmoid(-2)."""
     layer, inputs = highway.HighwayLayer(N_BINS, -2.0), magnitudes(3, 4, N_BINS)
-    layer.initialise(torch.Generator().manual_seed(1))
+    layer.initialise(torch.Generator().manual_seed(1), nn.init.xavier_normal_)
     for matrix in (layer.plain.weight, layer.gate.weight):
         nn.init.zeros_(matrix)
     with torch.autocast("cpu", torch.bfloat16):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import SIZES, tiny_recipe
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from trainings import EACH_STEP, NEVER, OUTPUTS, Tracks, features_of, history, losses, run, sequences_of, sung, weights, write_prepared
 
 from madsep.core.errors import InputError
@@ -128,6 +129,21 @@ def test_the_rate_falls_on_a_plateau(tracks: Tracks, tmp_path: Path, first_epoch
     plateau = {"factor": 0.5, "patience": 0, "first_epoch": first_epoch}
     recipe = tiny_recipe(training={"n_epochs": 4, "learning_rate": 1e-7, "plateau": plateau})
     assert [rate / 1e-7 for rate in losses(run(recipe, tracks, tmp_path), "learning_rate")] == pytest.approx(rates)
+
+
+def test_the_plateau_of_the_branch_follows_the_loss_before_the_penalty(
+    tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """main_KL.py keeps an epoch's loss_den + loss_mask before it adds the penalty, and gives the scheduler their mean from epoch 10 on."""
+    followed: list[float] = []
+    monkeypatch.setattr(ReduceLROnPlateau, "step", lambda self, value: followed.append(value))
+    changes = {"n_epochs": 3, "plateau": {"factor": 0.8, "patience": 3, "first_epoch": 2}}
+    recipe = load_recipe("MDL1-branch", {"MDL1": SIZES, "MDL1-branch": {"network": SIZES["network"], "training": changes}})
+    assert recipe.loss.mask_l1 == 1e-4 and load_recipe("MDL1-branch", {}).training.plateau.first_epoch == 10
+    folder = run(recipe, tracks, tmp_path)
+    divergences = [sum(pair) for pair in zip(losses(folder, "kl_denoised"), losses(folder, "kl_masked"), strict=True)]
+    assert followed == pytest.approx(divergences[1:], rel=1e-12)
+    assert all(loss > divergence + 1e-3 for loss, divergence in zip(losses(folder), divergences, strict=True))
 
 
 def test_the_rate_falls_along_half_a_cosine(tracks: Tracks, tmp_path: Path) -> None:

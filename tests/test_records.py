@@ -2,10 +2,13 @@
 
 import errno
 import re
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import tiny_recipe
 from trainings import EACH_STEP, HELD_OUT, NEVER, OUTPUTS, Tracks, history, losses, run, same_bytes
 
@@ -14,6 +17,8 @@ from madsep.models import checkpoint
 from madsep.training import records
 from madsep.training.records import FIRST, LAST, RunFiles
 from madsep.training.sequences import Sequences
+from madsep.training.step import Step
+from madsep.training.writer import WRITER
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
@@ -67,14 +72,15 @@ def test_tensorboard_shows_the_history_and_the_wait_for_data(tracks: Tracks, tmp
 
 def test_the_history_so_far_is_there_while_a_run_trains(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    add_epoch = RunFiles.add_epoch
+    end_epoch = RunFiles.end_epoch
 
-    def spy(self: RunFiles, *arguments: Any) -> None:
-        add_epoch(self, *arguments)
+    def spy(self: RunFiles, *arguments: Any, **options: Any) -> None:
+        end_epoch(self, *arguments, **options)
+        self.wait()
         assert not (tmp_path / "records").exists()
         seen.append([row["epoch"] for row in history(tmp_path)])
 
-    monkeypatch.setattr(RunFiles, "add_epoch", spy)
+    monkeypatch.setattr(RunFiles, "end_epoch", spy)
     run(tiny_recipe(), tracks, tmp_path)
     assert seen == [["1"], ["1", "2"]]
     assert sorted(path.name for path in tmp_path.iterdir()) == OUTPUTS
@@ -89,6 +95,71 @@ def test_the_wait_for_data_is_said(
     (line,) = (line for line in caplog.messages if "epoch 1: loss" in line)
     said = re.search(r"; waited 1000000000.0 s for data, (\d+)\.\d% of the time$", line)
     assert said and int(said[1]) / 100 > 1e9 / 60  # of an epoch that took less than a minute
+
+
+def test_a_training_has_one_writer_of_events(whole: Path) -> None:
+    assert len([*(whole / "tensorboard").iterdir()]) == 1
+
+
+def test_without_tensorboard_one_line_says_so(
+    whole: Path, tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    caplog.set_level("INFO", "madsep")
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path), whole)
+    assert [line for line in caplog.messages if "tensorboard" in line.lower()] == [
+        "tensorboard is not installed, so no TensorBoard events are written; history.csv holds the same figures."
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name for name in OUTPUTS if name != "tensorboard"]
+
+
+# --- writing while training
+
+
+def test_steps_go_on_while_a_state_is_written(whole: Path, tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first epoch's state is only written once three steps of the second have been taken, which leave it as it is."""
+    taken, save, step = threading.Semaphore(0), checkpoint.save, Step.__call__
+
+    def late(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
+        assert threading.current_thread().name.startswith(WRITER)
+        before = {name: tensor.clone() for name, tensor in tensors.items()}
+        for _ in range(15):
+            assert taken.acquire(timeout=60)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
+        monkeypatch.setattr(checkpoint, "save", save)
+        return save(tensors, metadata)
+
+    def counted(*arguments: Any) -> None:
+        step(*arguments)
+        taken.release()
+
+    monkeypatch.setattr(checkpoint, "save", late)
+    monkeypatch.setattr(Step, "__call__", counted)
+    assert same_bytes(run(tiny_recipe(), tracks, tmp_path, NEVER), whole)
+
+
+@pytest.mark.parametrize(("save_every_s", "n_saved"), [(NEVER, 1), (EACH_STEP, 52)])
+def test_states_that_are_not_due_are_left_out_if_writing_takes_too_long(
+    tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every_s: float, n_saved: int
+) -> None:
+    """The last one is saved, and with it the whole history and all events."""
+    monkeypatch.setattr(records, "FREE_S", -1.0)
+    monkeypatch.setattr(records, "MAY_TAKE", 0.0)
+    disk = Disk(monkeypatch, 0, -1)
+    run(tiny_recipe(training={"n_epochs": 4}), tracks, tmp_path, save_every_s)
+    assert disk.n_writes == n_saved + 1  # and the weights
+    assert [row["epoch"] for row in history(tmp_path)] == ["1", "2", "3", "4"]
+    assert [epoch for epoch, _ in events_of(tmp_path)["loss"]] == [1, 2, 3, 4]
+
+
+def test_an_error_of_the_writing_thread_ends_the_training(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> bytes:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(checkpoint, "save", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(tiny_recipe(), tracks, tmp_path, NEVER)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(WRITER)]
 
 
 # --- a full disk
@@ -110,10 +181,10 @@ def test_while_the_disk_is_full_both_states_stay(tracks: Tracks, tmp_path: Path,
     seen: list[dict[str, bytes]] = []
     save = RunFiles.save
 
-    def spy(self: RunFiles, *arguments: Any) -> bool:
-        saved = save(self, *arguments)
+    def spy(self: RunFiles, *arguments: Any) -> None:
+        save(self, *arguments)
+        self.wait()
         seen.append(states(tmp_path))
-        return saved
 
     monkeypatch.setattr(RunFiles, "save", spy)
     Disk(monkeypatch, 3, 7)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madsep.core.settings import Segments
-from madsep.front_end.segments import Plan, full_plan, legacy_plan, read_padded, training_plan
+from madsep.front_end.segments import Plan, counted, full_plan, legacy_plan, read_padded, training_plan
+from madsep.systems.recipe import load_recipe
 
 PUBLISHED = Segments(n_frames=60, n_context=10, overlap=0)
 ANY_SEGMENTS = st.tuples(st.integers(1, 12), st.integers(0, 6)).map(
@@ -49,6 +50,38 @@ def test_1000_rows_of_the_published_code() -> None:
     assert estimated(plan) == list(range(10, 650))
     assert (plan.first_estimated, plan.end_estimated) == (10, 650)
     assert estimated(full_plan(PUBLISHED, 1000)) == list(range(1000))
+
+
+def published_sequences(n_frames: int, n_in_sequence: int = 30, overlap: int = 25) -> list[int]:
+    """First frames of those that LargeDataset.loadFile of DeepConvSep reads from a file, of which getNum counts how many there are."""
+    n_counted = max(1, int(np.floor((n_frames + np.floor(n_frames / n_in_sequence) * overlap) / n_in_sequence)))
+    starts, start = [], 0
+    while start + n_in_sequence < n_frames:
+        starts.append(start)
+        start += n_in_sequence - overlap
+    return starts[:n_counted]
+
+
+def test_of_each_block_those_segments_are_counted_that_the_published_code_reads() -> None:
+    """Blocks of 30 s have 2586 frames there; 157 of 512 sequences are read."""
+    cha = load_recipe("CHA", {}).segments
+    assert len(published_sequences(2586)) == 157 and len(range(0, 2586 - 30, 5)) == 512
+    n_frames, block = 3 * 2585 + 700, 2585  # of a whole number of steps, so that segments begin with each block
+    firsts = np.arange(0, n_frames, 5)
+    kept = firsts[counted(cha, firsts, n_frames, block)]
+    expected = [start + number * block for number in range(3) for start in published_sequences(2586)]
+    assert kept.tolist() == [*expected, *(3 * block + start for start in published_sequences(700))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(31, 20_000), st.integers(31, 5000))
+def test_counted_segments_are_as_many_in_every_whole_block(n_frames: int, block: int) -> None:
+    cha = load_recipe("CHA", {}).segments
+    firsts = np.arange(0, n_frames, cha.step)
+    blocks = firsts[counted(cha, firsts, n_frames, block)] // block
+    whole = [int((blocks == number).sum()) for number in range(n_frames // block)]
+    n_counted = (block + block // 30 * 25) // 30
+    assert all(n_counted - 1 <= found <= n_counted + 1 for found in whole)
 
 
 @settings(max_examples=100, deadline=None)

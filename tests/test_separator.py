@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from tiny import Identity, tiny_checkpoint
 
 from madsep.front_end.stft import Stft
+from madsep.models.checkpoint import Checkpoint
+from madsep.separation import network
 from madsep.separation.network import Separator
+from madsep.systems.recipe import load_recipe
 
 CPU = torch.device("cpu")
 
@@ -97,14 +100,46 @@ def network_magnitudes(checkpoint, mixture: np.ndarray) -> torch.Tensor:
     return torch.cat(estimates)
 
 
+def published_inverse(bins: np.ndarray, window: np.ndarray, hop: int) -> np.ndarray:
+    """iSTFT of the published code (mss_pytorch, helpers/tf_methods.py) with its synthesis window, for bins (frames, N) from sample 0 on."""
+    length, n_around = len(window), len(window) // hop
+    energy = sum(np.pad(window**2, n_around * hop)[(n_around + k) * hop :][:length] for k in range(-n_around, n_around + 1))
+    signal = np.zeros(len(bins) * hop + (length + 1) // 2 + length // 2)
+    for number, frame in enumerate(np.fft.irfft(bins)[:, :length]):
+        signal[number * hop : number * hop + length] += frame * window / energy
+    return signal[3 * hop : len(signal) - 3 * hop - 1]
+
+
+def test_legacy_framing_gives_what_the_published_code_gives_up_to_its_last_sample() -> None:
+    """It estimates whole batches of sequences, inverts these frames alone, and puts the first sample at the first context's end."""
+    mixture, recipe = noise(1, 30_000), tiny_checkpoint().recipe
+    hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
+    stft = Stft(recipe.front_end)
+    n_estimated = (30_000 // hop + 6) // step // recipe.training.batch_size * recipe.training.batch_size * step
+    bins = stft.transform(torch.from_numpy(mixture[0])).numpy()[context : context + n_estimated]
+    published = published_inverse(bins, stft.window.numpy(), hop)
+    expected = np.zeros(30_000)
+    expected[context * hop : context * hop + len(published)] = published
+    np.testing.assert_allclose(voice(identity(framing="legacy"), mixture)[0], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("n_samples", [1_000_000, 1_234_567])
+def test_legacy_framing_ends_where_the_published_estimates_of_mdl1_end(n_samples: int) -> None:
+    """n rows of n * 384 - 256 samples, from sample 10 * 384 on."""
+    recipe = load_recipe("MDL1", {"MDL1": {"separation": {"framing": "legacy"}}})
+    blocks = network._Blocks(Checkpoint(recipe, Identity(10), {}), torch.device("cpu"), np.zeros((1, n_samples), np.float32))
+    n_rows = (n_samples // 384 + 6) // 40 // 16 * 16 * 40
+    assert blocks.audible == range(10 * 384, (10 + n_rows) * 384 - 256)
+
+
 def test_legacy_framing_is_silent_where_the_published_code_estimates_nothing() -> None:
     mixture = noise(1, 30_000)
     recipe = tiny_checkpoint().recipe
     hop, step, context = recipe.front_end.hop_length, recipe.segments.step, recipe.segments.n_context
     n_segments = (30_000 // hop + 6) // step // recipe.training.batch_size * recipe.training.batch_size
     estimate = voice(identity(framing="legacy"), mixture)[0]
-    start, last_frame = context * hop, context + n_segments * step - 1
-    end = last_frame * hop - 3 * hop + 257 - 3 * hop
+    start = context * hop
+    end = start + n_segments * step * hop + 257 - 6 * hop - 1
     assert n_segments == 36 and 0 < start < end < 30_000
     assert not estimate[:start].any() and not estimate[end:].any()
     np.testing.assert_allclose(estimate[start + 257 : end - 257], mixture[0, start + 257 : end - 257], atol=2e-6)

@@ -95,6 +95,20 @@ def test_spans_are_slices_of_the_tracks(songs: Tracks, held: bool, edge: int) ->
     np.testing.assert_array_equal(spans_of(sequences), expected)
 
 
+def test_blocks_leave_sequences_out(songs: Tracks) -> None:
+    """Blocks of 40 frames, with sequences of 12 frames every 8: of M frames count the first floor(M / 12), at least 1."""
+    everything = sequences_of(songs, None, False)
+    recipe = everything.recipe.model_copy(update={"training": everything.recipe.training.model_copy(update={"block_s": 40 * 96 / 44100})})
+    kept = Sequences(songs, recipe, Stft(recipe.front_end), augmented=False)
+    expected = []
+    for track, frame in everything.index.tolist():
+        n_left = everything.stft.n_frames(LENGTHS[track]) - frame // 40 * 40
+        if frame % 40 < 8 * max(min(n_left, 40) // 12, 1):
+            expected.append([track, frame])
+    assert kept.index.tolist() == expected and len(expected) < 0.8 * len(everything)
+    np.testing.assert_array_equal(spans_of(kept), slices(kept))
+
+
 def test_audio_that_is_held_is_the_audio_that_is_streamed(songs: Tracks) -> None:
     for augmentation in AUGMENTATIONS.values():
         held, streamed = (drawn(songs, augmentation, held) for held in (True, False))

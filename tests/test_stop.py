@@ -16,7 +16,7 @@ from trainings import NEVER, OUTPUTS, Tracks, run, same_bytes
 
 from madsep.core.errors import DiskFull, Stopped
 from madsep.models.checkpoint import read_tensors
-from madsep.training.state import TrainingState
+from madsep.training.snapshot import Snapshot
 from madsep.training.step import Step
 from madsep.training.stop import SIGNALS, Stop
 from madsep.training.train import Options, train
@@ -105,10 +105,10 @@ def test_minutes_are_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stop_on_a_full_disk_says_where_the_next_run_goes_on(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: TrainingState, path: Path, identity: object) -> None:
+    def full(self: Snapshot, path: Path) -> None:
         raise DiskFull(path)
 
-    monkeypatch.setattr(TrainingState, "save", full)
+    monkeypatch.setattr(Snapshot, "write", full)
     with pytest.raises(Stopped, match="at epoch 1, step 1; the same command resumes from the state saved before"):
         train(tiny_recipe(), tracks, [], tmp_path, Options("cpu", 1, NEVER, 1e-9))
 

@@ -22,6 +22,7 @@ NAMES = ["GRU-NRI", "GRU-RIS-l", "GRU-RIS-s", "MDL1", "MDL1-branch", "MDLT"]
 OTHERS = ["CHA", "GRA", "GRA2", "GRA3", "HEL1", "HEL1-base", "MIM-DWF", "MIM-DWF+", "MIM-HW"]
 OF_COUPLINGS = ["DAE", "DAE-mir1k", "MSS-DAE", "MSS-DAE-mir1k", "SF", "SF-mir1k"]
 NAMES_16K = ["GRU-NRI-mir1k", "GRU-RIS-l-mir1k", "GRU-RIS-s-mir1k", "MDL1-16k", "MDL1-16k-aug", "MDL1-mir1k", "MDLT-mir1k"]
+LARGE = ["MDL1-mir1k-large"]
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def nested(path: str, value: object) -> dict[str, Any]:
 
 
 def test_the_recipes_that_ship_load() -> None:
-    assert recipe_names() == sorted([*NAMES, *NAMES_16K, *OTHERS, *OF_COUPLINGS])
+    assert recipe_names() == sorted([*NAMES, *NAMES_16K, *LARGE, *OTHERS, *OF_COUPLINGS])
     recipes = [load_recipe(name, {}) for name in recipe_names()]
     assert [recipe.name for recipe in recipes] == recipe_names()
 

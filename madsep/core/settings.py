@@ -94,7 +94,7 @@ class Target(Settings):
 
 
 class Plateau(Settings):
-    """Multiply the learning rate by `factor` when the training loss has not fallen for `patience` epochs."""
+    """Multiply the learning rate by `factor` when the training loss has not fallen for `patience` epochs; family mad: without penalties."""
 
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: Annotated[int, Field(ge=0)] = Field(description="epochs")
@@ -133,6 +133,11 @@ class Training(Settings):
     augmentation: Augmentation | None = Field(description="null: mixtures as they are")
     extra_tracks: bool = Field(description="train on the tracks of the config's extra_root, too")
     seed: int
+    block_s: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=lambda seconds: seconds is None,  # weights trained before this key existed keep their identity
+        description="seconds; train on those first sequences of each such block of a track that DeepConvSep's code counts; null: on all",
+    )
 
 
 class Separation(Settings):

@@ -65,6 +65,18 @@ def training_plan(segments: Segments, n_frames: int, edge_frames_dropped: int) -
     return Plan(edge_frames_dropped, segments.step, segments.n_frames, segments.n_context, n_segments)
 
 
+def counted(segments: Segments, first_frames: NDArray[np.int64], n_frames: int, block_frames: int) -> NDArray[np.bool_]:
+    """Which segments of a track DeepConvSep's code trains on: those that begin at the beginning of its blocks, as many as it counts.
+
+    A block of M frames counts for floor((M + floor(M / T) * overlap) / T) segments of T frames, at least 1. Of 30 s these are 157, the
+    first of about 512 that lie inside (github.com/MTG/DeepConvSep, dataset.py: getNum and loadFile). `first_frames` are the segments',
+    (n_segments,); `n_frames` is the track's number of frames. The result has shape (n_segments,).
+    """
+    in_block = np.minimum(block_frames, n_frames - first_frames // block_frames * block_frames)
+    n_counted = np.maximum((in_block + in_block // segments.n_frames * segments.overlap) // segments.n_frames, 1)
+    return np.asarray(first_frames % block_frames < n_counted * segments.step)
+
+
 def cross_fade(segments: Segments) -> NDArray[np.float64]:
     """Weights (n_estimated,) of a segment's estimates in the sum of all segments that share a frame; those of a frame add up to 1.
 

@@ -1,5 +1,6 @@
 """Two skip-filtering GRU encoder-decoders joined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017, and its published code."""
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -10,13 +11,15 @@ from madsep.core.settings import Separation
 from madsep.models.gru import Gru, encode
 from madsep.models.highway import HighwayLayer
 from madsep.models.initialisation import initialise
-from madsep.models.losses import generalised_kl
+from madsep.models.losses import floored_kl
 from madsep.models.network import Network, without_context
 from madsep.systems.families.dwf import DwfFamily, DwfLossSettings, DwfSettings
 from madsep.systems.sizes import Sizes
 
 EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
 TARGET_EPSILON = 1e-7  # in the targets, as the published code has it
+BATCH_OF_SUM = 16  # sequences; the published penalty on the voice's energy is a sum over batches of this size
+ORTHOGONAL_GAIN = 1.1  # of Keras 1.2.2
 
 
 class DwfEstimate(NamedTuple):
@@ -42,7 +45,7 @@ class DwfTerms(NamedTuple):
     kl_accompaniment: Tensor
     kl_voice_masked: Tensor
     kl_accompaniment_masked: Tensor
-    voice_energy: Tensor
+    voice_energy: Tensor  # times 16
 
 
 class DwfLoss(NamedTuple):
@@ -69,13 +72,16 @@ class SkipFilter(nn.Module):
         self.highway = HighwayLayer(n_bins, settings.transform_bias)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """As the Masker-and-Denoiser: recurrent matrices orthogonal (the gates' stack as one matrix), others Glorot normal, biases zero.
+        """As Keras 1.2.2 does in the published code; all biases zero, except the highway gate's.
 
-        The highway layer's as `HighwayLayer.initialise` says.
+        Matrices of inputs are Glorot normal and recurrent ones orthogonal, times 1.1, with the gates' stack as one matrix. The backward
+        GRU, which that code computes gate by gate, has Glorot normal matrices of both kinds. The highway layer's are Glorot uniform.
         """
-        for gru in (self.enc_forward, self.enc_backward, self.dec):
-            initialise(gru, generator, nn.init.xavier_normal_, of_states=nn.init.orthogonal_)
-        self.highway.initialise(generator)
+        orthogonal = functools.partial(nn.init.orthogonal_, gain=ORTHOGONAL_GAIN)
+        for gru in (self.enc_forward, self.dec):
+            initialise(gru, generator, nn.init.xavier_normal_, of_states=orthogonal)
+        initialise(self.enc_backward, generator, _glorot_each_gate)
+        self.highway.initialise(generator, nn.init.xavier_uniform_)
 
     def forward(self, mixture: Tensor) -> DwfEstimate:
         """Estimate the source's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
@@ -127,19 +133,20 @@ class Dwf(Network):
         """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
 
         With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V|
-        except in bins that are nearly silent (MLSP 2017, published code). The energy is summed over a sequence's frames and bins.
+        except in bins that are nearly silent (MLSP 2017, published code). The energy is summed over frames, bins and a batch of 16, as
+        Keras 1.2.2 does: the sum over this batch is rescaled to one.
         """
         ratio = (targets[:, 0] + TARGET_EPSILON) / (output.mixture + TARGET_EPSILON)
         voice, accompaniment = output.mixture * ratio, output.mixture * (1 - ratio).abs()
-        kl_voice = generalised_kl(voice, output.voice.refined)
-        kl_accompaniment = generalised_kl(accompaniment, output.accompaniment.refined)
+        kl_voice = floored_kl(voice, output.voice.refined)
+        kl_accompaniment = floored_kl(accompaniment, output.accompaniment.refined)
         return DwfTerms(
             kl_voice + kl_accompaniment,
             kl_voice,
             kl_accompaniment,
-            generalised_kl(voice, output.voice.masked),
-            generalised_kl(accompaniment, output.accompaniment.masked),
-            output.voice.refined.square().sum((1, 2)).mean(),
+            floored_kl(voice, output.voice.masked),
+            floored_kl(accompaniment, output.accompaniment.masked),
+            output.voice.refined.square().sum((1, 2)).mean() * BATCH_OF_SUM,
         )
 
     def objective(self, terms: DwfTerms, settings: DwfLossSettings) -> DwfLoss:
@@ -152,6 +159,13 @@ class Dwf(Network):
         output: DwfOutput = self(mixture)
         mask, _ = wiener_masks(output.voice.refined, output.accompaniment.refined, self.settings.wiener_exponent)
         return (mask * output.mixture)[:, None]
+
+
+def _glorot_each_gate(matrices: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw the matrices of a GRU's three gates, which are stacked in one, each by itself."""
+    for gate in matrices.detach().chunk(3):
+        nn.init.xavier_normal_(gate, generator=generator)
+    return matrices
 
 
 def hard_sigmoid_states(gru: nn.GRU, inputs: Tensor) -> Tensor:

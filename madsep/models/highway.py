@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from madsep.core.settings import Separation
-from madsep.models.initialisation import initialise
+from madsep.models.initialisation import Draw, initialise
 from madsep.models.losses import generalised_kl
 from madsep.models.network import Network
 from madsep.systems.families.highway import HighwayFamily, HighwayLossSettings, HighwaySettings
@@ -41,9 +41,9 @@ class HighwayLayer(nn.Module):
         self.plain = nn.Linear(n_units, n_units)
         self.gate = nn.Linear(n_units, n_units)
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Matrices Glorot normal; biases zero, except the gate's."""
-        initialise(self, generator, nn.init.xavier_normal_)
+    def initialise(self, generator: torch.Generator, of_weights: Draw) -> None:
+        """Matrices by `of_weights`, a function of torch.nn.init; biases zero, except the gate's."""
+        initialise(self, generator, of_weights)
         nn.init.constant_(self.gate.bias, self.transform_bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -63,10 +63,10 @@ class Highway(Network):
         self.layers = nn.ModuleList(HighwayLayer(sizes.n_bins, settings.transform_bias) for _ in range(settings.n_layers))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Each layer as `HighwayLayer.initialise` says."""
+        """Matrices Glorot normal; biases zero, except the gates'."""
         for layer in self.layers:
             assert isinstance(layer, HighwayLayer)
-            layer.initialise(generator)
+            layer.initialise(generator, nn.init.xavier_normal_)
 
     def forward(self, mixture: Tensor) -> HighwayOutput:
         """Estimate the voice's magnitude from the mixture's, (B, T, N) -> (B, T, N)."""

@@ -48,6 +48,17 @@ def generalised_kl(target: Tensor, estimate: Tensor) -> Tensor:
     return (target * ratio + (estimate - target)).sum(-1).mean()
 
 
+def floored_kl(target: Tensor, estimate: Tensor) -> Tensor:
+    """The same divergence between target and estimate that both have the floor added, also before the logarithms: a scalar.
+
+    sum_f (y + 1e-6) (log(y + 1e-6) - log(y' + 1e-6)) + y' - y (Mimilakis et al., MLSP 2017, published code). Raises InputError if the
+    shapes differ.
+    """
+    check_same_shape(target, estimate)
+    target, estimate = target + FLOOR, estimate + FLOOR
+    return (target * (target.log() - estimate.log()) + estimate - target).sum(-1).mean()
+
+
 class _Divergence(torch.autograd.Function):
     """The same by one kernel, which leaves the derivative y' -> 1 - y / (y' + 1e-6) for the way back."""
 

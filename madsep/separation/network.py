@@ -94,7 +94,7 @@ class _Blocks:
         if self.settings.framing == "full":
             return full_plan(recipe.segments, self.n_frames), range(self.n_samples)
         plan = legacy_plan(recipe.segments, self.n_samples, hop, recipe.training.batch_size)
-        end = self.stft.first_sample(plan.end_estimated - 1) + self.stft.length - self.stft.padding
+        end = self.stft.first_sample(plan.end_estimated) + self.stft.length - self.stft.padding - 1  # tf_methods.py, iSTFT
         return plan, range(plan.first_estimated * hop, max(end, 0) if plan.n_segments else 0)
 
     def all(self) -> Iterator[Tensor]:

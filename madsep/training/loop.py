@@ -33,27 +33,30 @@ class Loop:
         self.seen = ""  # the last known loss
 
     def run(self, files: RunFiles, stop: Stop, after_epoch: Callable[[], None] | None = None) -> None:
-        """Train to the last epoch, from the saved state if there is one; save it at each epoch's end and whenever that is due.
+        """Train to the last epoch, from the saved state if there is one; save it whenever that is due, and as a rule at each epoch's end.
 
-        Raises Stopped, with the state saved, if it is asked to stop; InputError, with the last good state saved, if a loss or a gradient
-        is not finite.
+        `after_epoch` is called when what the epoch leaves is written. Raises Stopped, with the state saved, if it is asked to stop;
+        InputError, with the last good state saved, if a loss or a gradient is not finite.
         """
-        files.begin(self.state)
-        position = self.state.position
-        with Progress(f"training {self.recipe.name}", self.recipe.training.n_epochs * self.n_steps, position.step) as progress:
-            while position.epoch < self.recipe.training.n_epochs:
+        n_epochs = self.recipe.training.n_epochs
+        with (
+            files.writing(self.state),
+            Progress(f"training {self.recipe.name}", n_epochs * self.n_steps, self.state.position.step) as progress,
+        ):
+            position = self.state.position
+            while position.epoch < n_epochs:
                 began = time.monotonic()
                 self.state.set_rate()
                 self._steps(files, stop, progress)
                 self._look(files)
                 epoch_s, wait_s = time.monotonic() - began, self.sequences.wait_s
                 row = self._end_epoch()
-                files.add_epoch(position.history, wait_s / epoch_s)
-                files.save(self.state)
+                files.end_epoch(self.state, wait_s / epoch_s, is_last=position.epoch == n_epochs)
                 validation = f", validation {row['validation_loss']:.4f}" if self.held_out else ""
                 waited = f"waited {wait_s:.1f} s for data, {wait_s / epoch_s:.1%} of the time"
                 progress.note(f"epoch {row['epoch']}: loss {row['loss']:.4f}{validation}; {waited}")
                 if after_epoch:
+                    files.wait()
                     after_epoch()
         files.finish(position.history)
 
@@ -88,6 +91,7 @@ class Loop:
         self.looked, self.seen = time.monotonic(), f" loss {found.loss:.4f}"
         if found.ended:
             files.save(self.state)
+            files.wait()
             tracks = ", ".join(self.sequences.tracks_of(self.batches()[found.n_steps]))
             raise InputError(
                 f"epoch {position.epoch + 1}, step {position.step + 1}: loss {found.loss}, gradient norm {found.norm}; not finite. "
@@ -96,8 +100,8 @@ class Loop:
 
     def _stop(self, files: RunFiles, reason: str) -> None:
         position = self.state.position
-        saved = files.save(self.state)
-        resumes = "from here" if saved else "from the state saved before"
+        files.save(self.state)
+        resumes = "from here" if files.wait() else "from the state saved before"
         raise Stopped(
             f"training stopped by {reason} at epoch {position.epoch + 1}, step {position.step}; the same command resumes {resumes}."
         )
@@ -112,7 +116,7 @@ class Loop:
         row["validation_sdr"] = validation_sdr(self.recipe, state.network, self.held_out, state.device)
         position.history.append(row)
         if training.plateau and row["epoch"] >= training.plateau.first_epoch and state.schedule:
-            state.schedule.step(row["loss"])
+            state.schedule.step(sum(row[name] for name in self.recipe.trained_family.followed))
         if training.selection == "best":
             state.keep_best(row["validation_loss"])
         position.epoch += 1

@@ -9,57 +9,94 @@ from pathlib import Path
 from typing import Any
 
 from madsep.core.errors import DiskFull
-from madsep.core.files import write_error, write_text
+from madsep.core.files import write_text
 from madsep.core.logs import log
+from madsep.training.events import Events
 from madsep.training.parts import Parts
-from madsep.training.state import TrainingState, discard
+from madsep.training.snapshot import Snapshot, discard
+from madsep.training.state import TrainingState
+from madsep.training.writer import Writer
 
 FIRST, LAST = ("epoch", "step", "loss"), ("learning_rate", "validation_loss", "validation_sdr")  # columns; between them the loss's terms
 STATE, HISTORY, PARTS = "state.safetensors", "history.csv", "training.json"
+FREE_S, MAY_TAKE = 2.0, 0.05  # seconds and share of a training's time that writing may take at the ends of epochs
 
 
 class RunFiles:
-    """The files in a training's folder. While the disk is full, training continues without them and says so; the next save tries again."""
+    """The files in a training's folder, which a thread writes while the training trains.
+
+    While the disk is full, training continues without them and says so; the next save tries again.
+    """
 
     def __init__(self, folder: Path, identity: str, save_every_s: float) -> None:
         """`identity` is that of the training; a saved state of another one is refused."""
         self.folder, self.identity, self.save_every_s = folder, identity, save_every_s
         self.history_file = folder / HISTORY
         self.parts = Parts(folder / PARTS)
-        self.saved = time.monotonic()
-        self.events: list[dict[str, Any]] = []  # not yet written
+        self.events = Events(folder)
+        self.rows: list[dict[str, Any]] = []  # of the events
+        self.began = self.saved = time.monotonic()
 
     def due(self) -> bool:
         """Whether it is time to save the state."""
         return time.monotonic() - self.saved > self.save_every_s
 
-    def begin(self, state: TrainingState) -> None:
-        """Restore the state saved last, if there is one, and begin another part of the training."""
+    @contextlib.contextmanager
+    def writing(self, state: TrainingState) -> Iterator[None]:
+        """Restore the state saved last, if there is one, and begin another part of the training. When the block ends, all is written."""
         state.resume(self.folder / STATE, self.identity)
         with _unless_full():
             self.parts.begin(state.device, state.position.step)
+        self.writer, self.began = Writer(), time.monotonic()
+        try:
+            yield
+            self.wait()
+        finally:
+            self.writer.close()
+            with _unless_full():
+                self.events.close()
 
-    def save(self, state: TrainingState) -> bool:
-        """Save the state; return whether the disk had room for it."""
-        self.saved = time.monotonic()
-        with _unless_full():
-            state.save(self.folder / STATE, self.identity)
-            self.parts.update(state.position.step)
-            return True
-        return False
+    def save(self, state: TrainingState) -> None:
+        """Begin to save the state, once what was begun before is written; raises what that raised."""
+        self.wait()
+        self._start(state)
 
-    def add_epoch(self, history: Sequence[Mapping[str, Any]], data_wait: float) -> None:
-        """Write the history so far, and its last row as events; `data_wait` is the share of the epoch's time spent waiting for data."""
-        with _unless_full():
-            write_history(history, self.history_file)
-        self.events.append({**history[-1], "data_wait": data_wait})
-        with _unless_full():
-            write_events(self.events, self.folder)
-            self.events.clear()
+    def end_epoch(self, state: TrainingState, data_wait: float, is_last: bool) -> None:
+        """Begin to write the history so far, its events and the state, unless writing has taken too much of the time.
+
+        It has if it took more than FREE_S and MAY_TAKE of the time so far; a state that is due is always saved, and so is the last one.
+        `data_wait` is the share of the epoch's time spent waiting for data.
+        """
+        history = list(state.position.history)
+        self.rows.append({**history[-1], "data_wait": data_wait})
+        if is_last or self.due() or self.writer.spent_s <= FREE_S + MAY_TAKE * (time.monotonic() - self.began):
+            self.wait()
+            self._start(state, history, list(self.rows))
+
+    def wait(self) -> bool:
+        """Wait until what was begun is written; return whether the disk had room for it. Raises what it raised."""
+        return self.writer.wait()
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the history for good. Raises DiskFull."""
         write_history(history, self.history_file)
+
+    def _start(self, state: TrainingState, history: Sequence[Mapping[str, Any]] = (), rows: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.saved = time.monotonic()
+        snapshot, step = state.snapshot(self.identity), state.position.step
+        self.writer.start(lambda: self._write(snapshot, step, history, rows))
+
+    def _write(self, snapshot: Snapshot, step: int, history: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> bool:
+        if history:
+            with _unless_full():
+                write_history(history, self.history_file)
+            with _unless_full():
+                self.events.write(rows)
+        with _unless_full():
+            snapshot.write(self.folder / STATE)
+            self.parts.update(step)
+            return True
+        return False
 
 
 def discard_progress(folder: Path) -> None:
@@ -84,17 +121,3 @@ def write_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_text(path, text.getvalue())
-
-
-def write_events(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write epochs' rows as TensorBoard scalars. Raises DiskFull when there is no room for them."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    try:
-        with SummaryWriter(str(folder / "tensorboard"), filename_suffix=".madsep") as events:
-            for row in rows:
-                for name, value in row.items():
-                    if name not in ("epoch", "step") and value is not None:
-                        events.add_scalar(name, value, row["epoch"])
-    except OSError as error:
-        raise (write_error(folder / "tensorboard", error) or error) from None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from madsep.core.logs import log
 from madsep.data.prepared import PreparedTrack
-from madsep.front_end.segments import training_plan
+from madsep.front_end.segments import counted, training_plan
 from madsep.front_end.stft import Stft
 from madsep.models.gpu import kernels_serve
 from madsep.systems.recipe import System
@@ -39,13 +39,22 @@ class Sequences:
         self.signals = [self._signals(track) for track in tracks]
         index = [np.empty((0, 2), np.int64)]
         for number, signal in enumerate(self.signals):
-            plan = training_plan(self.segments, stft.n_frames(signal.shape[-1]), recipe.training.edge_frames_dropped)
-            frames = plan.first_read + plan.step * np.arange(plan.n_segments)
+            frames = self._first_frames(stft.n_frames(signal.shape[-1]))
             index.append(np.stack([np.full_like(frames, number), frames], axis=1))
         self.index = np.concatenate(index)
         self.places = Places(self.index[:, 0], self.index[:, 1] * stft.hop + stft.first_sample(0))
         self.mixtures: Mixtures | None = None
         self.store = self._store(held)
+
+    def _first_frames(self, n_frames: int) -> NDArray[np.int64]:
+        """First frames of a track's sequences, (n,)."""
+        training = self.recipe.training
+        plan = training_plan(self.segments, n_frames, training.edge_frames_dropped)
+        frames = plan.first_read + plan.step * np.arange(plan.n_segments)
+        if training.block_s is None:
+            return frames
+        block_frames = max(round(training.block_s * self.recipe.front_end.sample_rate_hz / self.stft.hop), 1)
+        return frames[counted(self.segments, frames, n_frames, block_frames)]
 
     def _store(self, held: bool | None) -> Held | Streamed:
         device = self.stft.window.device

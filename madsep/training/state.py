@@ -14,9 +14,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from madsep.core.errors import InputError
 from madsep.core.logs import log
-from madsep.models.checkpoint import read_tensors, write_tensors
+from madsep.models.checkpoint import read_tensors
 from madsep.models.network import Network
 from madsep.systems.recipe import System
+from madsep.training.snapshot import Snapshot, previous
 from madsep.training.tally import Tally
 
 MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "adadelta": ("square_avg", "acc_delta")}
@@ -71,6 +72,7 @@ class TrainingState:
         self.schedule = ReduceLROnPlateau(self.optimiser, factor=plateau.factor, patience=plateau.patience) if plateau else None
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
+        self.host: dict[str, Tensor] = {}  # memory for a copy
 
     def _optimiser(self) -> Optimizer:
         parameters, rate = self.network.parameters(), self.settings.learning_rate
@@ -101,24 +103,33 @@ class TrainingState:
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def save(self, path: Path, identity: str) -> None:
-        """Write the state whole and keep the previous one; `identity` is that of the training.
+        """Write the state as it is now, as `Snapshot.write` does; `identity` is that of the training."""
+        Snapshot(self._tensors(), self._metadata(identity)).write(path)
 
-        Raises DiskFull if the disk is full; both earlier states are then still there.
+    def snapshot(self, identity: str) -> Snapshot:
+        """Return a copy of the state in the host's memory; a GPU makes it while the host goes on, before the steps that follow.
+
+        There is room for one copy: the next call overwrites it.
         """
+        for name, tensor in (tensors := self._tensors()).items():
+            if name not in self.host:
+                self.host[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+            self.host[name].copy_(tensor.detach(), non_blocking=True)
+        arrived = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
+        return Snapshot({name: self.host[name] for name in tensors}, self._metadata(identity), arrived)
+
+    def _metadata(self, identity: str) -> dict[str, Any]:
         n_steps = max((int(of_parameter["step"]) for of_parameter in self.optimiser.state.values()), default=0)
         schedule = self.schedule.state_dict() if self.schedule else None
         rates = [group["lr"] for group in self.optimiser.param_groups]
-        write_tensors(_next(path), self._tensors(), asdict(Saved(identity, self.position, n_steps, rates, schedule)))
-        if path.exists():
-            path.replace(_previous(path))
-        _next(path).replace(path)
+        return asdict(Saved(identity, self.position, n_steps, rates, schedule))
 
     def resume(self, path: Path, identity: str) -> bool:
         """Continue from `path` or, if it is damaged, from the state before it; return False if there is neither.
 
         Raises InputError if the state belongs to another training.
         """
-        for candidate in (path, _previous(path)):
+        for candidate in (path, previous(path)):
             if not candidate.exists():
                 continue
             try:
@@ -206,20 +217,6 @@ class TrainingState:
             self.schedule.load_state_dict(saved.schedule)
         self.position = saved.position
         self.tally.set(self.position.step_in_epoch, self.position.sums)
-
-
-def discard(path: Path) -> None:
-    """Remove the saved states of a finished training."""
-    for candidate in (path, _previous(path), _next(path)):
-        candidate.unlink(missing_ok=True)
-
-
-def _previous(path: Path) -> Path:
-    return path.with_stem(path.stem + ".previous")
-
-
-def _next(path: Path) -> Path:
-    return path.with_stem(path.stem + ".next")
 
 
 def _types(values: Mapping[str, Any] | None) -> dict[str, type] | None:

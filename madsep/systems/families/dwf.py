@@ -21,7 +21,7 @@ class DwfSettings(Settings):
 class DwfLossSettings(Settings):
     """Weights of the objective in addition to the four divergences, which have weight 1."""
 
-    voice_energy: Weight = Field(description="weight of the squared L2 norm of a sequence's estimate by the voice's network")
+    voice_energy: Weight = Field(description="weight of the squared L2 norm of the voice's network's estimates, for batches of 16")
 
 
 class DwfFamily(Family[DwfSettings]):

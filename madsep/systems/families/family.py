@@ -31,6 +31,8 @@ class Family(Generic[NetworkSettings]):
     """The sources that a recipe must train with, in this order."""
     recorded: ClassVar[tuple[str, ...]]
     """Terms of the loss that a history records after the loss itself."""
+    followed: ClassVar[tuple[str, ...]] = ("loss",)
+    """Recorded losses whose sum a plateau of the learning rate follows."""
     method: ClassVar[str]
     """What description.md says of the architecture."""
     cost: ClassVar[str]

@@ -75,6 +75,7 @@ class MadFamily(Family[MadSettings]):
     loss_settings = MadLossSettings
     sources = ("vocals",)
     recorded = ("kl_denoised", "kl_masked", "latent")
+    followed = ("kl_denoised", "kl_masked")  # main_KL.py of the branch nmr_eval: the loss before the penalty is added
     method = (
         "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's "
         "magnitude; a denoiser of two ReLU layers filters the result again."

@@ -1,0 +1,56 @@
+"""TensorBoard events of a training, by one writer. The package `tensorboard` is optional."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from madsep.core.files import write_error
+from madsep.core.logs import log
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+FOLDER = "tensorboard"
+MISSING = "tensorboard is not installed, so no TensorBoard events are written; history.csv holds the same figures."
+
+
+class Events:
+    """Events in the folder `folder`/tensorboard. If the package is missing, one line says so, and nothing is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self.writer: SummaryWriter | None = None
+        self.n_rows = 0  # of a history that are written
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write those of all epochs' rows as scalars that are not written yet. Raises DiskFull if there is no room for them."""
+        try:
+            if writer := self._open():
+                for row in rows[self.n_rows :]:
+                    for name, value in row.items():
+                        if name not in ("epoch", "step") and value is not None:
+                            writer.add_scalar(name, value, row["epoch"])
+                writer.flush()
+        except OSError as error:
+            self.writer = None  # the next rows get a new file
+            raise (write_error(self.folder, error) or error) from None
+        self.n_rows = len(rows)
+
+    def close(self) -> None:
+        """Write what the writer still holds. Raises DiskFull."""
+        if self.writer is not None:
+            try:
+                self.writer.close()
+            except OSError as error:
+                raise (write_error(self.folder, error) or error) from None
+
+    def _open(self) -> "SummaryWriter | None":
+        if self.writer is None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                if not self.n_rows:
+                    log.info(MISSING)
+                return None
+            self.writer = SummaryWriter(str(self.folder), filename_suffix=".madsep")
+        return self.writer
