@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from madsep.comparison.later import later_values
 from madsep.comparison.published import published_kinds
 from madsep.comparison.reproduction import Reproduction
 from madsep.comparison.reproduction_text import headline, reproduction_text
@@ -44,7 +45,9 @@ def render_page(results: Sequence[Results], folder: Path, bootstrap: Bootstrap) 
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     groups = [_group_values(found, folder) for found in results]
-    return environment.get_template("page.html").render(groups=groups, n_resamples=bootstrap.n_resamples, seed=bootstrap.seed)
+    later = later_values() if any(found.group.is_sisec18 for found in results) else {}
+    template = environment.get_template("page.html")
+    return template.render(groups=groups, later=later, n_resamples=bootstrap.n_resamples, seed=bootstrap.seed)
 
 
 def framing_of(group: Group, name: str) -> str | None:
