@@ -27,7 +27,7 @@ th:nth-child(1), td:nth-child(1) {{ text-align: left; }}
 </head>
 <body>
 <h1>Couplings</h1>
-<p>Means over groups of test tracks, with their 95 % bootstrap intervals. nca: the neural couplings of a system's dense layers. p1 and
+<p>Means over groups of test tracks, with their 95 % intervals. nca: the neural couplings of a system's dense layers. p1 and
 student: the baselines. untrained: the couplings of the same network with its initial weights. jacobian: the Jacobian of the whole network,
 averaged over frames. Shares and rows are fractions. Relative fits are L1 errors: 0 for a perfect fit, 1 for a matrix of zeros.</p>
 {tables}
