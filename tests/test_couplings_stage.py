@@ -22,7 +22,6 @@ from madsep import cli
 from madsep.core.artefacts import read_record
 from madsep.core.errors import InputError
 from madsep.core.files import sha256
-from madsep.core.intervals import Bootstrap
 from madsep.couplings import stage
 from madsep.couplings.figures import draw_losses, draw_maps
 from madsep.couplings.frames import Group, groups, named_stack, own_stack, sequences_inside, stack_of, untrained
@@ -86,7 +85,7 @@ def mixture(seed: int, n_samples: int, n_channels: int = 1, rate_hz: int = RATE_
 def wanted(**changes: Any) -> Request:
     """Few iterations with a large step, and single keys of the config's `nca` changed."""
     nca = {"orientation": "module", "seed": 3, "double": False, "n_iterations": 30, "learning_rate": 0.01, "tolerance": None}
-    return request(nca | {"n_frames": None, "jacobian_sequences": 4} | changes, Bootstrap(100, 1))
+    return request(nca | {"n_frames": None, "jacobian_sequences": 4} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +189,8 @@ def test_a_diagonal_network_has_diagonal_maps(finished: Path) -> None:
     values = pd.read_csv(finished / "summary.csv").pivot(index="kind", columns="measure", values="mean")
     for kind in ("nca", "p1", "jacobian"):
         assert values.loc[kind, "energy_share"] == pytest.approx(1)
-        assert values.loc[kind, "relative_fit_lost_by_diagonal"] == pytest.approx(0, abs=1e-6)
+        assert values.loc[kind, "relative_fit_of_diagonal"] == pytest.approx(values.loc[kind, "relative_fit"], abs=1e-6)
+    assert values.loc["jacobian", "relative_fit_lost_by_best_gains"] == pytest.approx(0, abs=1e-5)
     assert values.loc["jacobian", "relative_fit"] == pytest.approx(0, abs=1e-5)
     assert set(values.index) == KINDS and (values.loc[["untrained", "jacobian untrained", "student"], "energy_share"] < 0.9).all()
 
@@ -277,10 +277,10 @@ def test_a_run_s_couplings_are_computed_once(tmp_path: Path, caplog: pytest.LogC
 
 def test_defaults_stand_in_one_place() -> None:
     """Those of the options; the config that ships repeats them for its readers."""
-    assert request({}, Bootstrap(100, 1)).fit == Options()
+    assert request({}).fit == Options()
     nca = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8"))["nca"]
     del nca["every_track"]
-    assert request(nca, Bootstrap(100, 1)) == request({}, Bootstrap(100, 1))
+    assert request(nca) == request({})
 
 
 def test_mixtures_are_found_where_tracks_lie(tmp_path: Path) -> None:

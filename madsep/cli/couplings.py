@@ -26,20 +26,18 @@ def couplings(  # a command's parameters are its options
         Literal["module", "toy"], typer.Option(help="Orientation of the gates, as in the published module or in its toy script.")
     ] = FIT.orientation,
     float64: Annotated[bool, typer.Option("--float64", help="Fit in double precision, as a check.")] = FIT.double,
-    seed: Annotated[int, typer.Option(help="Seed for the initial values of the fits and for the bootstrap.", min=0)] = FIT.seed,
+    seed: Annotated[int, typer.Option(help="Seed for the initial values of the fits.", min=0)] = FIT.seed,
     frames: Annotated[int | None, typer.Option(help="Minimum number of frames per fit. Default: twice the number of bins.", min=1)] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Name of a dense layer. Repeat the option for each layer, in order.")] = None,
     jacobian_sequences: Annotated[int, typer.Option(help="Sequences per fit for the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
-    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples, for the 95 % intervals.", min=1)] = 10_000,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
-    from madsep.core.intervals import Bootstrap
     from madsep.couplings.stage import Request
     from madsep.couplings.stage import couplings as write_couplings
     from madsep.data.mixtures import find_mixtures
 
     fit = Fit(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
-    request = Request(fit, frames, jacobian_sequences, Bootstrap(n_resamples, seed), layers or ())
+    request = Request(fit, frames, jacobian_sequences, layers or ())
     write_couplings(checkpoint, find_mixtures(tracks), output, request, device, threads)

@@ -1,17 +1,19 @@
 """Compare runs with each other and, if they are on MUSDB18's test tracks, with the systems of SiSEC 2018."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from madsep.comparison.boxplots import draw_boxplots
-from madsep.comparison.page import Results, framing_of, headline, render_page, reproduction_text
+from madsep.comparison.page import Results, framing_of, render_page
 from madsep.comparison.pairwise import draw_pairwise
 from madsep.comparison.published import published_kinds, published_medians, published_track_medians
+from madsep.comparison.reproduction_text import headline, reproduction_text
 from madsep.comparison.runs import MARK, Group, Run, split_runs
-from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
+from madsep.comparison.statistics import matrix, pairwise_tests, ranking, systems_medians
+from madsep.comparison.trainings import reproductions, spread
 from madsep.core.errors import InputError
 from madsep.core.files import new_folder, write_text
 from madsep.core.intervals import Bootstrap
@@ -60,7 +62,10 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces:
     tracks = _tracks(group)
     medians, pairs = _as_published(systems_medians(tracks, bootstrap)), pairwise_tests(tracks)
     tables = {"medians": medians, "track_medians": tracks, "pairwise": pairs}
-    checks = _reproductions(group, bootstrap, reproduces)
+    checks = reproductions(group, published_track_medians(), reproduces)
+    retrained = spread(group.runs)
+    if len(retrained):
+        tables["trainings"] = retrained
     if checks:
         names = [(check.run, check.published) for check in checks]
         tables["reproduction"] = _stack([check.summary for check in checks], names)
@@ -104,16 +109,6 @@ def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
     published = published_medians().set_index(key)["median"]
     of_rows = published.reindex(pd.MultiIndex.from_frame(medians[key])).to_numpy(float)
     return medians.assign(median=np.where(np.isnan(of_rows), medians["median"], of_rows))
-
-
-def _reproductions(group: Group, bootstrap: Bootstrap, reproduces: str | None) -> list[Reproduction]:
-    """Check each run of the campaign's tracks, as `compare` says; none of a group on other tracks."""
-    if not group.is_sisec18:
-        return []
-    published = published_track_medians()
-    systems: Mapping[str, pd.DataFrame] = {str(system): table for system, table in published.groupby("system")}
-    pairs = [(run, reproduces or run.name) for run in group.runs]
-    return [check_reproduction(run.medians, systems[name], (run.name, name), bootstrap) for run, name in pairs if name in systems]
 
 
 def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: Path) -> Figures:

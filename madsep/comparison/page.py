@@ -10,29 +10,22 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from madsep.comparison.later import later_values
 from madsep.comparison.published import published_kinds
-from madsep.comparison.runs import MARK, Group, named, recorded
-from madsep.comparison.statistics import MIN_SHARE, REPRODUCED, TOLERANCE_DB, Reproduction
-from madsep.core.intervals import CONFIDENCE_LEVEL, Bootstrap
+from madsep.comparison.reproduction import Reproduction
+from madsep.comparison.reproduction_text import headline, reproduction_text
+from madsep.comparison.runs import MARK, Group, recorded
+from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import BASELINE
 from madsep.scoring.scores import METRICS, decibels
 
 HERE = Path(__file__).parent
-N_FARTHEST = 5
 KINDS = {
     "supervised+extra": "supervised, extra data",
     "run+oracle": "run, oracle",
     "run+blind": "run, blind",
     "run+extra": "run, extra data",
 }
-HOW = f"""BSSEval v4; frames=median; tracks=median, with {CONFIDENCE_LEVEL:.0%} bootstrap intervals over tracks; n: tracks with a number.
-Difference: run - published. Distance: its absolute value. p: Wilcoxon signed-rank, two-sided, uncorrected.
-Reproduced: the interval of the difference lies within +-{TOLERANCE_DB} dB and that of the distance below {TOLERANCE_DB} dB,
-on at least {MIN_SHARE:.0%} of the published tracks.
-Not reproduced: one of them lies wholly outside. Undecided: neither. In SiSEC 2018 the variants of one method
-lie less than {TOLERANCE_DB} dB apart on the middle track; other methods of the same median lie as far apart or farther."""
-# their authors' code separated whole batches only
-ENDING_IN_SILENCE = ("MDL1", "MDLT")
 
 
 @dataclass(frozen=True)
@@ -52,57 +45,15 @@ def render_page(results: Sequence[Results], folder: Path, bootstrap: Bootstrap) 
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     groups = [_group_values(found, folder) for found in results]
-    return environment.get_template("page.html").render(groups=groups, n_resamples=bootstrap.n_resamples, seed=bootstrap.seed)
-
-
-def reproduction_text(found: Reproduction, framing: str | None) -> str:
-    """Return a reproduction check in words; `framing` is that of the run, None if it is not recorded."""
-    paragraphs = [headline(found), "\n".join(map(_paired_line, found.summary.to_dict("records"))), HOW]
-    farthest = found.tracks[found.tracks["metric"] == METRICS[0]]
-    for target, tracks in farthest.groupby("target", sort=False):
-        compared = tracks[tracks["difference_db"].notna()]
-        lines = [_track_line(row) for row in compared[compared["difference_db"] != 0].head(N_FARTHEST).to_dict("records")]
-        paragraphs.append("\n".join([f"Tracks that differ most in {target} {METRICS[0]}:", *(lines or ["  none differs"])]))
-        if len(compared) < len(tracks):
-            absent = sorted(set(tracks["track"]) - set(compared["track"]))
-            paragraphs.append(f"Tracks without a number in {target} {METRICS[0]} of this run: {named(absent)}.")
-    if found.published in ENDING_IN_SILENCE:
-        paragraphs.append(
-            f"The published files of {found.published} end in up to 5.6 s of silence, whose frames have no score.\n"
-            f"Framing of this run: {framing or 'not recorded'}; `separation: {{framing: legacy}}` leaves out the same end."
-        )
-    return "\n\n".join(paragraphs) + "\n"
-
-
-def headline(found: Reproduction) -> str:
-    """Return the verdict in one line: on SDR, by which the campaign ranks, on how few tracks, and which other metrics depart from it."""
-    ranked = found.summary["metric"] == METRICS[0]
-    others = found.summary[~ranked & (found.summary["verdict"] != REPRODUCED)]
-    text = f"{found.run} against the published {found.published}: {METRICS[0]} {found.verdict}"
-    for row in found.summary[ranked & (found.summary["n_tracks"] < found.summary["n_published"])].to_dict("records"):
-        text += f"; {row['target']} on {row['n_tracks']} of {row['n_published']} tracks"
-    for verdict, rows in others.groupby("verdict", sort=False):
-        text += f"; {verdict}: {', '.join(rows['target'] + ' ' + rows['metric'])}"
-    return text
+    later = later_values() if any(found.group.is_sisec18 for found in results) else {}
+    template = environment.get_template("page.html")
+    return template.render(groups=groups, later=later, n_resamples=bootstrap.n_resamples, seed=bootstrap.seed)
 
 
 def framing_of(group: Group, name: str) -> str | None:
     """Return how a run's tracks were cut into sequences, if it is recorded."""
     settings = next(run.settings for run in group.runs if run.name == name)
     return recorded(settings, "separation").get("framing")
-
-
-def _paired_line(row: dict[Any, Any]) -> str:
-    if row["n_tracks"] < 2:  # an interval needs two
-        return f"{row['target']:<13} {row['metric']}: n = {row['n_tracks']}, too few tracks with a number in this run: {row['verdict']}"
-    difference = f"{row['median_difference']:+.3f} dB ({row['ci_low']:+.3f} .. {row['ci_high']:+.3f})"
-    distance = f"{row['median_distance']:.3f} dB ({row['distance_ci_low']:.3f} .. {row['distance_ci_high']:.3f})"
-    known = f"p = {row['p_value']:.2g}, n = {row['n_tracks']}"
-    return f"{row['target']:<13} {row['metric']}: difference {difference}, distance {distance}, {known}: {row['verdict']}"
-
-
-def _track_line(row: dict[Any, Any]) -> str:
-    return f"  {row['difference_db']:+8.2f} dB  {row['track']} (run {row['run_db']:.2f}, published {row['published_db']:.2f})"
 
 
 def _group_values(found: Results, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""Statistics of several systems scored on the same tracks: medians, paired tests, and whether a run reproduces a published system."""
+"""Statistics of several systems scored on the same tracks: medians and paired tests."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -14,24 +13,6 @@ from madsep.scoring.scores import METRICS, TARGETS, ordered
 
 KEY = ["target", "metric"]
 RESOLUTION_DB = 1e-5  # the last decimal of the published scores: what differs by less does not differ
-# Reproduced within half a decibel. In SiSEC 2018 the variants that one group submitted (MDL1 and MDLT, JY1 to JY3, UHL1 and UHL2,
-# TAK2 and TAK3) lie 0.14 to 0.31 dB apart in vocals SDR on the middle track, with intervals up to 0.44 dB; other systems of the same
-# median lie further apart (MDL1 and WK 0.51 dB, up to 0.68 dB), although their median difference is 0.02 dB. So both are asked for:
-# no difference on the whole, and little on the single track.
-TOLERANCE_DB = 0.5
-MIN_SHARE = 0.9  # of the published tracks must have a number in the run for it to reproduce them
-REPRODUCED, UNDECIDED, NOT_REPRODUCED = "reproduced", "undecided", "not reproduced"
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """Paired comparison of a run with a published system."""
-
-    run: str
-    published: str
-    verdict: str  # the worst of the targets' verdicts on SDR, by which the campaign ranks: not reproduced, undecided or reproduced
-    summary: pd.DataFrame  # one row per target and metric; see `check_reproduction`
-    tracks: pd.DataFrame  # target, metric, track, run_db, published_db, difference_db; those that differ most come first
 
 
 def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -98,32 +79,10 @@ def matrix(pairs: pd.DataFrame, systems: Sequence[str], column: str) -> pd.DataF
     return square
 
 
-def check_reproduction(run: pd.DataFrame, published: pd.DataFrame, names: tuple[str, str], bootstrap: Bootstrap) -> Reproduction:
-    """Compare a run with a published system track by track, on all targets of the published one.
-
-    `run` and `published` have the columns track, target, metric, median (dB); `names` are theirs. The summary's columns: target, metric,
-    n_tracks (with a number in both), n_published, median_difference (run - published) with ci_low and ci_high, median_distance (of the
-    difference's absolute value) with distance_ci_low and distance_ci_high, p_value (Wilcoxon signed-rank, two-sided, uncorrected),
-    verdict, definition; dB, 95 % bootstrap intervals over tracks. A row is reproduced if the median difference's interval lies within
-    +-TOLERANCE_DB, the median distance's below TOLERANCE_DB, and MIN_SHARE of the published tracks are compared; not reproduced if
-    either interval lies wholly outside; undecided otherwise, as for a target that the run lacks.
-
-    Source of the test for equivalence by an interval: D.J. Schuirmann, "A comparison of the two one-sided tests procedure and the power
-    approach for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
-    """
-    both = run.merge(published, how="right", on=["track", *KEY], suffixes=("_run", "_published"))
-    tracks = pd.DataFrame({**both[[*KEY, "track"]], "run_db": both["median_run"], "published_db": both["median_published"]})
-    tracks["difference_db"] = _differences(tracks["run_db"], tracks["published_db"])
-    summary = ordered(
-        pd.DataFrame(
-            {"target": target, "metric": metric, **_paired(str(metric), group["difference_db"].to_numpy(float), bootstrap)}
-            for (target, metric), group in tracks.groupby(KEY, sort=False)
-        )
-    )
-    verdicts = set(summary.loc[summary["metric"] == METRICS[0], "verdict"])
-    verdict = next((found for found in (NOT_REPRODUCED, UNDECIDED) if found in verdicts), REPRODUCED)
-    farthest = tracks.sort_values("difference_db", key=lambda column: -column.abs(), kind="stable")
-    return Reproduction(*names, verdict, summary, ordered(farthest))
+def differences_db(one: pd.Series, other: pd.Series) -> pd.Series:
+    """Return one - other, or 0 if they differ by no more than the published scores' rounding."""
+    differences = one - other
+    return differences.mask(differences.abs() < RESOLUTION_DB, 0.0)
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
@@ -137,7 +96,7 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
     """Yield a row of `pairwise_tests` for each pair of systems of one target and metric."""
     scores = group.pivot(index="track", columns="system", values="median")
     pairs = list(combinations(group["system"].unique(), 2))
-    differences = [_differences(scores[one], scores[other]).dropna().to_numpy(float) for one, other in pairs]
+    differences = [differences_db(scores[one], scores[other]).dropna().to_numpy(float) for one, other in pairs]
     p_values = np.array([signed_rank_p(values) for values in differences])
     for (one, other), values, p_value, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True):
         difference = float(np.median(values)) if len(values) else np.nan
@@ -146,44 +105,6 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
             f"p=Wilcoxon signed-rank, two-sided; p_holm=Holm over {len(pairs)} pairs]"
         )
         yield target, metric, one, other, len(values), difference, p_value, p_holm, definition
-
-
-def _differences(one: pd.Series, other: pd.Series) -> pd.Series:
-    """Return one - other, or 0 if they differ by no more than the published scores' rounding."""
-    differences = one - other
-    return differences.mask(differences.abs() < RESOLUTION_DB, 0.0)
-
-
-def _paired(metric: str, differences: NDArray[np.float64], bootstrap: Bootstrap) -> dict[str, object]:
-    """Return a row of the summary of `check_reproduction`, but for its target and metric; NaN differences are of tracks not compared."""
-    n_published = len(differences)
-    differences = differences[~np.isnan(differences)]
-    bounds = {
-        name: interval([values], np.median, bootstrap.seed, bootstrap.n_resamples, vectorized=True)
-        for name, values in (("difference", differences), ("distance", np.abs(differences)))
-    }
-    return {
-        "n_tracks": len(differences),
-        "n_published": n_published,
-        "median_difference": float(np.median(differences)) if len(differences) else np.nan,
-        "ci_low": bounds["difference"][0],
-        "ci_high": bounds["difference"][1],
-        "median_distance": float(np.median(np.abs(differences))) if len(differences) else np.nan,
-        "distance_ci_low": bounds["distance"][0],
-        "distance_ci_high": bounds["distance"][1],
-        "p_value": signed_rank_p(differences),
-        "verdict": _verdict(bounds["difference"], bounds["distance"], len(differences) / n_published),
-        "definition": f"{metric}[v4; frames=median; tracks=median of paired differences; n={len(differences)}]",
-    }
-
-
-def _verdict(difference: tuple[float, float], distance: tuple[float, float], share: float) -> str:
-    """Judge by the intervals of the median difference and of the median distance, in dB, and by the share of tracks that were compared."""
-    if difference[0] >= -TOLERANCE_DB and difference[1] <= TOLERANCE_DB and distance[1] <= TOLERANCE_DB:
-        return REPRODUCED if share >= MIN_SHARE else UNDECIDED
-    if difference[0] > TOLERANCE_DB or difference[1] < -TOLERANCE_DB or distance[0] > TOLERANCE_DB:
-        return NOT_REPRODUCED
-    return UNDECIDED
 
 
 def _share(share: float) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from madsep.core.intervals import interval
+from madsep.core.intervals import student_interval
 
 Array = NDArray[np.floating]
 BANDS = (1, 2, 5)  # bins on either side of the diagonal
@@ -26,12 +26,12 @@ class RowDominance(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean over tracks and its 95 % bootstrap interval, NaN for fewer than two tracks."""
+    """A mean over groups of tracks and its 95 % interval, NaN for fewer than two groups."""
 
     value: float
     low: float
     high: float
-    n_tracks: int  # that have the value
+    n_groups: int  # that have the value
 
 
 def diagonal_energy_share(c: Array, band: int = 0) -> float:
@@ -87,13 +87,25 @@ def relative_fit(c: Array, inputs: Array, outputs: Array) -> float:
     return float(np.abs(outputs - inputs @ c.T).sum(dtype=np.float64) / total) if total > 0 else np.nan
 
 
-def relative_fit_of_diagonal(c: Array, inputs: Array, outputs: Array) -> float:
-    """Return `relative_fit` of the diagonal of c alone.
-
-    If this is not larger than the fit of c, the network acts as a scalar filter with one gain per bin.
-    """
+def relative_fit_of_gains(gains: Array, inputs: Array, outputs: Array) -> float:
+    """Return `relative_fit` of a filter with one gain per bin, `gains` (N,): of a diagonal matrix."""
     total = np.abs(outputs).sum(dtype=np.float64)
-    return float(np.abs(outputs - inputs * c.diagonal()).sum(dtype=np.float64) / total) if total > 0 else np.nan
+    return float(np.abs(outputs - inputs * gains).sum(dtype=np.float64) / total) if total > 0 else np.nan
+
+
+def best_gains(inputs: Array, outputs: Array) -> Array:
+    """Return the gains (N,) per bin that minimise |X_t - X_s diag(g)|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N).
+
+    The sum over frames of x |y / x - g| is least at the median of y / x weighted by x (P.S. Laplace's method of situation; P. Bloomfield
+    and W.L. Steiger, "Least Absolute Deviations", 1983). A bin without input has the gain 0.
+    """
+    weights = np.abs(inputs, dtype=np.float64)
+    ratios = np.divide(outputs, inputs, out=np.zeros_like(weights), where=weights > 0)
+    order = ratios.argsort(axis=0)
+    reached = np.take_along_axis(weights, order, 0).cumsum(axis=0)
+    middle = (reached >= reached[-1] / 2).argmax(axis=0)[None]
+    gains: Array = np.take_along_axis(ratios, np.take_along_axis(order, middle, 0), 0)[0]
+    return gains
 
 
 def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
@@ -107,18 +119,19 @@ def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
         named[f"input_weighted_share_band_{band}"] = input_weighted_share(c, mean_input, band)
     named["rows_dominated_by_diagonal"], named["rows_with_peak_at_diagonal"] = row_dominance(c, mean_input, THRESHOLD_DB)
     named["relative_fit"] = relative_fit(c, inputs, outputs)
-    named["relative_fit_of_diagonal"] = relative_fit_of_diagonal(c, inputs, outputs)
-    named["relative_fit_lost_by_diagonal"] = named["relative_fit_of_diagonal"] - named["relative_fit"]
+    named["relative_fit_of_diagonal"] = relative_fit_of_gains(c.diagonal(), inputs, outputs)
+    named["relative_fit_of_best_gains"] = relative_fit_of_gains(best_gains(inputs, outputs), inputs, outputs)
+    named["relative_fit_lost_by_best_gains"] = named["relative_fit_of_best_gains"] - named["relative_fit"]
     return named
 
 
-def with_interval(values: Sequence[float] | Array, seed: int, n_resamples: int) -> Mean:
-    """Return the mean of one value per track and its 95 % percentile bootstrap interval, without tracks that have no value (NaN)."""
+def with_interval(values: Sequence[float] | Array) -> Mean:
+    """Return the mean of one value per group and its `student_interval`, without groups that have no value (NaN)."""
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
     if not len(known):
         return Mean(np.nan, np.nan, np.nan, 0)
-    return Mean(float(known.mean()), *interval([known], np.mean, seed, n_resamples, vectorized=True), len(known))
+    return Mean(float(known.mean()), *student_interval(known), len(known))
 
 
 def _share(weights: Array, band: int) -> float:

@@ -77,13 +77,13 @@ class Results:
         table = pd.concat(self._lags).astype({"lag": "Int64"}).groupby(["kind", "lag"], sort=False, dropna=False, as_index=False).mean()
         return table.assign(share=table["energy"] / table.groupby("kind")["energy"].transform("sum"))
 
-    def summary(self, seed: int, n_resamples: int) -> pd.DataFrame:
+    def summary(self) -> pd.DataFrame:
         """Return a table with the columns kind, measure, mean, low, high, n_groups.
 
-        low and high are the 95 % bootstrap interval over the groups, NaN for a single group.
+        low and high are Student's 95 % interval over the groups, NaN for a single group.
         """
         found = self.measures().groupby(["kind", "measure"], sort=False)["value"]
-        rows = [(*key, *with_interval(values.to_numpy(), seed, n_resamples)) for key, values in found]
+        rows = [(*key, *with_interval(values.to_numpy())) for key, values in found]
         return pd.DataFrame(rows, columns=["kind", "measure", "mean", "low", "high", "n_groups"])
 
     def n_groups_text(self) -> str:

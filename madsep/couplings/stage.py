@@ -18,7 +18,6 @@ from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
 from madsep.core.files import atomic, check_unused, digest, new_folder, sha256
-from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.core.progress import Progress
@@ -58,7 +57,6 @@ class Request:
     fit: Options
     n_frames: int | None  # minimum number of frames per fit; None: twice the number of bins
     jacobian_sequences: int  # per group
-    bootstrap: Bootstrap
     layers: Sequence[str] = ()  # nn.Linear modules by name; none: those that the recipe's family names
 
 
@@ -69,11 +67,11 @@ class _Computed:
     device: str
 
 
-def request(nca: Mapping[str, Any], bootstrap: Bootstrap) -> Request:
+def request(nca: Mapping[str, Any]) -> Request:
     """Return the request that the config's `nca` makes. What it leaves out has the defaults of `madsep couplings`."""
     others = {"n_frames": None, "jacobian_sequences": JACOBIAN_SEQUENCES}
     fit = {key: value for key, value in nca.items() if key not in others}
-    return Request(Options(**fit), **{key: nca.get(key, default) for key, default in others.items()}, bootstrap=bootstrap)
+    return Request(Options(**fit), **{key: nca.get(key, default) for key, default in others.items()})
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def _write(computed: _Computed, request: Request, made_from: Mapping[str, str], 
     recipe, results = computed.checkpoint.recipe, computed.results
     maps, n_groups = results.mean_maps(), results.n_groups_text()
     files = [_write_maps(maps, recipe.front_end, folder / "couplings.npz")]
-    summary = results.summary(request.bootstrap.seed, request.bootstrap.n_resamples)
+    summary = results.summary()
     tables = {"measures": results.measures(), "summary": summary, "losses": results.losses(), "lags": results.lags()}
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
@@ -224,7 +222,7 @@ def _provenance(computed: _Computed, request: Request, made_from: Mapping[str, s
     return {
         "made_from": dict(made_from),
         "layers": list(request.layers) or f"those of family {recipe.family}",
-        "options": options | {"bootstrap": asdict(request.bootstrap)},
+        "options": options,
         "groups": computed.results.groups,
         "madsep_commit": git_commit(Path(__file__).parent),
         "versions": versions(),

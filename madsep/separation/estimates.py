@@ -77,7 +77,7 @@ def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[
     """Return the estimates of `targets`, each (n_channels, n_samples), in their order.
 
     An accompaniment that is not given is the sum of drums, bass and other or, if these are not all given, mixture - vocals. It is computed
-    from the estimates as 16-bit files hold them, so that the files add up.
+    from the estimates as 16-bit files hold them, so that the files add up except where the accompaniment clips.
     Raises InputError, beginning with `where`, if a target is missing.
     """
     estimates, background = dict(estimates), STEMS[1:]

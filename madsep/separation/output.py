@@ -30,7 +30,8 @@ def write_targets(
     """Write `targets` from blocks (n_targets, n_channels, n) of them, and the accompaniment; return the clipped samples of each.
 
     The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the vocals, in the time domain and from
-    the samples that are written: so vocals and accompaniment add up to a 16-bit mixture exactly.
+    the samples that are written. So vocals and accompaniment add up to a 16-bit mixture exactly, except at samples where the accompaniment
+    lies beyond the range of 16 bit: they are clipped and counted.
     """
     with contextlib.ExitStack() as files:
         names = (*targets, "accompaniment")

@@ -21,7 +21,6 @@ rule couplings:
     params:
         tracks=ask.couplings_tracks,
         nca=config["nca"],
-        bootstrap=config["bootstrap"],
     script:
         "../scripts/couplings.py"
 

@@ -1,0 +1,57 @@
+"""Several trainings of one recipe, which differ in their seed alone: told by their names, checked together, their spread."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from madsep.comparison.reproduction import Reproduction, check_reproduction
+from madsep.comparison.runs import Group, Run
+from madsep.comparison.statistics import KEY
+from madsep.scoring.scores import ordered
+
+RETRAINED = re.compile(r"(?P<first>.+)-seed\d+")
+
+
+def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each recipe, by the name of the first: X, X-seed219, X-seed220 are three trainings of X, if X is among them."""
+    names = {run.name for run in runs}
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        match = RETRAINED.fullmatch(run.name)
+        first = match["first"] if match and match["first"] in names else run.name
+        found.setdefault(first, []).append(run)
+    return found
+
+
+def reproductions(group: Group, published: pd.DataFrame, reproduces: str | None) -> list[Reproduction]:
+    """Check the trainings of each recipe together, against the published system `reproduces`, or if that is None, of the recipe's name.
+
+    `published` has the columns system, track, target, metric, median (dB). Nothing is checked in a group on other tracks than theirs.
+    """
+    if not group.is_sisec18:
+        return []
+    systems = {str(system): table for system, table in published.groupby("system")}
+    pairs = [(name, reproduces or name, runs) for name, runs in by_recipe(group.runs).items()]
+    return [
+        check_reproduction([run.medians for run in runs], systems[system], (name, system))
+        for name, system, runs in pairs
+        if system in systems
+    ]
+
+
+def spread(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return how the trainings of each recipe differ; no rows if each was trained once.
+
+    Columns: system, target, metric, n_trainings, and of their medians over tracks, in dB, mean, sd (n - 1), lowest, highest.
+    """
+    rows = []
+    for name, trainings in by_recipe(runs).items():
+        if len(trainings) > 1:
+            tables = pd.concat([run.medians.assign(training=run.name) for run in trainings])
+            medians = tables.groupby(["training", *KEY], sort=False)["median"].median()
+            for (target, metric), values in medians.groupby(KEY, sort=False):
+                numbers = (values.count(), values.mean(), values.std(), values.min(), values.max())
+                rows.append((name, target, metric, *numbers))
+    columns = ["system", *KEY, "n_trainings", "mean", "sd", "lowest", "highest"]
+    return ordered(pd.DataFrame(rows, columns=columns))
