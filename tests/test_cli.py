@@ -257,6 +257,7 @@ import sys, threading, time
 from pathlib import Path
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator
+from madsep.separation.output import target_files
 from madsep.separation.songs import separate_song
 import torch
 
@@ -275,7 +276,7 @@ peaks = [0.0]
 threading.Thread(target=watch, daemon=True).start()
 for song in sys.argv[2:]:
     peaks.append(0.0)
-    separate_song(separator, Path(song), Path(song).with_suffix(""))
+    separate_song(separator, Path(song), target_files(Path(song).with_suffix(""), separator.targets))
 print(*peaks[1:])
 """
 

@@ -6,25 +6,38 @@ from typing import Annotated, Literal
 import typer
 
 from madsep.cli.base import app
+from madsep.data.encodings import Encoding, Format
+from madsep.data.layouts import Layout
+from madsep.data.wav_writer import Subtype
 
 
 @app.command()
 def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
-    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Samples of the wavs; those of FLOAT never clip.")] = "PCM_16",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the targets of each song.")],
+    stems: Annotated[str | None, typer.Option(help="Write these targets alone, such as vocals or vocals,accompaniment.")] = None,
+    mono: Annotated[bool, typer.Option("--mono", help="Mix the channels of each song into one first.")] = False,
+    format: Annotated[Format, typer.Option(help="Format of the files.")] = "wav",
+    subtype: Annotated[Subtype | None, typer.Option(help="Samples of wav or flac: PCM_16 by default. Those of FLOAT never clip.")] = None,
+    bit_rate: Annotated[int | None, typer.Option(help="Of mp3 in kbit/s. Default: the highest.")] = None,
     clip: Annotated[
         Literal["clamp", "rescale"],
         typer.Option(help="Samples above full scale: clamp cuts them off and says so; rescale makes all targets of the song softer."),
     ] = "clamp",
+    layout: Annotated[
+        Layout, typer.Option(help="Names of the files: mdx <song>/<target>, musdb test/<song>/<target>, mvsep <song>_<target>.")
+    ] = "mdx",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
     from madsep.separation.songs import Output, separate_songs
 
-    separate_songs(checkpoint, songs, output, device, threads, Output(subtype, clip))
+    chosen = tuple(dict.fromkeys(stems.split(","))) if stems else ()
+    wanted = Output(Encoding(format, subtype, bit_rate), clip, chosen, mono, layout, overwrite)
+    separate_songs(checkpoint, songs, output, device, threads, wanted)
 
 
 @app.command()
