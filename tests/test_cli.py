@@ -223,12 +223,22 @@ def test_check_lists_every_fault_on_its_line(madsep: Call, submission: Path) -> 
     (folder / "notes.txt").write_text("")
     status, printed, lines = madsep("check", folder)
     assert (status, printed) == (1, "")
-    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 4 to mend:"
-    assert lines[1].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
-    assert lines[2] == f"test/{lost.name}: missing"
-    assert lines[3].startswith(f"{spoilt}: is not valid JSON")
-    assert lines[4].startswith("notes.txt: does not belong here")
+    assert lines[0].startswith("madsep: WARNING: notes.txt: does not belong here")
+    assert lines[1] == f"madsep: ERROR: {folder}: not valid, 3 to mend:"
+    assert lines[2].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
+    assert lines[3] == f"test/{lost.name}: missing"
+    assert lines[4].startswith(f"{spoilt}: is not valid JSON")
     assert len(lines) == 5
+
+
+def test_check_of_a_published_submission_warns_of_its_form(madsep: Call, shared: Path) -> None:
+    folder = shared / "data/sisec18/submissions/MDL1"
+    status, printed, lines = madsep("check", folder)
+    assert (status, printed) == (0, f"{folder}: valid, 2 warnings\n")
+    assert lines == [
+        "madsep: WARNING: description.md: is not UTF-8 (byte 89 is 0xb9)",
+        "madsep: WARNING: description.md: has no field `__Demos:__`",
+    ]
 
 
 def test_doctor(madsep: Call, musdb: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from madsep.cli.base import app
+from madsep.cli.base import Output, app, one_output
+from madsep.core.files import check_new
 from madsep.data.encodings import Encoding, Format
 from madsep.data.layouts import Layout
 from madsep.data.wav_writer import Subtype
@@ -43,11 +44,15 @@ def separate(
 @app.command()
 def import_weights(
     folder: Annotated[Path, typer.Argument(help="Folder with the authors' files, torch_sps_{encoder,decoder,sp_decoder,se}_*.pytorch.")],
-    out: Annotated[Path, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")],
+    out: Annotated[Path | None, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")] = None,
+    output: Output = None,
     recipe: Annotated[str, typer.Option(help="Recipe of the front end, the inference and the separation.")] = "GRU-RIS-l",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that exists.")] = False,
 ) -> None:
     """Make a checkpoint of the weights that the authors of the Masker-and-Denoiser published (github.com/Js-Mim/mss_pytorch)."""
     from madsep.models.import_weights import import_weights
     from madsep.systems.recipe import load_recipe
 
-    import_weights(folder, out, load_recipe(recipe, {}))
+    written = one_output(out, output)
+    check_new(written, overwrite)
+    import_weights(folder, written, load_recipe(recipe, {}))
