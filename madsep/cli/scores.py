@@ -11,7 +11,6 @@ from madsep.core.logs import log
 from madsep.data.tracks import SUBSETS
 
 DECIMALS = ".3f"
-PARTS = ("index.html", "tables", "figures")  # of a comparison
 
 
 @app.command()
@@ -76,7 +75,7 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison in the folder.")] = False,
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
-    from madsep.comparison.compare import compare
+    from madsep.comparison.compare import PARTS, compare
     from madsep.comparison.runs import read_runs
     from madsep.core.files import check_unused
     from madsep.core.intervals import Bootstrap

@@ -73,6 +73,6 @@ class _Mp3Writer(WavWriter):
         self.form = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": level}
 
     def _coded(self, block: np.ndarray) -> np.ndarray:
-        clipped = np.clip(block, -1, 1)
+        clipped: np.ndarray = np.clip(block, -1, 1).astype(np.float32)
         self.n_clipped += int(np.count_nonzero(clipped != block))
-        return clipped.astype(np.float32)
+        return clipped

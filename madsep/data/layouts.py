@@ -52,8 +52,8 @@ def find_songs(root: Path) -> list[SongFiles]:
     if not is_there(root):
         raise InputError(f"{root}: no such folder; it should hold test/ or train/ with tracks in them, or the tracks themselves.")
     subsets = [subset for subset in reversed(SUBSETS) if is_there(root / subset)]
-    folders = [(root / subset, subset) for subset in subsets] or [(root, None)]
-    songs = [song for folder, subset in folders for song in _songs_in(folder, subset)]
+    folders: list[tuple[Path, str | None]] = [(root / subset, subset) for subset in subsets]
+    songs = [song for folder, subset in folders or [(root, None)] for song in _songs_in(folder, subset)]
     if not songs:
         raise InputError(f"{root}: no tracks in it; expected test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav.")
     return songs

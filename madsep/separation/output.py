@@ -48,7 +48,7 @@ def write_targets(
             end = position + block.shape[2]
             heard = mixture[:, position:end] * np.float32(form.gain)
             found = dict(zip(targets, scaled, strict=True))
-            found["accompaniment"] = _accompaniment(quantise(scaled, samples), targets, heard)
+            found["accompaniment"] = accompaniment_of(quantise(scaled, samples), targets, heard)
             for name, writer in writers.items():
                 writer.write(found[name])
             position = end
@@ -64,7 +64,7 @@ def target_files(folder: Path, targets: Sequence[str]) -> dict[str, Path]:
     return {name: folder / f"{name}.wav" for name in (*targets, "accompaniment")}
 
 
-def _accompaniment(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
+def accompaniment_of(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
     """The accompaniment to a block of `targets` (n_targets, n_channels, n) and of the mixture (n_channels, n)."""
     voice = targets.index("vocals")
     others: np.ndarray = np.delete(block, voice, axis=0).sum(axis=0)
@@ -88,7 +88,7 @@ def softened(
     peak, position = 0.0, 0
     for block in _blocks(estimated, len(targets)):
         end = position + block.shape[2]
-        accompaniment = _accompaniment(block, targets, mixture[:, position:end])
+        accompaniment = accompaniment_of(block, targets, mixture[:, position:end])
         peak, position = max(peak, float(np.abs(block).max()), float(np.abs(accompaniment).max())), end
     # the accompaniment is taken from what is written, half a step of 16 bit from what is estimated
     room = 1 - (1 + len(targets)) / INT16_SCALE
