@@ -223,12 +223,22 @@ def test_check_lists_every_fault_on_its_line(madsep: Call, submission: Path) -> 
     (folder / "notes.txt").write_text("")
     status, printed, lines = madsep("check", folder)
     assert (status, printed) == (1, "")
-    assert lines[0] == f"madsep: ERROR: {folder}: not valid, 4 faults:"
-    assert lines[1].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
-    assert lines[2] == f"test/{lost.name}: missing"
-    assert lines[3].startswith(f"{spoilt}: is not valid JSON")
-    assert lines[4].startswith("notes.txt: does not belong here")
+    assert lines[0].startswith("madsep: WARNING: notes.txt: does not belong here")
+    assert lines[1] == f"madsep: ERROR: {folder}: not valid, 3 to fix:"
+    assert lines[2].startswith(f"test/{spoilt.name}: its SHA-256 is not the one in provenance.yaml")
+    assert lines[3] == f"test/{lost.name}: missing"
+    assert lines[4].startswith(f"{spoilt}: is not valid JSON")
     assert len(lines) == 5
+
+
+def test_check_of_a_published_submission_warns_of_its_form(madsep: Call, shared: Path) -> None:
+    folder = shared / "data/sisec18/submissions/MDL1"
+    status, printed, lines = madsep("check", folder)
+    assert (status, printed) == (0, f"{folder}: valid, 2 warnings\n")
+    assert lines == [
+        "madsep: WARNING: description.md: is not UTF-8 (byte 89 is 0xb9)",
+        "madsep: WARNING: description.md: has no field `__Demos:__`",
+    ]
 
 
 def test_doctor(madsep: Call, musdb: Path, tmp_path: Path) -> None:
@@ -257,6 +267,7 @@ import sys, threading, time
 from pathlib import Path
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator
+from madsep.separation.output import target_files
 from madsep.separation.songs import separate_song
 import torch
 
@@ -275,7 +286,7 @@ peaks = [0.0]
 threading.Thread(target=watch, daemon=True).start()
 for song in sys.argv[2:]:
     peaks.append(0.0)
-    separate_song(separator, Path(song), Path(song).with_suffix(""))
+    separate_song(separator, Path(song), target_files(Path(song).with_suffix(""), separator.targets))
 print(*peaks[1:])
 """
 

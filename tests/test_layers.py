@@ -18,7 +18,7 @@ FLOORS = (
     ("training", "scoring"),
     ("comparison", "submission"),
     ("couplings", "workflow"),
-    ("doctor",),
+    ("api", "doctor"),
     ("cli",),
     ("__main__",),
 )
@@ -72,7 +72,7 @@ def test_every_part_of_the_package_has_its_layer() -> None:
 def test_a_module_imports_only_from_its_own_layer_or_below(module: str) -> None:
     names = [name.split(".")[1] for name in imports(parse(module)) if name.startswith("madsep.")]
     if part(module) == "__init__":
-        assert names == []
+        assert set(names) <= {"api"}  # for type checkers, and when a function is first used
         return
     above = {name for name in names if LAYER[name] > LAYER[part(module)]}
     assert above == set()

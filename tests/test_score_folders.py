@@ -15,6 +15,7 @@ from wavs import RATE_HZ, noise_stems, write_track
 
 from madsep.core.errors import InputError
 from madsep.core.workers import _Worker
+from madsep.data.layouts import Layout, song_file
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 from madsep.scoring.engines import Engine
@@ -115,6 +116,9 @@ def test_missing_references_estimates_and_targets_are_told(folders: tuple[Path, 
     with pytest.raises(InputError, match="nothing: no such folder"):
         score_folders(references, tmp_path / "nothing", out, Engine("fast"), Options())
     (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no tracks in it"):
+        score_folders(tmp_path / "empty", estimates, out, Engine("fast"), Options())
+    (tmp_path / "empty/test/Another").mkdir(parents=True)
     with pytest.raises(InputError, match="has no track test/"):
         score_folders(tmp_path / "empty", estimates, out, Engine("fast"), Options())
     for target in ("drums", "bass", "other", "accompaniment"):
@@ -188,3 +192,50 @@ def test_scores_never_replace_what_is_scored(
     with pytest.raises(InputError, match=r"Other\.json: is the input .*\.wav itself"):
         score_folders(*folders, Engine("fast"), Options(overwrite=True))
     assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
+def laid_out(layout: Layout, source: Path, folder: Path, suffix: str = ".wav") -> Path:
+    """The tracks of a tree as another layout has them; flac holds the same 16-bit samples."""
+    for path in source.glob("test/*/*.wav"):
+        copy = song_file(layout, folder, path.parent.name, path.stem, suffix)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        samples, rate_hz = sf.read(path, dtype="float32" if suffix == ".wav" else "int16")
+        sf.write(copy, samples, rate_hz, subtype="FLOAT" if suffix == ".wav" else "PCM_16")
+    return folder
+
+
+@pytest.mark.parametrize(("layout", "suffix"), [("mdx", ".flac"), ("mvsep", ".wav")])
+def test_other_layouts_and_files_score_the_same(folders: tuple[Path, Path, Path], tmp_path: Path, layout: Layout, suffix: str) -> None:
+    references, estimates, out = folders
+    shutil.rmtree(estimates / "test" / NAMES[0])
+    score_folders(references, estimates, out, Engine("fast"), Options())
+    truth = (out / "test" / f"{NAMES[1]}.json").read_text()
+    other = laid_out(layout, references, tmp_path / "r", suffix), laid_out(layout, estimates, tmp_path / "e", suffix)
+    for number, pair in enumerate(((other[0], estimates), (references, other[1]), other)):
+        score_folders(*pair, tmp_path / f"{number}", Engine("fast"), Options())
+        assert (tmp_path / f"{number}/test/{NAMES[1]}.json").read_text() == truth
+
+
+def test_references_of_voice_and_backing_alone_suffice_at_any_rate(tmp_path: Path) -> None:
+    """As the pairs of MVSep, whose backing is called instrum."""
+    rng = np.random.default_rng(0)
+    voice, backing = rng.uniform(-0.3, 0.3, (2, 16_000))
+    for root, leak in (("references", 0.0), ("estimates", 0.1)):
+        (tmp_path / root).mkdir()
+        sf.write(tmp_path / root / "a_song_vocals.wav", voice + leak * backing, 16_000)
+        sf.write(tmp_path / root / "a_song_instrum.wav", backing + leak * voice, 16_000)
+    score_folders(tmp_path / "references", tmp_path / "estimates", tmp_path / "scores", Engine("fast"), Options())
+    medians = sisec_medians(read_scores(tmp_path / "scores")).set_index(["target", "metric"])["median"]
+    for target in ("vocals", "accompaniment"):
+        assert medians[target, "SDR"] == pytest.approx(20, abs=0.5)  # 20 log10(1 / 0.1)
+
+
+def test_what_lacks_references_or_has_two_files_of_one_stem_is_told(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    references, estimates, out = folders
+    (references / "test" / NAMES[1] / "bass.wav").unlink()
+    with pytest.raises(InputError, match=f"{NAMES[1]}: has no reference bass of {NAMES[1]}; expected a wav or flac of it"):
+        score_folders(references, estimates, out, Engine("fast"), Options())
+    assert [path.stem for path in (out / "test").iterdir()] == [NAMES[0]]
+    shutil.copy(estimates / "test" / NAMES[1] / "vocals.wav", estimates / "test" / NAMES[1] / "vocals.flac")
+    with pytest.raises(InputError, match=r"vocals\.wav: holds the vocals of .*, and so does .*vocals\.flac; take one of them away"):
+        score_folders(references, estimates, out, Engine("fast"), Options())

@@ -26,17 +26,24 @@ from madsep.core.files import read_json, sha256
 from madsep.core.settings import Separation
 from madsep.core.temporary import TEMPORARY
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.encodings import Encoding
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import load_checkpoint
 from madsep.models.mad import Mad, MadOutput
+from madsep.separation import songs
 from madsep.separation.network import Separator
-from madsep.separation.output import write_targets
-from madsep.separation.songs import Output, separate_song, separate_songs
+from madsep.separation.output import target_files, write_targets
+from madsep.separation.songs import Output, separate_songs
 from madsep.separation.tracks import separate
 from madsep.systems.recipe import load_recipe
 
 THRESHOLD = 0.01
+AS_USUAL = Output()
 NAMES = ("Artist & Co. - It's (Mine)", 'P.I.L. - "Quoted" No. 2')
+
+
+def separate_song(separator: Separator, song: Path, folder: Path, output: Output = AS_USUAL) -> None:
+    songs.separate_song(separator, song, target_files(folder, separator.targets), output)
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +245,9 @@ def test_names_of_all_kinds(tmp_path: Path) -> None:
 def test_clipped_samples_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mixture = np.zeros((2, 6), np.float32)
     voice = np.array([[0.5, 1.0, 1.5, -1.0, -1.5, 0.0]] * 2, np.float32)
+    files = target_files(tmp_path, ["vocals"])
     with caplog.at_level(logging.WARNING, "madsep"):
-        clipped = write_targets(iter([voice[None, :, :4], voice[None, :, 4:]]), ("vocals",), mixture, tmp_path, RATE_HZ)
+        clipped = write_targets(iter([voice[None, :, :4], voice[None, :, 4:]]), ("vocals",), mixture, files, RATE_HZ)
     # 1.0 is one step above the range, -1.0 its end; -(-32768) is one step above it, too
     assert clipped == {"vocals": 2 * 3, "accompaniment": 2 * 2}
     np.testing.assert_array_equal(read(tmp_path / "vocals.wav")[:, 0], [16384, 32767, 32767, -32768, -32768, 0])
@@ -318,19 +326,21 @@ def test_a_song_is_never_written_over(tmp_path: Path, place: str, folder: str) -
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
 @pytest.mark.parametrize("place", ["song.wav", "checkpoint.safetensors", "other.wav"])
 def test_nor_is_it_through_links_nor_the_checkpoint_nor_another_song(tmp_path: Path, link: Any, place: str) -> None:
-    songs = [a_song(tmp_path / "song.wav"), a_song(tmp_path / "other.wav")]
+    given = [a_song(tmp_path / "song.wav"), a_song(tmp_path / "other.wav")]
     checkpoint = save(tmp_path)
     (tmp_path / "out/song").mkdir(parents=True)
     link(tmp_path / "out/song/vocals.wav", tmp_path / place)
     with pytest.raises(InputError, match=rf"out/song/vocals\.wav: is the input .*{place} itself"):
-        separate_songs(checkpoint, songs, tmp_path / "out", "cpu", 1)
+        separate_songs(checkpoint, given, tmp_path / "out", "cpu", 1)
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["vocals.wav"]
 
 
 def test_a_second_pass_elsewhere_is_a_song_like_any_other(tmp_path: Path) -> None:
     song, checkpoint = a_song(tmp_path / "sep/vocals/vocals.wav"), save(tmp_path)
     separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)
-    separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)  # its own results may be replaced
+    with pytest.raises(InputError, match=r"second/vocals/vocals\.wav: exists already, and so do 1 others; choose another folder"):
+        separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)
+    separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1, Output(overwrite=True))
     assert (tmp_path / "second/vocals/vocals.wav").is_file()
 
 
@@ -390,7 +400,7 @@ def loud(path: Path) -> np.ndarray:
 def test_floats_keep_what_is_above_full_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     samples = loud(tmp_path / "song.wav")
     for folder in ("one", "two"):
-        separate_song(identity(), tmp_path / "song.wav", tmp_path / folder, Output("FLOAT"))
+        separate_song(identity(), tmp_path / "song.wav", tmp_path / folder, Output(Encoding("wav", "FLOAT")))
     assert caplog.messages == []
     total = sum(sf.read(tmp_path / "one" / f"{target}.wav", dtype="float32")[0] for target in TARGETS)
     np.testing.assert_allclose(total, samples, atol=1e-6)

@@ -10,7 +10,7 @@ from submissions import METRICS, scores
 
 from madsep.core.yaml_files import write_yaml
 from madsep.data.datasets import MUSDB18
-from madsep.submission.check import HERE, campaign_check, check_submission
+from madsep.submission.check import HERE, campaign_check, check_submission, judge_submission
 
 TRACKS = ["A & B - It's (Mine)", "M.E.R.C. Music - Knockout", "Triviul feat. The Fiend - Widow"]
 DESCRIPTION = """# ABC1 <!-- Your submission short name in <=4 characters -->
@@ -80,11 +80,24 @@ def test_template_comments_may_go(submission: Path) -> None:
     assert check(submission) == []
 
 
-def test_published_mdl1_has_its_two_faults(shared: Path) -> None:
-    assert check_submission(shared / "data/sisec18/submissions/MDL1") == [
-        "description.md: is not UTF-8 (byte 89 is 0xb9)",
-        "description.md: has no field `__Demos:__`",
-    ]
+def test_published_mdl1_is_valid_with_two_warnings(shared: Path) -> None:
+    assert judge_submission(shared / "data/sisec18/submissions/MDL1") == (
+        [],
+        ["description.md: is not UTF-8 (byte 89 is 0xb9)", "description.md: has no field `__Demos:__`"],
+    )
+
+
+def test_what_the_campaign_refuses_is_an_error_and_form_a_warning(submission: Path) -> None:
+    (submission / "notes.txt").touch()
+    (submission / "stray.json").write_text("{}")
+    rewrite(submission, "__Demos:__", "__Demo:__")
+    errors, warnings = judge_submission(submission, TRACKS)
+    assert {*campaign_check(submission, TRACKS, "ABC1"), "stray.json: score files belong directly in test/"} <= {*errors}
+    assert {line.split(":")[0] for line in errors} == {"stray.json"}
+    assert [line.split(":")[0] for line in warnings] == ["notes.txt", "description.md"]
+    (submission / "description.md").unlink()
+    (submission / "description.md").mkdir()
+    assert "description.md: missing" in judge_submission(submission, TRACKS).errors
 
 
 def test_published_irm1_is_valid(shared: Path) -> None:
@@ -120,9 +133,9 @@ def test_hidden_files_are_named_once_each(submission: Path) -> None:
         (submission / name).write_bytes(b"\x00\xff")
     why = "is a hidden file; delete it"
     assert check(submission) == [
-        f".DS_Store: {why}",
         f"test/._{first}: {why}; the campaign's check reads every .json",
         f"test/.ipynb_checkpoints/{first}: {why}; the campaign's check reads every .json",
+        f".DS_Store: {why}",
     ]
 
 
@@ -167,8 +180,8 @@ def test_files_in_the_wrong_place(submission: Path) -> None:
     (submission / "test" / "vocals.wav").write_bytes(b"")
     assert check(submission) == [
         f"{TRACKS[0]}: 2 JSON files have this name",
-        "test/vocals.wav: does not belong here; only test/*.json, description.md, provenance.yaml, README, README.md do",
         f"train/{TRACKS[0]}.json: score files belong directly in test/",
+        "test/vocals.wav: does not belong here; besides test/*.json, only description.md, provenance.yaml, README, README.md are allowed",
     ]
 
 

@@ -1,6 +1,7 @@
 """The command line's frame, on which every other module of this folder registers its verbs."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,17 @@ def start(
     """From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `madsep run` or by Snakemake."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="What to write; it may also be the last argument.")]
+
+
+def one_output(argument: Path | None, option: Path | None) -> Path:
+    """Return the output, given as the last argument or by -o. Raises BadParameter unless it is given once."""
+    given = [path for path in (argument, option) if path is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("expected one output, after -o or as the last argument", param_hint="-o")
+    return given[0]
 
 
 def mistake(error: TyperException) -> str:

@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from madsep.cli.base import app
+from madsep.cli.base import Output, app, one_output
 
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to create. It must be new or empty.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder to create. It must be new or empty.")] = None,
+    output: Output = None,
     train: Annotated[int, typer.Option(help="Number of training songs.")] = 8,
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
@@ -20,18 +21,19 @@ def synth(
     """Make a synthetic MUSDB18 or DSD100: sung, drummed and played songs as a tree of wavs."""
     from madsep.synth import make_dataset
 
-    make_dataset(folder, train, test, seconds, seed, layout)
+    make_dataset(one_output(folder, output), train, test, seconds, seed, layout)
 
 
 @app.command()
 def import_mir1k(
     source: Annotated[Path, typer.Argument(help="MIR-1K's folder, or its folder Wavfile, with the clips as .wav or .flac.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")],
+    folder: Annotated[Path | None, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")] = None,
+    output: Output = None,
 ) -> None:
     """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
     from madsep.data.import_mir1k import import_mir1k
 
-    import_mir1k(source, folder)
+    import_mir1k(source, one_output(folder, output))
 
 
 @app.command()

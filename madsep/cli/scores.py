@@ -5,30 +5,51 @@ from typing import Annotated, Literal
 
 import typer
 
-from madsep.cli.base import app
+from madsep.cli.base import Output, app, one_output
+from madsep.core.errors import InputError
 from madsep.core.logs import log
+from madsep.data.tracks import SUBSETS
+
+DECIMALS = ".3f"
 
 
 @app.command()
 def score(
-    references: Annotated[Path, typer.Argument(help="MUSDB18: test/ and train/ with stem files or folders of wavs.")],
-    estimates: Annotated[Path, typer.Argument(help="Estimates in museval's layout: test/<track>/<target>.wav.")],
-    out: Annotated[Path, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")],
+    references: Annotated[Path, typer.Argument(help="MUSDB18 or another folder of test/<track>/<stem>.wav, <track>/<stem>.wav or flat.")],
+    estimates: Annotated[Path, typer.Argument(help="Estimates: test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav.")],
+    out: Annotated[Path | None, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")] = None,
+    output: Output = None,
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: the same numbers as museval, many times faster.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
     pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
-    """Score estimates by BSSEval v4 and write museval's JSON files."""
+    """Score estimates by BSSEval v4, write museval's JSON files and print the medians. Files are wavs, flac or stem files."""
     from madsep.scoring.engines import Engine
     from madsep.scoring.folders import Options, score_folders
 
-    score_folders(references, estimates, out, Engine(engine), Options(jobs, overwrite, pad))
+    folder = one_output(out, output)
+    try:
+        score_folders(references, estimates, folder, Engine(engine), Options(jobs, overwrite, pad))
+    except InputError:
+        _print_medians(folder)  # of the tracks that could be scored
+        raise
+    _print_medians(folder)
+
+
+def _print_medians(folder: Path) -> None:
+    """Print the table of each subset that has scores."""
+    from madsep.scoring.medians import format_table, sisec_medians
+    from madsep.scoring.scores import read_scores
+
+    for subset in reversed(SUBSETS):
+        if any((folder / subset).glob("*.json")):
+            typer.echo(f"{folder / subset}\n{format_table(sisec_medians(read_scores(folder / subset)), None)}", nl=False)
 
 
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
-    """Print as CSV the median over tracks of the median over frames: SiSEC's table, if the frames are SiSEC's of 1 s."""
+    """Print as CSV the median over tracks of the median over frames, in dB: SiSEC's table, if the frames are SiSEC's of 1 s."""
     from madsep.core.tables import table_text
     from madsep.scoring.medians import sisec_medians
     from madsep.scoring.scores import framing, read_scores
@@ -36,7 +57,7 @@ def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON 
     found = read_scores(scores)
     if frames := framing(found):
         log.warning("%s: %s; SiSEC's are of 1 s every 1 s, so these medians cannot be compared with SiSEC's", scores, frames)
-    typer.echo(table_text(sisec_medians(found)), nl=False)
+    typer.echo(table_text(sisec_medians(found), DECIMALS), nl=False)
 
 
 @app.command()
@@ -51,14 +72,15 @@ def compare(
     figures: Annotated[
         Literal["shown", "all"], typer.Option(help="shown: the figures of SDR that are on the page. all: the figures of every metric.")
     ] = "shown",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison in the folder.")] = False,
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
-    from madsep.comparison.compare import compare
+    from madsep.comparison.compare import PARTS, compare
     from madsep.comparison.runs import read_runs
     from madsep.core.files import check_unused
     from madsep.core.intervals import Bootstrap
     from madsep.scoring.scores import METRICS
 
-    check_unused(output)
+    check_unused(output, PARTS if overwrite else ())
     compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces, METRICS if figures == "all" else METRICS[:1])
     typer.echo(output / "index.html")

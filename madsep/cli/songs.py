@@ -5,36 +5,54 @@ from typing import Annotated, Literal
 
 import typer
 
-from madsep.cli.base import app
+from madsep.cli.base import Output, app, one_output
+from madsep.core.files import check_new
+from madsep.data.encodings import Encoding, Format
+from madsep.data.layouts import Layout
+from madsep.data.wav_writer import Subtype
 
 
 @app.command()
 def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for <song>/<target>.wav.")],
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
-    subtype: Annotated[Literal["PCM_16", "FLOAT"], typer.Option(help="Sample format of the wavs. FLOAT never clips.")] = "PCM_16",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the targets of each song.")],
+    stems: Annotated[str | None, typer.Option(help="Write these targets alone, such as vocals or vocals,accompaniment.")] = None,
+    mono: Annotated[bool, typer.Option("--mono", help="Mix the channels of each song into one first.")] = False,
+    format: Annotated[Format, typer.Option(help="Format of the files.")] = "wav",
+    subtype: Annotated[Subtype | None, typer.Option(help="Sample format of wav or flac, PCM_16 by default. FLOAT never clips.")] = None,
+    bit_rate: Annotated[int | None, typer.Option(help="Bit rate of mp3 in kbit/s. Default: the highest.")] = None,
     clip: Annotated[
         Literal["clamp", "rescale"],
         typer.Option(help="Samples beyond full scale: clamp cuts them off with a warning, rescale scales all targets of the song down."),
     ] = "clamp",
+    layout: Annotated[
+        Layout, typer.Option(help="Names of the files: mdx <song>/<target>, musdb test/<song>/<target>, mvsep <song>_<target>.")
+    ] = "mdx",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
     from madsep.separation.songs import Output, separate_songs
 
-    separate_songs(checkpoint, songs, output, device, threads, Output(subtype, clip))
+    chosen = tuple(dict.fromkeys(stems.split(","))) if stems else ()
+    wanted = Output(Encoding(format, subtype, bit_rate), clip, chosen, mono, layout, overwrite)
+    separate_songs(checkpoint, songs, output, device, threads, wanted)
 
 
 @app.command()
 def import_weights(
     folder: Annotated[Path, typer.Argument(help="Folder with the authors' files, torch_sps_{encoder,decoder,sp_decoder,se}_*.pytorch.")],
-    out: Annotated[Path, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")],
+    out: Annotated[Path | None, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")] = None,
+    output: Output = None,
     recipe: Annotated[str, typer.Option(help="Recipe of the front end, the inference and the separation.")] = "GRU-RIS-l",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that exists.")] = False,
 ) -> None:
     """Make a checkpoint of the weights that the authors of the Masker-and-Denoiser published (github.com/Js-Mim/mss_pytorch)."""
     from madsep.models.import_weights import import_weights
     from madsep.systems.recipe import load_recipe
 
-    import_weights(folder, out, load_recipe(recipe, {}))
+    written = one_output(out, output)
+    check_new(written, overwrite)
+    import_weights(folder, written, load_recipe(recipe, {}))

@@ -23,6 +23,7 @@ from madsep.core.tables import write_table
 from madsep.scoring.scores import METRICS
 
 SIGNIFICANT_DIGITS = 8
+PARTS = ("index.html", "tables", "figures")  # of the folder that is written
 
 Figures = dict[tuple[str, str, str], list[Path]]
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -144,11 +144,17 @@ def _file_number(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def check_unused(folder: Path) -> None:
-    """Raise InputError if `folder` is a file or is not empty."""
+def check_new(path: Path, overwrite: bool) -> None:
+    """Raise InputError if a file exists, unless it may be replaced."""
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; choose another name, or add --overwrite to replace it.")
+
+
+def check_unused(folder: Path, replaced: Collection[str] = ()) -> None:
+    """Raise InputError if `folder` is a file or holds anything but files and folders of the names `replaced`."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a new folder.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= {*replaced}:
         raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
 
 

@@ -5,32 +5,37 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import soundfile as sf
+from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
 
 INT16_SCALE = 32768
+BITS = {"PCM_16": 16, "PCM_24": 24}
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)  # more needs sizes of 64 bits, which RF64 has
 NO_PEAK_CHUNK = 0x1050  # libsndfile's SFC_SET_ADD_PEAK_CHUNK, which soundfile does not offer; the chunk holds the time of writing
 
-Subtype = Literal["PCM_16", "FLOAT"]
-SAMPLE_BYTES = {"PCM_16": 2, "FLOAT": 4}
+Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
 
-def quantise(audio: np.ndarray) -> np.ndarray:
-    """Return the float32 values that a 16-bit `WavWriter` lets one read back: the nearest of the 65,536 steps, clipped."""
-    return (_to_int16(audio)[0] / np.float32(INT16_SCALE)).astype(np.float32)
+def quantise(audio: np.ndarray, subtype: Subtype = "PCM_16") -> np.ndarray:
+    """Return the float32 values that a `WavWriter` lets one read back: the nearest of the 2**16 or 2**24 steps, clipped; of FLOAT all."""
+    if subtype == "FLOAT":
+        return audio.astype(np.float32)
+    scale = 1 << (BITS[subtype] - 1)
+    return (_to_integers(audio, scale)[0] / np.float32(scale)).astype(np.float32)
 
 
 class WavWriter:
     """Write a wav block by block; the file appears whole when the `with` block succeeds, or not at all. Beyond 4 GiB it is an RF64.
 
-    `shape` is (n_channels, n_samples) of all that will be written. `n_clipped` counts the samples beyond the 16-bit range, which were set
-    to its ends; a wav of FLOAT clips none.
+    `shape` is (n_channels, n_samples) of all that will be written. `n_clipped` counts the samples beyond the range of 16 or 24 bit, which
+    were set to its ends; a wav of FLOAT clips none.
     Raises InputError when the disk is full or the folder cannot be written.
     """
 
@@ -39,15 +44,15 @@ class WavWriter:
         self.sample_rate_hz = sample_rate_hz
         self.n_channels, n_samples = shape
         self.subtype = subtype
-        self.format = "WAV" if self.n_channels * n_samples * SAMPLE_BYTES[subtype] <= MAX_WAV_BYTES else "RF64"
+        container = "WAV" if self.n_channels * n_samples * SAMPLE_BYTES[subtype] <= MAX_WAV_BYTES else "RF64"
+        self.form: dict[str, Any] = {"subtype": subtype, "format": container}  # of soundfile
         self.n_clipped = 0
 
     def __enter__(self) -> "WavWriter":
         with self._plain_error(), contextlib.ExitStack() as stack:
             temporary = os.fsencode(stack.enter_context(atomic(self.path)))
-            form = {"subtype": self.subtype, "format": self.format}
-            self._stream = stack.enter_context(sf.SoundFile(temporary, "w", self.sample_rate_hz, self.n_channels, **form))
-            if self.subtype == "FLOAT":  # equal samples give equal bytes
+            self._stream = stack.enter_context(sf.SoundFile(temporary, "w", self.sample_rate_hz, self.n_channels, **self.form))
+            if self.form["subtype"] == "FLOAT":  # equal samples give equal bytes
                 sf._snd.sf_command(self._stream._file, NO_PEAK_CHUNK, sf._ffi.NULL, 0)
             self._stack = stack.pop_all()
         return self
@@ -65,10 +70,18 @@ class WavWriter:
             raise ValueError(f"{self.path}: expected a block of shape ({self.n_channels}, n), found {block.shape}")
         if not np.isfinite(block).all():
             raise ValueError(f"{self.path}: the samples to write are not all finite")
-        samples, n_clipped = _to_int16(block) if self.subtype == "PCM_16" else (block.astype(np.float32), 0)
-        self.n_clipped += n_clipped
+        samples = self._coded(block)
         with self._plain_error():
             self._stream.write(np.ascontiguousarray(samples.T))
+
+    def _coded(self, block: np.ndarray) -> np.ndarray:
+        """The samples in the type that is written."""
+        if self.subtype == "FLOAT":
+            return block.astype(np.float32)
+        bits = BITS[self.subtype]
+        integers, n_clipped = _to_integers(block, 1 << (bits - 1))
+        self.n_clipped += n_clipped
+        return integers.astype(np.int16) if bits == 16 else integers << (32 - bits)  # libsndfile takes 24 bit from the top of 32
 
     @contextlib.contextmanager
     def _plain_error(self) -> Iterator[None]:
@@ -79,7 +92,8 @@ class WavWriter:
             raise InputError(f"{reason} Free some disk space and run the same command again.") from None
 
 
-def _to_int16(audio: np.ndarray) -> tuple[np.ndarray, int]:
-    rounded = np.rint(audio * np.float32(INT16_SCALE))
-    clipped = np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1)
-    return clipped.astype(np.int16), int(np.count_nonzero(clipped != rounded))
+def _to_integers(audio: np.ndarray, scale: int) -> tuple[NDArray[np.int32], int]:
+    """The nearest of the integers from -scale to scale - 1, and how many samples lie beyond them."""
+    rounded = np.rint(audio * np.float32(scale))
+    clipped = np.clip(rounded, -scale, scale - 1)
+    return clipped.astype(np.int32), int(np.count_nonzero(clipped != rounded))

@@ -66,18 +66,19 @@ def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | No
     check_audible(track.name, references)
     if estimates is None:
         return Pair(references, mix(track.signal("mixture"), targets), track.sample_rate_hz)
-    found = read_estimates(estimates / "test" / track.name, references, track.sample_rate_hz)
+    files = {target: estimates / "test" / track.name / f"{target}.wav" for target in targets}
+    found = read_estimates(files, references, track.sample_rate_hz)
     return Pair(references, found, track.sample_rate_hz)
 
 
-def read_estimates(folder: Path, references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:
-    """Return the estimates <folder>/<target>.wav of all targets of `references`. With `pad`, short ones are followed by silence.
+def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:
+    """Return the estimates in `files` of all targets of `references`. With `pad`, short ones are followed by silence.
 
     Raises InputError if one is missing, or has another length, channel count or rate than its reference.
     """
     found: dict[str, np.ndarray] = {}
     for target, reference in references.items():
-        path = folder / f"{target}.wav"
+        path = files[target]
         if not is_there(path):
             raise InputError(f"{path}: this estimate is missing; separate the track again.")
         with reading(path):  # refuses pipes and folders

@@ -1,24 +1,28 @@
-"""Score a folder of estimates in museval's layout, several tracks at once; scores of the same references and estimates stay."""
+"""Score a folder of estimates, several tracks at once; scores of the same references and estimates stay."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError
 from madsep.core.files import digest, refuse_inputs, sha256
 from madsep.core.logs import log
 from madsep.core.progress import Progress
-from madsep.core.reading import is_there, visible
+from madsep.core.reading import reading
 from madsep.core.temporary import sweep
 from madsep.core.workers import in_workers
+from madsep.data.audio import read_wav
 from madsep.data.datasets import ALL_TARGETS, MUSDB18
+from madsep.data.layouts import STEM_FILE, SongFiles, find_songs
 from madsep.data.stems import accompaniment, read_stems
-from madsep.data.tracks import STEM_SUFFIX, SUBSETS, Track, slug_of
-from madsep.scoring.engines import Engine
-from madsep.scoring.estimates import Pair, Scorable, check_audible, read_estimates
+from madsep.data.tracks import Track, slug_of
+from madsep.scoring.engines import ACCOMPANIMENT, Engine
+from madsep.scoring.estimates import Pair, Scorable, Signals, check_audible, read_estimates
 from madsep.scoring.score import made_from_of, score_track
 
 
@@ -32,26 +36,27 @@ class Options:
 
 
 def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, options: Options) -> None:
-    """Write <out>/<subset>/<track>.json for each track folder of `estimates`, against the MUSDB18 tree (stems or wavs) `references`.
+    """Write <out>/<subset>/<track>.json for each track of `estimates`, against the references of its name.
 
-    Both folders hold test/ or train/ with tracks in them. Records in <out>/records/ say what each file was made from; those made from the
-    same references and estimates by the same engine stay, unless the options say otherwise.
-    Raises InputError, after the others are done, with one line for each track that cannot be scored.
+    Both folders have any of the layouts that `madsep.data.layouts.find_songs` reads. A track of a layout without subsets is a test track.
+    Records in <out>/records/ say what each file was made from; those made from the same references and estimates by the same engine stay,
+    unless the options say otherwise. Raises InputError, after the others are done, with one line for each track that cannot be scored.
     """
-    for given in (references, estimates):
-        if not is_there(given):
-            raise InputError(f"{given}: no such folder; expected one with tracks in test/ or train/.")
-    stage, folders, faults = Stage(out), _estimated(estimates), Faults()
-    todo: list[Scorable] = []
-    _refuse_inputs(references, folders, out)
-    for folder in folders:
+    known, songs = find_songs(references), find_songs(estimates)
+    stage, faults, todo = Stage(out), Faults(), list[Scorable]()
+    pairs: list[tuple[SongFiles, SongFiles]] = []
+    for song in songs:
         with faults.gathered():
-            track = _scorable(references, folder, options.pad)
+            pairs.append((_reference(known, song, references), song))
+    _refuse_inputs(pairs, out)
+    for reference, song in pairs:
+        with faults.gathered():
+            track = _scorable(reference, song, options.pad)
             if options.overwrite:
                 stage.forget(track.slug)
             if not stage.is_current(track.slug, made_from_of(track, engine)):
                 todo.append(track)
-    log.info("%d tracks to score, %d up to date", len(todo), len(folders) - len(todo) - len(faults.lines))
+    log.info("%d tracks to score, %d up to date", len(todo), len(songs) - len(todo) - len(faults.lines))
     try:
         _score_all(todo, stage, engine, options.n_jobs, faults)
     finally:
@@ -60,11 +65,25 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     faults.raise_all()
 
 
-def _refuse_inputs(references: Path, folders: list[Path], out: Path) -> None:
+def _reference(known: Sequence[SongFiles], song: SongFiles, references: Path) -> SongFiles:
+    """Return the references of a song: those of its name, in its subset if both layouts have subsets."""
+    found = [other for other in known if other.name == song.name and (other.subset == song.subset or not (other.subset and song.subset))]
+    label = f"{song.subset}/{song.name}" if song.subset else song.name
+    if not found:
+        raise InputError(f"{references}: has no track {label}, for which there are estimates in {song.place}.")
+    if len(found) > 1:
+        raise InputError(f"{references}: has several tracks {label}; expected one for the estimates in {song.place}.")
+    return found[0]
+
+
+def _subset(reference: SongFiles, song: SongFiles) -> str:
+    return song.subset or reference.subset or "test"
+
+
+def _refuse_inputs(pairs: Sequence[tuple[SongFiles, SongFiles]], out: Path) -> None:
     """Raise InputError if a track's scores would replace a reference or an estimate."""
-    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    sources = [path for name in names for path in (references / f"{name}{STEM_SUFFIX}", *(references / name).glob("*"))]
-    refuse_inputs([out / f"{name}.json" for name in names], [*sources, *(path for folder in folders for path in folder.glob("*"))])
+    outputs = [out / _subset(*pair) / f"{pair[1].name}.json" for pair in pairs]
+    refuse_inputs(outputs, [path for pair in pairs for song in pair for path in song.files.values()])
 
 
 def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs: int, faults: Faults) -> None:
@@ -77,43 +96,58 @@ def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs:
             progress.advance(1, track.name)
 
 
-def _estimated(estimates: Path) -> list[Path]:
-    """Return the track folders. Raises InputError if there are none."""
-    subsets = [estimates / subset for subset in SUBSETS if is_there(estimates / subset)]
-    folders = [folder for subset in subsets for folder in visible(subset) if folder.is_dir()]
-    if not folders:
-        raise InputError(f"{estimates}: no estimates in it; expected test/<track>/<target>.wav.")
-    return folders
-
-
-def _scorable(references: Path, folder: Path, pad: bool) -> Scorable:
-    """Return a track with its estimates. Raises InputError if it has no reference, or estimates of fewer than two targets."""
-    subset, name = folder.parent.name, folder.name
-    stems, wavs = references / subset / f"{name}{STEM_SUFFIX}", references / subset / name
-    source, layout = (stems, "stems") if is_there(stems) else (wavs, "wav")
-    if not (is_there(references / subset) and is_there(source)):
-        raise InputError(f"{references}: has no track {subset}/{name}, for which there are estimates in {folder}.")
-    targets = [target for target in ALL_TARGETS if is_there(folder / f"{target}.wav")]
-    if len(targets) < 2:
-        raise InputError(f"{folder}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
-    track = Track(name, subset, layout, str(source), 0.0, MUSDB18.name)
-    made_from = {
-        "references": _digest(track.source_files()),
-        "estimates": _digest({target: folder / f"{target}.wav" for target in targets}),
-        "targets": ",".join(targets),
-    }
+def _scorable(reference: SongFiles, song: SongFiles, pad: bool) -> Scorable:
+    """Return a track with its estimates. Raises InputError if it lacks a reference, or has estimates of fewer than two targets."""
+    estimated = {target: song.files[target] for target in ALL_TARGETS if target in song.files}
+    if len(estimated) < 2:
+        raise InputError(f"{song.place}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
+    sources = _sources(reference, estimated)
+    made_from = {"references": _digest(sources), "estimates": _digest(estimated), "targets": ",".join(estimated)}
     if pad:
         made_from["short estimates"] = "padded"
-    return Scorable(slug_of(f"{subset}/{name}"), name, subset, made_from, partial(_read, track, folder, targets, pad))
+    subset = _subset(reference, song)
+    return Scorable(slug_of(f"{subset}/{song.name}"), song.name, subset, made_from, partial(_read, song.name, sources, estimated, pad))
 
 
-def _digest(files: dict[str, Path]) -> str:
+def _sources(reference: SongFiles, estimated: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files that hold the references. The accompaniment is the sum of its stems, if they are there, as museval has it."""
+    files = reference.files
+    if STEM_FILE in files:
+        return {STEM_FILE: files[STEM_FILE]}
+    needed = dict.fromkeys(estimated)
+    if "accompaniment" in needed and (files.keys() >= {*ACCOMPANIMENT} or "accompaniment" not in files):
+        needed = dict.fromkeys(stem for stem in (*needed, *ACCOMPANIMENT) if stem != "accompaniment")
+    if missing := [stem for stem in needed if stem not in files]:
+        raise InputError(f"{reference.place}: has no reference {', '.join(missing)} of {reference.name}; expected a wav or flac of it.")
+    return {stem: files[stem] for stem in needed}
+
+
+def _digest(files: Mapping[str, Path]) -> str:
     return digest({name: sha256(file) for name, file in files.items()})
 
 
-def _read(track: Track, folder: Path, targets: Sequence[str], pad: bool) -> Pair:
-    stems = read_stems(track)
-    stems["accompaniment"] = accompaniment(stems)
-    references = {target: stems[target] for target in targets}
-    check_audible(track.name, references)
-    return Pair(references, read_estimates(folder, references, MUSDB18.sample_rate_hz, pad), MUSDB18.sample_rate_hz)
+def _read(name: str, sources: Mapping[str, Path], estimated: Mapping[str, Path], pad: bool) -> Pair:
+    stems, rate_hz = _read_references(name, sources)
+    if "accompaniment" in estimated and "accompaniment" not in stems:
+        stems["accompaniment"] = accompaniment(stems)
+    references: Signals = {target: stems[target] for target in estimated}
+    check_audible(name, references)
+    return Pair(references, read_estimates(estimated, references, rate_hz, pad), rate_hz)
+
+
+def _read_references(name: str, sources: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], int]:
+    """Return the references, each (n_channels, n_samples), and their rate. Raises InputError if they differ in shape or rate."""
+    if STEM_FILE in sources:
+        return read_stems(Track(name, "test", "stems", str(sources[STEM_FILE]), 0.0, MUSDB18.name)), MUSDB18.sample_rate_hz
+    stems: dict[str, np.ndarray] = {}
+    forms = {}
+    for stem, path in sources.items():
+        with reading(path):  # refuses pipes and folders
+            stems[stem], rate_hz = read_wav(path)
+        forms[path] = (*stems[stem].shape, rate_hz)
+    (first, expected), *others = forms.items()
+    for path, found in others:
+        if found != expected:
+            words = "{1} samples of {0} channels at {2} Hz"
+            raise InputError(f"{path}: has {words.format(*found)}; expected {words.format(*expected)} as {first.name}.")
+    return stems, expected[2]

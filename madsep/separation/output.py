@@ -12,48 +12,60 @@ from madsep.core.files import scratch_file
 from madsep.core.logs import log
 from madsep.data.audio import BLOCK_SAMPLES, resample_to_length
 from madsep.data.datasets import ALL_TARGETS
+from madsep.data.encodings import WAV, Encoding
 from madsep.data.prepared import PreparedTrack
-from madsep.data.wav_writer import INT16_SCALE, Subtype, WavWriter, quantise
+from madsep.data.wav_writer import INT16_SCALE, quantise
 
 
 @dataclass(frozen=True)
 class Form:
-    """How wavs are written: their samples' type, and a gain for all of them."""
+    """How targets are written: the files' encoding, and a gain for all of them."""
 
-    subtype: Subtype = "PCM_16"
+    encoding: Encoding = WAV
     gain: float = 1.0
 
 
 def write_targets(
-    blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, folder: Path, sample_rate_hz: int, form: Form = Form()
+    blocks: Iterator[np.ndarray],
+    targets: Sequence[str],
+    mixture: np.ndarray,
+    files: Mapping[str, Path],
+    sample_rate_hz: int,
+    form: Form = Form(),
 ) -> dict[str, int]:
-    """Write `targets` from blocks (n_targets, n_channels, n) of them, and the accompaniment; return the clipped samples of each.
+    """Write those of `targets` and the accompaniment that have a file, from blocks (n_targets, n_channels, n) of the targets.
 
-    The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the vocals, in the time domain and from
-    the samples that are written. So vocals and accompaniment add up to a 16-bit mixture exactly, except at samples where the accompaniment
-    lies beyond the range of 16 bit: they are clipped and counted.
+    Returns the clipped samples of each. The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the
+    vocals, in the time domain and from the samples that are written. So vocals and accompaniment add up to a mixture of PCM exactly,
+    except at samples where the accompaniment lies beyond full scale: they are clipped and counted.
     """
-    with contextlib.ExitStack() as files:
-        names = (*targets, "accompaniment")
-        paths = {name: folder / f"{name}.wav" for name in names}
-        writers = {name: files.enter_context(WavWriter(paths[name], sample_rate_hz, mixture.shape, form.subtype)) for name in names}
+    samples = form.encoding.samples
+    with contextlib.ExitStack() as opened:
+        made = {name: form.encoding.writer(path, sample_rate_hz, mixture.shape) for name, path in files.items()}
+        writers = {name: opened.enter_context(writer) for name, writer in made.items()}
         position = 0
         for block in blocks:
             scaled = block if form.gain == 1 else block * np.float32(form.gain)
-            for target, estimate in zip(targets, scaled, strict=True):
-                writers[target].write(estimate)
             end = position + block.shape[2]
-            written = quantise(scaled) if form.subtype == "PCM_16" else scaled
-            writers["accompaniment"].write(_accompaniment(written, targets, mixture[:, position:end] * np.float32(form.gain)))
+            heard = mixture[:, position:end] * np.float32(form.gain)
+            found = dict(zip(targets, scaled, strict=True))
+            found["accompaniment"] = accompaniment_of(quantise(scaled, samples), targets, heard)
+            for name, writer in writers.items():
+                writer.write(found[name])
             position = end
     n_clipped = {name: writer.n_clipped for name, writer in writers.items()}
-    for target, count in n_clipped.items():
+    for name, count in n_clipped.items():
         if count:
-            log.warning("%s: %d of %d samples clipped", folder / f"{target}.wav", count, mixture.size)
+            log.warning("%s: %d of %d samples clipped", files[name], count, mixture.size)
     return n_clipped
 
 
-def _accompaniment(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
+def target_files(folder: Path, targets: Sequence[str]) -> dict[str, Path]:
+    """Return the wavs <folder>/<target>.wav of `targets` and the accompaniment, by name."""
+    return {name: folder / f"{name}.wav" for name in (*targets, "accompaniment")}
+
+
+def accompaniment_of(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
     """The accompaniment to a block of `targets` (n_targets, n_channels, n) and of the mixture (n_channels, n)."""
     voice = targets.index("vocals")
     others: np.ndarray = np.delete(block, voice, axis=0).sum(axis=0)
@@ -77,7 +89,7 @@ def softened(
     peak, position = 0.0, 0
     for block in _blocks(estimated, len(targets)):
         end = position + block.shape[2]
-        accompaniment = _accompaniment(block, targets, mixture[:, position:end])
+        accompaniment = accompaniment_of(block, targets, mixture[:, position:end])
         peak, position = max(peak, float(np.abs(block).max()), float(np.abs(accompaniment).max())), end
     # the accompaniment is taken from what is written, half a step of 16 bit from what is estimated
     room = 1 - (1 + len(targets)) / INT16_SCALE

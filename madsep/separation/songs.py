@@ -1,18 +1,22 @@
 """Separate a user's songs with a checkpoint."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from madsep.core.devices import Device, claim
 from madsep.core.errors import Faults, InputError
-from madsep.core.files import refuse_inputs, scratch_folder
+from madsep.core.files import refuse_inputs, scratch_file, scratch_folder
 from madsep.core.logs import log
+from madsep.core.progress import Progress
+from madsep.core.settings import nearest
 from madsep.core.temporary import sweep_below
-from madsep.data.audio import load_song
-from madsep.data.datasets import ALL_TARGETS
-from madsep.data.wav_writer import Subtype
+from madsep.data.audio import BLOCK_SAMPLES, load_song
+from madsep.data.encodings import WAV, Encoding
+from madsep.data.layouts import Layout, song_file
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator, ZeroedLatent
 from madsep.separation.output import Form, resampled, softened, write_targets
@@ -20,47 +24,70 @@ from madsep.separation.output import Form, resampled, softened, write_targets
 
 @dataclass(frozen=True)
 class Output:
-    """How a song's targets are written: type of the samples, and what becomes of those above full scale."""
+    """What of a song is written, how and where.
 
-    subtype: Subtype = "PCM_16"
+    `clip` says what becomes of samples above full scale. `stems` are the targets to write, none for all of them. With `mono` the channels
+    of a song are mixed into one before it is separated. Existing files are replaced only with `overwrite`.
+    """
+
+    encoding: Encoding = WAV
     clip: Literal["clamp", "rescale"] = "clamp"
+    stems: Sequence[str] = ()
+    mono: bool = False
+    layout: Layout = "mdx"
+    overwrite: bool = False
+
+    def files(self, folder: Path, song: Path, targets: Sequence[str]) -> dict[str, Path]:
+        """Return the files to write for a song, by what they hold. Raises InputError for a stem that `targets` and the rest lack."""
+        known = (*targets, "accompaniment")
+        for stem in self.stems:
+            if stem not in known:
+                raise InputError(f"{stem}: the checkpoint does not estimate it{nearest(stem, known)} (known: {', '.join(known)})")
+        suffix = f".{self.encoding.format}"
+        return {name: song_file(self.layout, folder, _song_name(song), name, suffix) for name in self.stems or known}
 
 
 def separate_songs(
     checkpoint: Path, songs: Sequence[Path], folder: Path, device: Device, n_threads: int, output: Output = Output()
 ) -> None:
-    """Separate each song into <folder>/<its name without suffix>/<target>.wav.
+    """Separate each song into `folder`, by default into <its name without suffix>/<target>.wav.
 
-    Raises InputError before any work if two songs would share a folder, or an estimate would replace a song or the checkpoint; and with a
-    line for each song that cannot be read when the others are done.
+    Raises InputError before any work if two songs would share files, if a file exists that may not be replaced, or if one is a song or the
+    checkpoint; and with a line for each song that cannot be separated when the others are done.
     """
-    names = [_folder_name(song) for song in songs]
+    names = [_song_name(song) for song in songs]
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise InputError(f"{folder / double[0]}: several songs are called '{double[0]}'; separate them into different folders.")
-    refuse_inputs([folder / name / f"{target}.wav" for name in names for target in ALL_TARGETS], [checkpoint, *songs])
     faults = Faults()
     with claim(device, n_threads) as claimed:
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+        files = {song: output.files(folder, song, separator.targets) for song in songs}
+        refuse_inputs([path for written in files.values() for path in written.values()], [checkpoint, *songs])
+        _refuse_existing(files, output.overwrite)
         zeroed = ZeroedLatent(separator)
         sweep_below(folder)
-        for song, name in zip(songs, names, strict=True):
+        for song in songs:
             with faults.gathered():
-                separate_song(separator, song, folder / name, output)
-                log.info("%s: separated into %s", song, folder / name)
+                separate_song(separator, song, files[song], output)
+                log.info("%s: separated into %s", song, _place(files[song]))
         zeroed.tell()
     faults.raise_all()
 
 
-def separate_song(separator: Separator, song: Path, folder: Path, output: Output = Output()) -> None:
-    """Separate one song of any rate, channel count and length into `folder`/<target>.wav at its own rate and length.
+def separate_song(separator: Separator, song: Path, files: Mapping[str, Path], output: Output = Output()) -> None:
+    """Separate one song of any rate, channel count and length into `files`, by target, at its own rate and length.
 
-    Raises InputError when the song cannot be read, or the folder cannot be written.
+    Raises InputError when the song cannot be read, the files cannot be written, or their format cannot hold the song.
     """
     rate_hz, targets = separator.checkpoint.recipe.front_end.sample_rate_hz, separator.targets
-    with scratch_folder(folder) as scratch:
+    with scratch_folder(next(iter(files.values())).parent) as scratch:
         loaded = load_song(song, scratch, rate_hz)
-        blocks = separator.estimates(loaded.audio)
+        if output.mono:
+            mixed = _mono(loaded.original, scratch / "original-mono.f32")
+            audio = mixed if loaded.audio is loaded.original else _mono(loaded.audio, scratch / "audio-mono.f32")
+            loaded = replace(loaded, original=mixed, audio=audio)
+        blocks = _watched(separator, song, loaded.audio)
         if loaded.sample_rate_hz != rate_hz:
             blocks = resampled(blocks, targets, loaded.original.shape, (rate_hz, loaded.sample_rate_hz), scratch)
         gain = 1.0
@@ -68,9 +95,42 @@ def separate_song(separator: Separator, song: Path, folder: Path, output: Output
             blocks, gain = softened(blocks, targets, loaded.original, scratch)
         if gain < 1:
             log.info("%s: its targets are scaled by %.4f to avoid clipping", song, gain)
-        write_targets(blocks, targets, loaded.original, folder, loaded.sample_rate_hz, Form(output.subtype, gain))
+        write_targets(blocks, targets, loaded.original, files, loaded.sample_rate_hz, Form(output.encoding, gain))
 
 
-def _folder_name(song: Path) -> str:
+def _refuse_existing(files: Mapping[Path, Mapping[str, Path]], overwrite: bool) -> None:
+    existing = [path for written in files.values() for path in written.values() if path.exists()]
+    if existing and not overwrite:
+        others = f", and so do {len(existing) - 1} others" if len(existing) > 1 else ""
+        raise InputError(f"{existing[0]}: exists already{others}; choose another folder, or add --overwrite to replace what is there.")
+
+
+def _watched(separator: Separator, song: Path, audio: np.ndarray) -> Iterator[np.ndarray]:
+    """The blocks of a song's estimates, with their progress in seconds of the song."""
+    rate_hz, position = separator.checkpoint.recipe.front_end.sample_rate_hz, 0
+    with Progress(f"separating {song.name}, s", audio.shape[1] // rate_hz) as progress:
+        for block in separator.estimates(audio):
+            yield block
+            n_seconds = (position + block.shape[2]) // rate_hz - position // rate_hz
+            position += block.shape[2]
+            if n_seconds:
+                progress.advance(n_seconds)
+
+
+def _mono(signal: np.ndarray, path: Path) -> np.ndarray:
+    """The mean of the channels, (1, n_samples), kept in a file."""
+    with scratch_file(path) as stream:
+        for start in range(0, signal.shape[1], BLOCK_SAMPLES):
+            stream.write(signal[:, start : start + BLOCK_SAMPLES].mean(0, dtype=np.float32).tobytes())
+    return np.memmap(path, np.float32, "r").reshape(1, -1)
+
+
+def _song_name(song: Path) -> str:
     """The name without suffix; with it if there would be nothing but dots, which could name another folder."""
     return song.stem if song.stem.strip(".") else song.name
+
+
+def _place(files: Mapping[str, Path]) -> str:
+    """What a song was separated into: a folder of its own, or files among those of others."""
+    first, *others = files.values()
+    return str(first.parent if first.stem in files else " and ".join(map(str, (first, *others))))

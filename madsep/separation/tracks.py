@@ -13,7 +13,7 @@ from madsep.data.audio import resample_to_length
 from madsep.data.prepared import PreparedTrack
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator, ZeroedLatent
-from madsep.separation.output import due_tracks, remove_estimates, resampled, write_targets
+from madsep.separation.output import due_tracks, remove_estimates, resampled, target_files, write_targets
 
 
 def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, job: str, device: Device, n_threads: int) -> None:
@@ -44,11 +44,12 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
 def _separate(separator: Separator, track: PreparedTrack, folder: Path) -> dict[str, int]:
     """Separate one prepared track into `folder`; return the clipped samples of each target."""
     mixture, rate_hz, front_end_hz = track.signal("mixture"), track.sample_rate_hz, separator.checkpoint.recipe.front_end.sample_rate_hz
+    files = target_files(folder, separator.targets)
     remove_estimates(folder)
     if rate_hz == front_end_hz:
-        return write_targets(separator.estimates(mixture), separator.targets, mixture, folder, rate_hz)
+        return write_targets(separator.estimates(mixture), separator.targets, mixture, files, rate_hz)
     with scratch_folder(folder) as scratch:
         n_samples = math.ceil(mixture.shape[1] * front_end_hz / rate_hz)
         there = resample_to_length(mixture, rate_hz, front_end_hz, n_samples, scratch / "mixture.f32")
         blocks = resampled(separator.estimates(there), separator.targets, mixture.shape, (front_end_hz, rate_hz), scratch)
-        return write_targets(blocks, separator.targets, mixture, folder, rate_hz)
+        return write_targets(blocks, separator.targets, mixture, files, rate_hz)

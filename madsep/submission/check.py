@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
@@ -28,28 +28,46 @@ DESCRIPTION, READMES = "description.md", ("README", "README.md")
 OTHER_FILES = (DESCRIPTION, provenance.FILE, *READMES)
 
 
+class Verdict(NamedTuple):
+    """The faults of a submission, one line each.
+
+    For an error the campaign would refuse the submission, or its scores do not hold. A warning is about form alone, as published
+    submissions have it: description.md differs from the template, or a file that is no score does not belong there.
+    """
+
+    errors: list[str]
+    warnings: list[str]
+
+
 def check_submission(folder: Path, expected_tracks: list[str] | None = None, short_name: str | None = None) -> list[str]:
-    """Return every fault of the submission in `folder`, one line each; an empty list if it is valid.
+    """Return every fault of the submission in `folder`, errors and warnings alike, as `judge_submission` finds them."""
+    errors, warnings = judge_submission(folder, expected_tracks, short_name)
+    return [*errors, *warnings]
+
+
+def judge_submission(folder: Path, expected_tracks: list[str] | None = None, short_name: str | None = None) -> Verdict:
+    """Return the errors and warnings of the submission in `folder`; none of either if it is as madsep writes it.
 
     The test tracks are `expected_tracks`, or `data: test_tracks` of the submission's provenance.yaml, or the 50 of MUSDB18. If there is a
     provenance.yaml, its digests must agree with each other and with the score files. The short name is the folder's unless it is given.
     """
     if not folder.is_dir():
-        return [f"{folder}: no such folder"]
+        return Verdict([f"{folder}: no such folder"], [])
     try:
         files_below(folder)
     except InputError as error:  # a folder that may not be read
-        return [str(error)]
+        return Verdict([str(error)], [])
     name = short_name or Path(os.path.abspath(folder)).name  # resolve() would follow a link  # noqa: PTH100
-    document, faults = _read_provenance(folder)
+    document, errors = _read_provenance(folder)
+    description, unreadable = _read_description(folder)
     tracks = expected_tracks or _listed_tracks(document) or MUSDB18.test_names()
-    faults += [*campaign_check(folder, tracks, name), *_misplaced_files(folder), *_description_faults(folder, name)]
+    errors += [*campaign_check(folder, tracks, name), *_misplaced_scores(folder), *unreadable]
     readable = {path: content for path, content in _documents(folder).items() if not isinstance(content, InputError)}
-    faults += target_set_faults({_label(folder, path): content for path, content in readable.items()})
+    errors += target_set_faults({_label(folder, path): content for path, content in readable.items()})
     durations_s = _durations_s(document)
     for path, content in readable.items():
-        faults += [f"{_label(folder, path)}: {fault}" for fault in track_faults(content, durations_s.get(path.stem))]
-    return faults
+        errors += [f"{_label(folder, path)}: {fault}" for fault in track_faults(content, durations_s.get(path.stem))]
+    return Verdict(errors, [*_misplaced_files(folder), *_description_faults(description, name)])
 
 
 def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list[str]:
@@ -121,33 +139,49 @@ def _durations_s(document: dict[str, Any]) -> dict[str, float]:
     return {name: seconds for name, seconds in durations_s.items() if is_number(seconds)} if isinstance(durations_s, dict) else {}
 
 
-def _misplaced_files(folder: Path) -> Iterator[str]:
+def _misplaced_scores(folder: Path) -> Iterator[str]:
+    """Yield each .json outside test/, which the campaign's check would take for a track."""
     for path in files_below(folder):
         label = _label(folder, path)
+        if path.suffix == ".json" and _is_strange(folder, path):
+            yield f"{label}: is {_stranger(folder, path)}; delete it; the campaign's check reads every .json"
+        elif path.suffix == ".json" and path.parent != folder / "test":
+            yield f"{label}: score files belong directly in test/"
+
+
+def _misplaced_files(folder: Path) -> Iterator[str]:
+    """Yield each other file that belongs to no submission."""
+    for path in files_below(folder):
+        label = _label(folder, path)
+        if path.suffix == ".json":
+            continue
         if _is_strange(folder, path):
-            what = "a hidden file" if any(part.startswith(".") for part in path.relative_to(folder).parts) else "left by another program"
-            why = "; the campaign's check reads every .json" if path.suffix == ".json" else ""
-            yield f"{label}: is {what}; delete it{why}"
-        elif path.suffix == ".json":
-            if path.parent != folder / "test":
-                yield f"{label}: score files belong directly in test/"
+            yield f"{label}: is {_stranger(folder, path)}; delete it"
         elif label not in OTHER_FILES:
             yield f"{label}: does not belong here; only test/*.json, {', '.join(OTHER_FILES)} do"
+
+
+def _stranger(folder: Path, path: Path) -> str:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return "a hidden file" if hidden else "left by another program"
 
 
 def _is_strange(folder: Path, path: Path) -> bool:
     return any(is_stranger(part) for part in path.relative_to(folder).parts)
 
 
-def _description_faults(folder: Path, short_name: str) -> Iterator[str]:
-    """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
+def _read_description(folder: Path) -> tuple[bytes | None, list[str]]:
+    """Return the content of description.md, None if there is none or it cannot be read, and why it cannot."""
     path = folder / DESCRIPTION
     try:
-        if not is_there(path):
-            return  # campaign_check says so
-        raw = read_bytes(path, MAX_DESCRIPTION_BYTES)
+        return (read_bytes(path, MAX_DESCRIPTION_BYTES) if is_there(path) else None), []  # campaign_check says what is missing
     except InputError as error:
-        yield str(error).removeprefix(f"{folder}/")
+        return None, [str(error).removeprefix(f"{folder}/")]
+
+
+def _description_faults(raw: bytes | None, short_name: str) -> Iterator[str]:
+    """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
+    if raw is None:
         return
     try:
         text = raw.decode("utf-8-sig")

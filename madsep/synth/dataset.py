@@ -8,7 +8,7 @@ import numpy as np
 
 from madsep.core.errors import InputError
 from madsep.core.files import write_error
-from madsep.core.logs import log
+from madsep.core.progress import Progress
 from madsep.data.datasets import DSD100, MUSDB18, Dataset
 from madsep.data.wav_writer import WavWriter
 from madsep.synth.dsp import SAMPLE_RATE_HZ, Signal
@@ -35,13 +35,15 @@ def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed:
     staging = _claim(root)
     made: list[Path] = []
     try:
-        for subset, n_tracks in zip(SUBSETS, (n_train, n_test), strict=True):
-            for index in range(n_tracks):
+        tracks = [(subset, index) for subset, n in zip(SUBSETS, (n_train, n_test), strict=True) for index in range(n)]
+        with Progress("synthetic tracks", len(tracks)) as progress:
+            for subset, index in tracks:
                 name = track_name(subset, index, seed)
-                log.info("synthetic track %s %d of %d: %s", subset, index + 1, n_tracks, name)
                 rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SUBSETS.index(subset), index)))
                 folder = staging / dataset.folders[subset] / _numbered(dataset, subset, index, name)
                 _write_track(dataset.wav_files(folder, dataset.layout), render_song(duration_s, rng))
+                progress.advance(1)
+                progress.note(f"{progress.done} of {progress.total}: {subset}/{name}")
         for path in sorted(staging.iterdir()):
             made.append(path.rename(root / path.name))
         staging.rmdir()

@@ -1,0 +1,85 @@
+"""Where the files of songs lie in a folder: as in musdb and museval, as in the challenges MDX and SDX, or as at MVSep."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from madsep.core.errors import InputError
+from madsep.core.reading import is_there, visible
+from madsep.data.datasets import ALL_TARGETS
+from madsep.data.tracks import STEM_SUFFIX, SUBSETS
+
+Layout = Literal["mdx", "musdb", "mvsep"]
+SUFFIXES = (".wav", ".flac")
+STEM_FILE = "stem file"  # stands for all stems in `SongFiles.files`
+NAMES = ("mixture", *ALL_TARGETS)
+OTHER_NAMES = {"instrum": "accompaniment", "instrumental": "accompaniment", "no_vocals": "accompaniment", "mix": "mixture"}
+_PLACES: Mapping[Layout, Callable[[Path, str, str], Path]] = {
+    "mdx": lambda folder, song, file: folder / song / file,
+    "musdb": lambda folder, song, file: folder / "test" / song / file,
+    "mvsep": lambda folder, song, file: folder / f"{song}_{file}",
+}
+
+
+@dataclass(frozen=True)
+class SongFiles:
+    """The files of one song by what they hold: stems, or `STEM_FILE`. The subset is None if the layout has none."""
+
+    name: str
+    subset: str | None
+    place: Path  # for messages
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, name: str, path: Path) -> None:
+        """Add a file. Raises InputError if there is one that holds the same."""
+        if name in self.files:
+            raise InputError(f"{path}: holds the {name} of {self.name}, and so does {self.files[name]}; take one of them away.")
+        self.files[name] = path
+
+
+def song_file(layout: Layout, folder: Path, song: str, target: str, suffix: str) -> Path:
+    """Return where a layout puts a target of a song: <song>/<target>, test/<song>/<target> or <song>_<target>, each with its suffix."""
+    return _PLACES[layout](folder, song, f"{target}{suffix}")
+
+
+def find_songs(root: Path) -> list[SongFiles]:
+    """Return the songs in `root`, whatever their layout, sorted by subset and name.
+
+    If `root` holds test/ or train/, these are the subsets. A song is a stem file of MUSDB18, a folder with a wav or flac for each stem, or,
+    outside subsets, several files <song>_<stem>.wav. Raises InputError if there are none, or two files hold the same.
+    """
+    if not is_there(root):
+        raise InputError(f"{root}: no such folder; it should hold test/ or train/ with tracks in them, or the tracks themselves.")
+    subsets = [subset for subset in reversed(SUBSETS) if is_there(root / subset)]
+    folders: list[tuple[Path, str | None]] = [(root / subset, subset) for subset in subsets]
+    songs = [song for folder, subset in folders or [(root, None)] for song in _songs_in(folder, subset)]
+    if not songs:
+        raise InputError(f"{root}: no tracks in it; expected test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav.")
+    return songs
+
+
+def _songs_in(folder: Path, subset: str | None) -> Iterator[SongFiles]:
+    flat: dict[str, SongFiles] = {}
+    for path in visible(folder):
+        if path.is_dir():
+            song = SongFiles(path.name, subset, path)
+            for file in visible(path):
+                if (name := _held(file.stem)) and file.suffix.lower() in SUFFIXES:
+                    song.add(name, file)
+            yield song
+        elif path.name.endswith(STEM_SUFFIX):
+            yield SongFiles(path.name.removesuffix(STEM_SUFFIX), subset, path, {STEM_FILE: path})
+        elif path.suffix.lower() in SUFFIXES:
+            for ending in (*NAMES, *OTHER_NAMES):
+                if path.stem.endswith(f"_{ending}") and (name := _held(ending)):
+                    song_name = path.stem.removesuffix(f"_{ending}")
+                    flat.setdefault(song_name, SongFiles(song_name, subset, folder)).add(name, path)
+                    break
+    yield from (flat[name] for name in sorted(flat))
+
+
+def _held(name: str) -> str | None:
+    """The stem that a file of this name holds."""
+    name = name.lower()
+    return OTHER_NAMES.get(name, name if name in NAMES else None)
