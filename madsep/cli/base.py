@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 import madsep
-from madsep.core.settings import nearest
+from madsep.core.errors import nearest
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -12,11 +12,10 @@ from madsep.comparison.pairwise import draw_pairwise
 from madsep.comparison.published import published_kinds, published_medians, published_track_medians
 from madsep.comparison.runs import MARK, Group, Run, split_runs
 from madsep.comparison.statistics import Reproduction, check_reproduction, matrix, pairwise_tests, ranking, systems_medians
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 from madsep.core.files import new_folder, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
-from madsep.core.settings import nearest
 from madsep.core.tables import write_table
 from madsep.scoring.scores import METRICS
 

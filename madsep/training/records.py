@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from madsep.core.errors import DiskFull
+from madsep.core.extras import is_installed, missing
 from madsep.core.files import write_error, write_text
 from madsep.core.logs import log
 from madsep.training.parts import Parts
@@ -35,6 +36,8 @@ class RunFiles:
 
     def begin(self, state: TrainingState) -> None:
         """Restore the state saved last, if there is one, and begin another part of the training."""
+        if line := missing("tensorboard", "writing TensorBoard files"):
+            log.info("%s; the losses are in %s", line, self.history_file)
         state.resume(self.folder / STATE, self.identity)
         with _unless_full():
             self.parts.begin(state.device, state.position.step)
@@ -49,9 +52,14 @@ class RunFiles:
         return False
 
     def add_epoch(self, history: Sequence[Mapping[str, Any]], data_wait: float) -> None:
-        """Write the history so far, and its last row as events; `data_wait` is the share of the epoch's time spent waiting for data."""
+        """Write the history so far, and its last row as events if TensorBoard is installed.
+
+        `data_wait` is the share of the epoch's time spent waiting for data.
+        """
         with _unless_full():
             write_history(history, self.history_file)
+        if not is_installed("tensorboard"):
+            return
         self.events.append({**history[-1], "data_wait": data_wait})
         with _unless_full():
             write_events(self.events, self.folder)
