@@ -1,7 +1,6 @@
 """Logging for jobs and commands: plain lines, and plain ends for what a user can mend."""
 
 import contextlib
-import importlib.metadata
 import io
 import logging
 import os
@@ -133,6 +132,8 @@ def _kept_traceback() -> str:
 
 
 def _version() -> str:
+    import importlib.metadata  # takes longer than all else that a command needs to print its help
+
     try:
         return importlib.metadata.version("madsep")
     except importlib.metadata.PackageNotFoundError:
