@@ -11,11 +11,10 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
 	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
 
-.PHONY: demo test test-all test-slurm coverage lint format setup fft ffmpeg slurm readme clean
+.PHONY: demo test test-all test-slurm coverage lint format dist light setup fft ffmpeg slurm readme clean
 
 demo: setup $(DEMO_DATA)
-	$(BIN)/snakemake --cores all --no-hooks --quiet rules host progress reason --configfile config.yaml workflow/configs/demo.yaml
-	@cat results/table.txt && echo "comparison: $(CURDIR)/results/compare/index.html" && echo "submission: $(CURDIR)/submission/MDL1"
+	$(BIN)/madsep run --config-file workflow/configs/demo.yaml
 
 $(DEMO_DATA): | setup
 	$(BIN)/madsep synth $@ --train 12 --test 4 --seconds 20 --seed 1
@@ -49,6 +48,18 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# dist/: the sdist, and the wheel that is built from it
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+# the wheel with its base dependencies alone, in an environment of its own
+light: dist
+	$(PYTHON) -m venv --clear .venv-light
+	sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' requirements.txt > .venv-light/versions.txt
+	.venv-light/bin/python -m pip install --quiet --constraint .venv-light/versions.txt dist/*.whl
+	.ci/light .venv-light
+
 readme: setup
 	$(BIN)/python docs/make_readme.py
 
@@ -73,8 +84,8 @@ slurm:
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-torch.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake results/* submission/*
+	rm -rf .venv .venv-light .snakemake dist results/* submission/*

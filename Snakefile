@@ -1,23 +1,36 @@
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from snakemake.settings.enums import Quietness
 from snakemake.utils import min_version
 
+from madsep.core.logs import QUIET
 from madsep.workflow.asked import Asked, any_of
-from madsep.workflow.make import make_plan, sample_root
+from madsep.workflow.lines import JobLines
+from madsep.workflow.make import check_packages, make_plan, sample_root
 from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
 from madsep.workflow.needs import Needs
 from madsep.workflow.settings import check_settings
+from madsep.workflow.shipped import shipped
 
 min_version("9.0")
 
+# with --quiet rules host, as `madsep run` starts it: one line per finished job
+lines = JobLines(on_nothing=lambda: print(result(plan)))
+is_quiet = workflow.output_settings.quiet == {Quietness.RULES, Quietness.HOST}
+if workflow.is_main_process and workflow.modifier.is_main_snakefile() and is_quiet:
+    os.environ[QUIET] = "1"
+    lines.attach()
 
-with plain_errors():
-    check_settings(Path("config.yaml"))
 
+# the settings of the folder of the run; what they leave out is taken from the config.yaml that ships
+if Path("config.yaml").exists():
+    with plain_errors():
+        check_settings(Path("config.yaml"))
 
-configfile: "config.yaml"
+    configfile: "config.yaml"
 
 
 report: "workflow/report/workflow.rst"
@@ -31,9 +44,12 @@ started_s = time.time()
 with plain_errors():
     plan = make_plan(
         config,
-        Path(workflow.basedir, "workflow/schemas/config.schema.yaml"),
+        shipped("workflow/schemas/config.schema.yaml"),
         workflow.is_main_process,
     )
+    # jobs in conda environments or containers have packages of their own
+    if plan and not workflow.deployment_settings.deployment_method:
+        check_packages(plan)
 
 
 if plan is None:  # the sample has yet to be fetched; the next run uses it
@@ -83,6 +99,7 @@ onstart:
 
 
 onsuccess:
+    lines.close()
     print(
         result(plan)
         if plan
@@ -91,4 +108,5 @@ onsuccess:
 
 
 onerror:
+    lines.close()
     print("\n".join(faults(started_s, log)), file=sys.stderr)

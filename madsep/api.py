@@ -218,7 +218,7 @@ def oracles(
     >>> {target: estimate.shape for target, estimate in estimates["IRM1"].items()}
     {'vocals': (1, 9000), 'drums': (1, 9000), 'accompaniment': (1, 9000)}
     """
-    from madsep.core.settings import nearest
+    from madsep.core.errors import nearest
     from madsep.separation.oracles import ORACLES, oracle_estimates
 
     for name in names:

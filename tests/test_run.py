@@ -16,7 +16,7 @@ from flow import ROOT, dry_run, left_behind, own_lines, run, tiny_config
 from systems_flow import install_plugin
 
 from madsep.core.errors import InputError
-from madsep.workflow import run as run_module
+from madsep.workflow import shipped
 from madsep.workflow.config import check_config
 from madsep.workflow.run import Wanted, prepare_run, shown
 from madsep.workflow.settings import check_settings, merged, parse_change, read_settings
@@ -154,12 +154,14 @@ def test_a_dotted_key_of_a_file_is_told_how_to_be_written() -> None:
 
 def test_the_command_and_the_settings_that_it_reads(tmp_path: Path, musdb: Path) -> None:
     (tmp_path / "mine.yaml").write_text("scoring: {engine: fast}\ndevice: cpu\n")
-    ask = wanted(tmp_path / "run", musdb, "device=auto", "scoring.audit_tracks=0", files=[tmp_path / "mine.yaml"], arguments=["--quiet"])
-    given = prepare_run(ask)
+    ask = wanted(
+        tmp_path / "run", musdb, "device=auto", "scoring.audit_tracks=0", files=[tmp_path / "mine.yaml"], arguments=["--keep-going"]
+    )
+    command = prepare_run(ask)
     folder = tmp_path / "run"
-    assert given[:3] == [sys.executable, "-m", "snakemake"]
+    assert command[:3] == [sys.executable, "-m", "snakemake"]
     files = f"--snakefile {ROOT}/Snakefile --directory {folder} --configfile {folder}/results/run.json"
-    assert shown(given) == f"snakemake {files} --cores all --quiet"
+    assert shown(command) == f"snakemake --quiet rules host {files} --cores all --keep-going"
     settings = json.loads((folder / "results/run.json").read_text())
     assert settings == read_settings([CONFIG]) | {
         "musdb_root": str(musdb),
@@ -226,10 +228,29 @@ def test_a_run_at_work_is_left_alone(tmp_path: Path, musdb: Path) -> None:
     assert (tmp_path / "results/run.json").read_bytes() == settings
 
 
-def test_without_the_repository_it_says_so(tmp_path: Path, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "__file__", str(tmp_path / "site-packages/madsep/workflow/run.py"))
-    message = f"{tmp_path}/site-packages/Snakefile: is not there; `madsep run` needs the repository."
-    assert refused(wanted(tmp_path, musdb)).startswith(message)
+def test_without_the_workflow_it_says_so(tmp_path: Path, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "site-packages/madsep")
+    message = f"{tmp_path}/site-packages/madsep: the workflow's Snakefile is neither in this folder nor beside it; install madsep again."
+    assert refused(wanted(tmp_path, musdb)) == message
+
+
+def test_an_installed_workflow_lies_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shipped.shipped("workflow", "rules") == ROOT / "workflow/rules"
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "madsep")
+    (tmp_path / "madsep/_workflow").mkdir(parents=True)
+    (tmp_path / "madsep/_workflow/Snakefile").touch()
+    assert shipped.shipped(shipped.CONFIG) == tmp_path / "madsep/_workflow/config.yaml"
+
+
+def test_init_writes_the_defaults_once(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    completed = command("init", "--directory", folder)
+    assert (completed.returncode, completed.stdout) == (0, f"{folder}/config.yaml\n")
+    assert (folder / "config.yaml").read_text() == CONFIG.read_text()
+    (folder / "config.yaml").write_text("device: cpu\n")
+    completed = command("init", "--directory", folder)
+    assert completed.returncode == 1 and completed.stderr.startswith(f"madsep: ERROR: {folder}/config.yaml: is there already, and stays")
+    assert (folder / "config.yaml").read_text() == "device: cpu\n" and len(list(folder.iterdir())) == 1
 
 
 # started

@@ -3,8 +3,8 @@
 import pydantic
 import pytest
 
-from madsep.core.errors import InputError
-from madsep.core.settings import Plateau, Segments, Separation, Settings, Target, Training, nearest
+from madsep.core.errors import InputError, nearest
+from madsep.core.settings import Plateau, Segments, Separation, Settings, Target, Training
 from madsep.systems.recipe import load_recipe
 
 TRAINING = {

@@ -8,12 +8,13 @@ import typer
 from typer.exceptions import TyperException
 
 import madsep
-from madsep.core.settings import nearest
+from madsep.core.errors import nearest
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     suggest_commands=False,  # `mistake` suggests, options and their values too
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help without Rich, which takes most of the time of a start
 )
 
 

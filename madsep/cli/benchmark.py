@@ -11,6 +11,14 @@ from madsep.cli.base import app
 
 
 @app.command()
+def init(directory: Annotated[Path, typer.Option(help="Folder of the run; it is made if it is missing.")] = Path()) -> None:
+    """Write config.yaml, all settings with comments, for `madsep run` in the same folder. An existing one stays as it is."""
+    from madsep.workflow.shipped import write_config
+
+    typer.echo(write_config(directory))
+
+
+@app.command()
 def run(
     snakemake: Annotated[list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Snakemake's own options, after --.")] = None,
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
@@ -21,6 +29,7 @@ def run(
     cores: Annotated[str | None, typer.Option(help="CPU cores: a number or all.")] = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake's profile: local, slurm or a folder.")] = None,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Show the jobs and start none.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all lines of Snakemake and of the jobs.")] = False,
 ) -> None:
     """Check the settings and the data, then run the benchmark by Snakemake."""
     from madsep.workflow.run import Wanted, prepare_run, shown
@@ -28,7 +37,7 @@ def run(
     given = [f"musdb_root={json.dumps(str(musdb_root.absolute()))}"] if musdb_root else []
     given += [f"systems={json.dumps(systems.split(','))}"] if systems else []
     arguments = [*(["--dry-run"] if dry_run else []), *(snakemake or [])]
-    command = prepare_run(Wanted(config_file or [], [*given, *(changes or [])], directory, cores, profile, arguments))
+    command = prepare_run(Wanted(config_file or [], [*given, *(changes or [])], directory, cores, profile, arguments, verbose))
     print(shown(command), flush=True)
     os.execv(command[0], command)
 

@@ -14,11 +14,10 @@ from madsep.comparison.reproduction_text import headline, reproduction_text
 from madsep.comparison.runs import MARK, Group, Run, split_runs
 from madsep.comparison.statistics import matrix, pairwise_tests, ranking, systems_medians
 from madsep.comparison.trainings import reproductions, spread
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 from madsep.core.files import new_folder, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
-from madsep.core.settings import nearest
 from madsep.core.tables import write_table
 from madsep.scoring.scores import METRICS
 

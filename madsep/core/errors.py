@@ -1,9 +1,12 @@
 """What ends a command or a job other than success or a defect."""
 
 import contextlib
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from madsep.core.extras import missing
 
 # what the disk, its permissions or its names forbid: never a defect of the program
 OS_ERROR_WORDS = {
@@ -66,13 +69,22 @@ class Stopped(Exception):
     """The work was stopped from outside before its end, and the same command resumes it; the message says how far it came."""
 
 
+def require(package: str, what: str) -> None:
+    """Raise InputError that names the extra to install, unless a package of `madsep.core.extras` that `what` needs is installed."""
+    if line := missing(package, what):
+        raise InputError(line)
+
+
 def plain(error: BaseException) -> InputError | None:
-    """Return an error that a person can mend as InputError: one itself, the disk's refusal of a named file, a lack of memory.
+    """Return an error that a person can mend as InputError: one itself, a package of an extra that is missing, the disk's refusal of a
+    named file, a lack of memory.
 
     None for any other error, which is a defect.
     """
     if isinstance(error, InputError):
         return error
+    if isinstance(error, ModuleNotFoundError) and (line := missing(error.name or "")):
+        return InputError(line)
     if isinstance(error, MemoryError):
         return InputError("Not enough memory; close other programs, use fewer jobs, or a machine with more memory.")
     if isinstance(error, OSError):
@@ -96,3 +108,9 @@ def one_line(error: BaseException) -> str:
     except Exception:  # which another program's exception may do
         text = ""
     return text[:MAX_REASON] or type(error).__name__
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint `; did you mean X?`, or nothing if no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,7 +1,6 @@
 """Logging for jobs and commands: plain lines, and plain ends for what a user can mend."""
 
 import contextlib
-import importlib.metadata
 import io
 import logging
 import os
@@ -17,6 +16,7 @@ from madsep.core.errors import Stopped, one_line, plain
 from madsep.core.signals import Interrupted
 
 log = logging.getLogger("madsep")
+QUIET = "MADSEP_QUIET"  # environment variable: if it is set, jobs write all but errors to their logs alone
 FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
 
 
@@ -24,8 +24,8 @@ FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
 def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
     """Log, warnings too, to stderr and, if `path` is given, to that file; end an InputError as one line and exit status 1.
 
-    So ends whatever else a person can mend, as `madsep.core.errors.plain` says. In a job of Slurm the first line of the file names the job
-    and its node. What the terminal's encoding lacks is printed as a question mark.
+    So ends whatever else a person can mend, as `madsep.core.errors.plain` says. A job of a quiet run shows errors alone on stderr. In a job
+    of Slurm the first line of the file names the job and its node. What the terminal's encoding lacks is printed as a question mark.
 
     Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130, other
     signals with 128 and their number. Any other exception is a defect: status 2, and its traceback in the log, or, without one, in a new
@@ -87,6 +87,8 @@ def _handlers(path: str | None, prefix: str) -> list[logging.Handler]:
         with _writing(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             handlers.append(_LogFile(path, mode="w", encoding="utf-8", errors="backslashreplace"))
+        if QUIET in os.environ:
+            handlers[0].setLevel(logging.ERROR)
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"{prefix}%(levelname)s: %(message)s"))
     return handlers
@@ -130,6 +132,8 @@ def _kept_traceback() -> str:
 
 
 def _version() -> str:
+    import importlib.metadata  # takes longer than all else that a command needs to print its help
+
     try:
         return importlib.metadata.version("madsep")
     except importlib.metadata.PackageNotFoundError:

@@ -1,5 +1,6 @@
 """A progress bar with the time left on a terminal, plain log lines otherwise."""
 
+import os
 import time
 from types import TracebackType
 from typing import Self
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from madsep.core.logs import log
+from madsep.core.logs import QUIET, log
 
 LINE_EVERY_S = 60.0
 
@@ -19,7 +20,7 @@ class Progress:
     def __init__(self, task: str, total: int, done: int = 0) -> None:
         self.task, self.total, self.done, self.first = task, total, done, done
         self.console = Console(stderr=True)
-        self.watched = self.console.is_terminal
+        self.watched = self.console.is_terminal and QUIET not in os.environ
         self.started = self.said = time.monotonic()
 
     def __enter__(self) -> Self:

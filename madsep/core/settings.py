@@ -3,13 +3,12 @@
 A setting has no default in code unless leaving it out is meaningful: recipes say everything, so that a result can be read from its recipe.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 
 # No system comes near these. They keep a damaged or hostile checkpoint from asking for days of work or more memory than there is.
 MAX_COUNT = 1_000_000
@@ -168,12 +167,6 @@ class Description(Settings):
     code: str
     demos: str
     references: tuple[str, ...]
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint `; did you mean X?`, or nothing if no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _fault(cls: type[Settings], fault: Any) -> str:

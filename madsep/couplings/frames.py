@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 from madsep.core.logs import log
 from madsep.core.precision import products
-from madsep.core.settings import nearest
 from madsep.data.mixtures import Mixture
 from madsep.front_end.segments import full_plan, read_padded
 from madsep.front_end.stft import Stft

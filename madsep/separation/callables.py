@@ -14,10 +14,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 from madsep.core.files import Hash, digest
 from madsep.core.logs import log_traceback
-from madsep.core.settings import nearest
 from madsep.data.datasets import ALL_TARGETS
 
 MAX_MESSAGE = 300  # characters of the callable's exception that a plain line shows

@@ -11,11 +11,10 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from madsep.core.artefacts import Stage
-from madsep.core.errors import Faults, InputError
+from madsep.core.errors import Faults, InputError, nearest
 from madsep.core.files import atomic, scratch_folder, sha256_each
 from madsep.core.logs import log
 from madsep.core.progress import Progress
-from madsep.core.settings import nearest
 from madsep.data.audio import read_wav
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.data.prepared import PreparedTrack

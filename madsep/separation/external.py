@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, nearest
 from madsep.core.files import Hash, digest
 from madsep.core.reading import visible
-from madsep.core.settings import Settings, nearest
+from madsep.core.settings import Settings
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
 from madsep.separation.callables import fingerprint
 from madsep.separation.oracles import ORACLES

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 
 from madsep.core.devices import Device, claim
-from madsep.core.errors import Faults, InputError
+from madsep.core.errors import Faults, InputError, nearest
 from madsep.core.files import refuse_inputs, scratch_file, scratch_folder
 from madsep.core.logs import log
 from madsep.core.progress import Progress
-from madsep.core.settings import nearest
 from madsep.core.temporary import sweep_below
 from madsep.data.audio import BLOCK_SAMPLES, load_song
 from madsep.data.encodings import WAV, Encoding

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from madsep.core.errors import InputError
-from madsep.core.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training, nearest
+from madsep.core.errors import InputError, nearest
+from madsep.core.settings import Description, FrontEnd, Segments, Separation, Settings, Target, Training
 from madsep.systems.coverage import check_front_end
 from madsep.systems.families import FAMILIES
 from madsep.systems.families.family import Family

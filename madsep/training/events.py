@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from madsep.core.extras import missing
 from madsep.core.files import write_error
 from madsep.core.logs import log
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 FOLDER = "tensorboard"
-MISSING = "tensorboard is not installed, so no TensorBoard events are written; history.csv holds the same figures."
 
 
 class Events:
@@ -46,11 +46,11 @@ class Events:
 
     def _open(self) -> "SummaryWriter | None":
         if self.writer is None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
+            if line := missing("tensorboard", "writing TensorBoard events"):
                 if not self.n_rows:
-                    log.info(MISSING)
+                    log.info("%s; history.csv holds the same figures", line)
                 return None
+            from torch.utils.tensorboard import SummaryWriter
+
             self.writer = SummaryWriter(str(self.folder), filename_suffix=".madsep")
         return self.writer

@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from madsep.core.errors import InputError
-from madsep.core.settings import nearest
+from madsep.core.errors import InputError, nearest
 
 
 def check_config(config: Mapping[str, Any], schema: Path) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from madsep.core.errors import InputError
-from madsep.core.settings import nearest
+from madsep.core.errors import InputError, nearest, require
 from madsep.core.temporary import sweep
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.extra import find_extra_tracks
@@ -16,6 +15,8 @@ from madsep.workflow.config import check_config, typed
 from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
 from madsep.workflow.selection import BASELINE, Selection, select_systems, targets_of
+from madsep.workflow.settings import merged, read_settings
+from madsep.workflow.shipped import CONFIG, shipped
 
 INVENTORY = Path("results/inventory.json")
 DIGESTS = Path("results/digests.json")
@@ -25,10 +26,11 @@ SAMPLE = "results/musdb-sample"
 def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | None:
     """Return the plan of the run in the current folder; None while its sample of MUSDB18 has yet to be fetched.
 
-    The main process of a run looks at the data and writes results/inventory.json; the processes of its jobs read that. Texts in `config`
-    that are numbers are turned into such. Raises InputError for a faulty config, data set or choice of systems.
+    The main process of a run looks at the data and writes results/inventory.json; the processes of its jobs read that. What `config` leaves
+    out is taken from the config.yaml that ships; texts in it that are numbers are turned into such. Raises InputError for a faulty config,
+    data set or choice of systems.
     """
-    config.update(typed(config, schema))
+    config.update(merged(read_settings([shipped(CONFIG)]), typed(config, schema)))
     check_config(config, schema)
     dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
     selection = select_systems(config, dataset)
@@ -43,6 +45,12 @@ def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | Non
         found = external.ingredients(list(slugs), targets[name], digests.of)
         ingredients[name] = {slugs[track]: made_from for track, made_from in found.items()}
     return Plan(config, dataset, selection, tracks, targets, _validation(config, selection, tracks), ingredients)
+
+
+def check_packages(plan: Plan) -> None:
+    """Raise InputError if jobs that run in this Python need a package that is not installed."""
+    for name in plan.selection.recipes:
+        require("torch", f"systems: {name}")
 
 
 def sample_root(config: Mapping[str, Any]) -> str:
@@ -60,8 +68,8 @@ def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> 
     root = sample_root(config) if is_sample else config["musdb_root"]
     if root is None:
         raise InputError(
-            f"musdb_root is not set: run snakemake --cores all --config musdb_root=/path/to/{dataset.name}, "
-            f"or set it in config.yaml; {dataset.how_to_get}."
+            f"musdb_root is not set: run madsep run --musdb-root /path/to/{dataset.name}, or snakemake --cores all --config "
+            f"musdb_root=/path/to/{dataset.name}, or set it in config.yaml; {dataset.how_to_get}."
         )
     found = find_tracks(root, dataset, config["allow_partial"] or is_sample)
     found += _find_extra(config, dataset, selection, [track.name for track in found])

@@ -1,4 +1,4 @@
-"""`madsep run`: the config and the data are looked at first, then the repository's workflow is started by Snakemake."""
+"""`madsep run`: the config and the data are looked at first, then the workflow is started by Snakemake."""
 
 import contextlib
 import shlex
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, require
 from madsep.core.files import scratch_folder, write_json
+from madsep.core.yaml_files import read_yaml
 from madsep.workflow.locks import is_locked
 from madsep.workflow.make import make_plan
 from madsep.workflow.settings import merged, parse_change, read_settings
+from madsep.workflow.shipped import CONFIG, shipped
 
 SETTINGS = "results/run.json"  # what a run was started with: all of its settings
 STARTERS = ("--unlock", "--dry-run", "--dryrun", "-n", "--cleanup-metadata")  # of Snakemake: what a lock does not forbid
@@ -27,6 +29,7 @@ class Wanted:
     cores: str | None
     profile: str | None
     arguments: Sequence[str]  # Snakemake's own
+    verbose: bool = False  # show all of Snakemake's lines and those of the jobs; otherwise one line per finished job
 
 
 def prepare_run(wanted: Wanted) -> list[str]:
@@ -34,9 +37,9 @@ def prepare_run(wanted: Wanted) -> list[str]:
 
     Raises InputError for each thing that is wrong, before anything is started.
     """
-    root = repository()
-    schema = root / "workflow/schemas/config.schema.yaml"
-    config = read_settings([root / "config.yaml", *_own(wanted.directory, root), *wanted.files])
+    require("snakemake", "madsep run")
+    schema = shipped("workflow/schemas/config.schema.yaml")
+    config = read_settings([shipped(CONFIG), *_own(wanted.directory), *wanted.files])
     for change in wanted.changes:
         config = merged(config, parse_change(change, schema))
     folder = wanted.directory.absolute()
@@ -50,23 +53,13 @@ def prepare_run(wanted: Wanted) -> list[str]:
         make_plan(dict(config), schema, is_main=True)
         if not is_locked(folder):
             write_json(SETTINGS, config)
-    return _command(wanted, root, folder)
+    return _command(wanted, folder)
 
 
-def repository() -> Path:
-    """Return the folder of the repository that this package lies in. Raises InputError if its Snakefile is not there."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "Snakefile").is_file():
-        raise InputError(
-            f"{root / 'Snakefile'}: is not there; `madsep run` needs the repository. Clone it, and install madsep from it: pip install -e ."
-        )
-    return root
-
-
-def _own(directory: Path, root: Path) -> list[Path]:
+def _own(directory: Path) -> list[Path]:
     """The run's own config.yaml, which Snakemake reads as well."""
-    own = directory / "config.yaml"
-    return [own] if own.is_file() and not own.samefile(root / "config.yaml") else []
+    own = directory / CONFIG
+    return [own] if own.is_file() and not own.samefile(shipped(CONFIG)) else []
 
 
 def _check_writable(folder: Path) -> None:
@@ -76,14 +69,27 @@ def _check_writable(folder: Path) -> None:
             pass
 
 
-def _command(wanted: Wanted, root: Path, folder: Path) -> list[str]:
-    command = ["--snakefile", str(root / "Snakefile"), "--directory", str(folder), "--configfile", str(folder / SETTINGS)]
+def _command(wanted: Wanted, folder: Path) -> list[str]:
+    # --quiet takes all words up to the next option
+    command = [*([] if wanted.verbose else ["--quiet", "rules", "host"]), "--snakefile", str(shipped("Snakefile"))]
+    command += ["--directory", str(folder), "--configfile", str(folder / SETTINGS)]
     if wanted.profile is not None:
-        places = (Path(wanted.profile), root / wanted.profile, root / "workflow/profiles" / wanted.profile)
-        command += ["--profile", next((str(path.absolute()) for path in places if path.is_dir()), wanted.profile)]
+        command += ["--profile", _profile(wanted.profile)]
     if wanted.cores is not None or wanted.profile is None:
         command += ["--cores", wanted.cores or "all"]
     return [sys.executable, "-m", "snakemake", *command, *wanted.arguments]
+
+
+def _profile(name: str) -> str:
+    """Return the path of a profile: a folder, or the name of one that ships. Raises InputError if the plugin of its executor is missing."""
+    places = (Path(name), shipped(name), shipped("workflow/profiles", name))
+    found = next((path.absolute() for path in places if path.is_dir()), None)
+    if found is None:
+        return name  # which Snakemake looks for in its own places
+    settings = found / "config.yaml"
+    executor = read_yaml(settings).get("executor") if settings.is_file() else None
+    require(f"snakemake_executor_plugin_{executor}".replace("-", "_"), f"the profile {name}")
+    return str(found)
 
 
 def shown(command: Sequence[str]) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from madsep.core.errors import InputError
-from madsep.core.settings import nearest
+from madsep.core.errors import InputError, nearest
 from madsep.data.datasets import TARGETS, Dataset
 from madsep.separation.external import External, external_names, external_targets, find_external
 from madsep.systems.recipe import Recipe, load_recipe, recipe_names

@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from madsep.core.errors import InputError
-from madsep.core.settings import nearest
+from madsep.core.errors import InputError, nearest
 from madsep.core.yaml_files import KINDS, parse_yaml, read_yaml
 
 

@@ -1,0 +1,137 @@
+"""What a quiet run shows: one line per finished job and, on a terminal, a bar with what is running. Faults are shown as they come."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+from rich.text import Text
+
+SNAKEMAKE_LOG = "snakemake.logging"  # name of Snakemake's logger
+TARGET = "all"  # a rule that only collects the others
+NOTHING = "Nothing to be done"
+FAILED = ("job_error", "group_error")
+TAIL = 400  # bytes
+
+
+class Started(NamedTuple):
+    """A job at work."""
+
+    name: str  # rule and wildcards
+    logs: list[Path]
+    since: float
+
+
+class JobLines(logging.Handler):
+    """Shows the events of Snakemake's logger on stderr, in place of Snakemake's own lines. Warnings and errors stay Snakemake's."""
+
+    def __init__(self, on_nothing: Callable[[], object]) -> None:
+        """`on_nothing` is called if no job has to run."""
+        super().__init__()
+        self.on_nothing = on_nothing
+        self.running: dict[int, Started] = {}
+        self.n_done = 0
+        self.console = Console(stderr=True, highlight=False)
+        columns = (BarColumn(), MofNCompleteColumn(), Running(self.running))
+        self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True, refresh_per_second=2)
+        self.row = self.bar.add_task("", total=None)
+
+    def attach(self) -> None:
+        """Take the place of the handlers that write to the terminal."""
+        logger = logging.getLogger(SNAKEMAKE_LOG)
+        for handler in logger.handlers:
+            handler.addFilter(_is_fault_of_snakemake)
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one event."""
+        event = getattr(record, "event", None)
+        if event is None:
+            if str(record.msg).startswith(NOTHING):
+                self._say(record.getMessage())
+                self.on_nothing()
+        elif event == "run_info":
+            self._begin(record.stats)  # type: ignore[attr-defined]
+        elif event == "job_info":
+            self._start(vars(record))
+        elif event == "job_finished":
+            self._finish(record.job_id)  # type: ignore[attr-defined]
+        elif event in FAILED:
+            self._fail(vars(record).get("jobid"))
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.bar.stop()
+        super().close()
+
+    def _begin(self, jobs: Mapping[str, int]) -> None:
+        """Count the jobs to run; a dry run tells them a second time."""
+        if self.bar.tasks[0].total is not None:
+            return
+        counts = {rule: count for rule, count in jobs.items() if rule not in (TARGET, "total")}
+        n_jobs = sum(counts.values())
+        self._say(f"{n_jobs} job{'s' * (n_jobs != 1)}: {', '.join(f'{count} {rule}' for rule, count in counts.items())}")
+        self.bar.update(self.row, total=n_jobs)
+        self.bar.start()
+
+    def _start(self, job: Mapping[str, Any]) -> None:
+        name = " ".join([job["rule_name"], *map(str, job["wildcards"].values())])
+        self.running[job["jobid"]] = Started(name, [Path(log) for log in job["log"]], time.monotonic())
+
+    def _finish(self, number: int) -> None:
+        job = self.running.pop(number, None)
+        if job is None or job.name == TARGET:
+            return
+        self.n_done += 1
+        self.bar.update(self.row, completed=self.n_done)
+        self._say(f"{self.n_done} of {self.bar.tasks[0].total:.0f}: {job.name}, {time.monotonic() - job.since:.0f} s")
+        for line in _lines(job.logs, "WARNING: "):
+            self._say(f"  {line}")
+
+    def _fail(self, number: int | None) -> None:
+        """Name a job that failed. What is wrong is said at the end of the run."""
+        if number is not None and (job := self.running.pop(number, None)) is not None:
+            self._say(f"failed: {job.name}, see {', '.join(map(str, job.logs))}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+class Running(ProgressColumn):
+    """The job that started first of those at work, and the last line of its log."""
+
+    def __init__(self, running: Mapping[int, Started]) -> None:
+        super().__init__()
+        self.running = running
+
+    def render(self, task: Task) -> Text:
+        """Return what stands behind the bar."""
+        jobs = sorted(self.running.values(), key=lambda job: job.since)
+        if not jobs:
+            return Text()
+        more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+        said = _last_line(jobs[0].logs[0]) if jobs[0].logs else ""
+        return Text(f"{jobs[0].name}{more}{': ' if said else ''}{said}", overflow="ellipsis", no_wrap=True)
+
+
+def _is_fault_of_snakemake(record: logging.LogRecord) -> bool:
+    """Whether Snakemake itself warns or ends; what jobs say is left to `JobLines`."""
+    return record.levelno >= logging.WARNING and getattr(record, "event", None) not in FAILED
+
+
+def _last_line(log: Path) -> str:
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL))
+            lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:  # it has yet to be made
+        return ""
+    return lines[-1].partition(": ")[2] if lines else ""
+
+
+def _lines(logs: list[Path], beginning: str) -> list[str]:
+    texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs if log.is_file()]
+    return [line for text in texts for line in text.splitlines() if line.startswith(beginning)]
