@@ -145,7 +145,7 @@ def test_a_command_runs_each_recipe(generator: ModuleType) -> None:
 
 
 def test_each_link_between_pages_leads_to_a_file() -> None:
-    links = [(page, link) for page in LINKING for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text(page))]
+    links = [(page, link) for page in LINKING for link in re.findall(r"(?:\]\(|src=\")([^)#:\"]+)(?:#[^)]*)?[)\"]", text(page))]
     assert len(links) > 30 and not [(page, link) for page, link in links if not (ROOT / page).parent.joinpath(link).exists()]
 
 
