@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/: the tables of settings and recipes, the picture of SiSEC 2018, and the demo's table and picture."""
+"""Write the generated parts of docs/: the table of recipes, the picture of SiSEC 2018, and the demo's table and picture."""
 
 import re
 from pathlib import Path
@@ -17,11 +17,10 @@ from madsep.data.datasets import MIR1K
 from madsep.models.checkpoint import build_network
 from madsep.submission.description import WINDOWS
 from madsep.systems.recipe import Recipe, load_recipe, recipe_names
-from madsep.workflow.config import describe_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (DOCS / "config.md", DOCS / "systems.md")
+SIZES = DOCS / "systems.md"
 DEMO_SONGS = ROOT / "results/demo-musdb/test"
 
 
@@ -70,17 +69,9 @@ def training(recipe: Recipe) -> str:
     return f"{settings.optimiser.capitalize()} {rate}, batches of {settings.batch_size}, {settings.n_epochs} epochs{kept}"
 
 
-def parts() -> dict[str, str]:
-    """Text of each generated part, by the name of its markers."""
-    return {"keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"), "sizes": sizes_table()}
-
-
 def filled(text: str) -> str:
-    """Return the text of a page with each generated part between its markers."""
-    for name, part in parts().items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
-    return text
+    """Return the text of a page with the table of recipes between its markers."""
+    return re.sub(r"(<!-- sizes -->\n).*?(<!-- /sizes -->)", lambda match: f"{match[1]}{sizes_table()}\n{match[2]}", text, flags=re.DOTALL)
 
 
 def draw_song(song: Path, estimate: Path, path: Path) -> None:
@@ -106,15 +97,14 @@ def draw_campaign(path: Path) -> None:
 
 
 def main() -> None:
-    """Fill the pages and draw SiSEC 2018. If a demo has run, copy its table and draw its first test song before that."""
+    """Write the table and draw SiSEC 2018. If a demo has run, copy its table and draw its first test song before that."""
     result = ROOT / "results/table.txt"
     if result.exists() and DEMO_SONGS.exists():
         (DOCS / "demo.txt").write_text(result.read_text(encoding="utf-8"), encoding="utf-8")
         song = min(DEMO_SONGS.iterdir())
         draw_song(song, ROOT / "results/MDL1/estimates/test" / song.name, DOCS / "demo.jpg")
     draw_campaign(DOCS / "sisec18.png")
-    for page in PAGES:
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    SIZES.write_text(filled(SIZES.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

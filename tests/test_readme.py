@@ -28,13 +28,18 @@ MAX_WORDS, MAX_README_LINES, MAX_PICTURE_BYTES = 14_500, 150, 300_000
 VERBS = typer.main.get_command(app)
 
 
+def module(name: str) -> ModuleType:
+    """A module of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    assert spec and spec.loader
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_readme", ROOT / "docs/make_readme.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("make_readme")
 
 
 def text(page: str) -> str:
@@ -103,10 +108,14 @@ def configs() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("part", ["keys", "sizes"])
-def test_pages_hold_what_the_generator_writes(part: str, generator: ModuleType) -> None:
-    pages = "".join(page.read_text(encoding="utf-8") for page in generator.PAGES)
-    assert f"<!-- {part} -->\n{generator.parts()[part]}\n<!-- /{part} -->" in pages
+def test_the_table_of_recipes_is_what_the_generator_writes(generator: ModuleType) -> None:
+    assert f"<!-- sizes -->\n{generator.sizes_table()}\n<!-- /sizes -->" in text("docs/systems.md")
+
+
+def test_the_site_lists_all_settings() -> None:
+    page = module("hooks").on_page_markdown(text("docs/config.md"))
+    keys = yaml.safe_load(text("config.yaml"))
+    assert {*keys} <= {key.partition(".")[0] for key in re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)}
 
 
 @pytest.mark.parametrize(("page", "arguments"), commands("madsep"))
