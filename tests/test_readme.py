@@ -1,8 +1,11 @@
 """README and docs: their generated parts are up to date, and the package accepts the commands and settings that they show."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -161,6 +164,16 @@ def test_each_link_between_pages_leads_to_a_file() -> None:
 def test_the_site_shows_each_page() -> None:
     listed = re.findall(r": (\S+\.md)$", text("mkdocs.yml"), re.MULTILINE)
     assert sorted(f"docs/{name}" for name in listed) == [*PAGES[1:]]
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}, check=True)
+    pages = [path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html")]
+    loaded = {tag for page in pages for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page) if "://" in tag}
+    assert len(pages) >= len(PAGES) - 1 and (tmp_path / "search/search_index.js").is_file()
+    assert not {tag for tag in loaded if 'rel="canonical"' not in tag}
 
 
 def test_the_pages_are_short_and_their_pictures_small() -> None:
