@@ -63,6 +63,11 @@ light: dist
 readme: setup
 	$(BIN)/python docs/make_readme.py
 
+# site/: the documentation, with search, for a browser without a network
+.PHONY: docs
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 setup: ffmpeg .venv/installed
 
 # ducc0 (GPL): faster FFTs for the scoring engine

@@ -20,7 +20,7 @@ counted as overhead.
 - one job's plan: a dry run of one prepare job, as on a compute node. A cluster job does this twice before it starts: once in its batch
   script and once in its step.
 - overhead per job: the seconds of the run on all cores, including Snakemake's start, divided by the number of jobs.
-- on MUSDB18: overhead of all jobs relative to the work, for tracks of 240 s. The work is that of docs/needs.md without training: prepare,
+- on MUSDB18: overhead of all jobs relative to the work, for tracks of 240 s. The work is that of docs/index.md without training: prepare,
   separate, score the estimates by museval, and score them and the mixture by the fast engine.
 - on a cluster: the same, with the two plans of each job added.
 """
@@ -179,8 +179,8 @@ def headline_row(measure: str, cost: Cost) -> str:
 
 
 def work_s() -> float:
-    """Return the seconds of work per test track, from docs/needs.md."""
-    table = (ROOT / "docs/needs.md").read_text(encoding="utf-8")
+    """Return the seconds of work per test track, from docs/index.md."""
+    table = (ROOT / "docs/index.md").read_text(encoding="utf-8")
     stages = ("prepare", "separate", "score", "fast_score", "fast_score")
     return sum(float(re.search(rf"^\| {stage} \| (\d+) s", table, re.MULTILINE)[1]) for stage in stages)
 

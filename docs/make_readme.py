@@ -1,7 +1,8 @@
-"""Write the generated parts of README.md and docs/: settings, systems, measurements, and the table and picture of the demo."""
+"""Write the generated parts of docs/: the table of recipes, the picture of SiSEC 2018, and the demo's table and picture."""
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
@@ -9,29 +10,23 @@ import soundfile as sf
 import torch
 from matplotlib.figure import Figure
 
+from madsep.comparison.boxplots import draw_boxplots
+from madsep.comparison.published import published_medians, published_track_medians
 from madsep.core.settings import FrontEnd
 from madsep.data.datasets import MIR1K
 from madsep.models.checkpoint import build_network
 from madsep.submission.description import WINDOWS
 from madsep.systems.recipe import Recipe, load_recipe, recipe_names
-from madsep.workflow.config import describe_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("config", "mir1k", "scoring", "speed", "systems")))
-MEASURED = {"needs": "needs.md", "scoring": "scoring_table.md", "training": "training_table.md", "separation": "separation_table.md"}
+SIZES = DOCS / "systems.md"
+DEMO_SONGS = ROOT / "results/demo-musdb/test"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" if row else "|---" * len(head) + "|" for row in [head, [], *rows])
-
-
-def systems_table(for_mir1k: bool) -> str:
-    """Markdown table of the recipes for MIR-1K, or of those for MUSDB18: name, submission, title."""
-    recipes = [load_recipe(name, {}) for name in recipe_names()]
-    rows = [[recipe.name, recipe.short_name, recipe.description.title] for recipe in recipes if is_for_mir1k(recipe) == for_mir1k]
-    return table(["recipe", "submission", "what it is"], rows)
 
 
 def is_for_mir1k(recipe: Recipe) -> bool:
@@ -40,14 +35,15 @@ def is_for_mir1k(recipe: Recipe) -> bool:
 
 
 def sizes_table() -> str:
-    """Markdown table of all recipes: sources, front end, frames per sequence, parameters, training."""
-    rows = []
+    """Markdown table of all recipes: front end, frames per sequence, parameters, training. Equal recipes share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     for recipe in (load_recipe(name, {}) for name in recipe_names()):
         segments = recipe.segments
         frames = f"{segments.n_frames}, {segments.n_context}, {segments.overlap}"
-        rows.append([recipe.name, recipe.family, ", ".join(recipe.sources), front_end(recipe.front_end), frames, parameters(recipe)])
-        rows[-1].append(training(recipe))
-    return table(["recipe", "family", "trained with", "front end", "frames", "parameters", "training"], rows)
+        cells = (front_end(recipe.front_end), frames, parameters(recipe), training(recipe))
+        rows.setdefault(cells, []).append(recipe.name)
+    head = ["recipe", "front end", "frames", "parameters", "training"]
+    return table(head, [[", ".join(names), *cells] for cells, names in rows.items()])
 
 
 def front_end(settings: FrontEnd) -> str:
@@ -73,27 +69,12 @@ def training(recipe: Recipe) -> str:
     return f"{settings.optimiser.capitalize()} {rate}, batches of {settings.batch_size}, {settings.n_epochs} epochs{kept}"
 
 
-def parts() -> dict[str, str]:
-    """Text of each generated part, by the name of its markers."""
-    measured = {name: (DOCS / file).read_text(encoding="utf-8").strip() for name, file in MEASURED.items()}
-    return measured | {
-        "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
-        "systems": systems_table(for_mir1k=False),
-        "mir1k_systems": systems_table(for_mir1k=True),
-        "sizes": sizes_table(),
-        "demo": "```\n" + (DOCS / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
-    }
-
-
 def filled(text: str) -> str:
-    """Return the text of a page with each generated part between its markers."""
-    for name, part in parts().items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
-    return text
+    """Return the text of a page with the table of recipes between its markers."""
+    return re.sub(r"(<!-- sizes -->\n).*?(<!-- /sizes -->)", lambda match: f"{match[1]}{sizes_table()}\n{match[2]}", text, flags=re.DOTALL)
 
 
-def draw(song: Path, estimate: Path, path: Path) -> None:
+def draw_song(song: Path, estimate: Path, path: Path) -> None:
     """Draw the spectrograms (dB, 0 to 8 kHz) of the mixture, the true vocals and the estimated vocals, one below the other."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     panels = {"mixture": song / "mixture.wav", "true vocals": song / "vocals.wav", "estimated vocals": estimate / "vocals.wav"}
@@ -103,18 +84,27 @@ def draw(song: Path, estimate: Path, path: Path) -> None:
         axes.specgram(audio.mean(1), NFFT=2048, Fs=rate_hz, noverlap=1536, window=window, vmin=-130, vmax=-40, cmap="magma")
         axes.set(title=title, ylim=(0, 8000), ylabel="Hz")
     axes.set_xlabel("s")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=100, pil_kwargs={"quality": 80})
+
+
+def draw_campaign(path: Path) -> None:
+    """Draw the boxplots of the vocals SDR of the systems of SiSEC 2018, as a comparison does."""
+    vocals = published_medians().query("target == 'vocals' and metric == 'SDR'")
+    order = list(vocals.sort_values("median", ascending=False)["system"])
+    with TemporaryDirectory() as folder:
+        figures = draw_boxplots(published_track_medians(), "vocals", "SDR", Path(folder) / "boxplots", order)
+        path.write_bytes(next(figure for figure in figures if figure.suffix == ".png").read_bytes())
 
 
 def main() -> None:
-    """Fill the pages. If a demo has run, copy its table and draw its first test song before that."""
-    table = ROOT / "results/table.txt"
-    if table.exists():
-        (DOCS / "demo.txt").write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
-        song = min((ROOT / "results/demo-musdb/test").iterdir())
-        draw(song, ROOT / "results/MDL1/estimates/test" / song.name, DOCS / "demo.png")
-    for page in PAGES:
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the table and draw SiSEC 2018. If a demo has run, copy its table and draw its first test song before that."""
+    result = ROOT / "results/table.txt"
+    if result.exists() and DEMO_SONGS.exists():
+        (DOCS / "demo.txt").write_text(result.read_text(encoding="utf-8"), encoding="utf-8")
+        song = min(DEMO_SONGS.iterdir())
+        draw_song(song, ROOT / "results/MDL1/estimates/test" / song.name, DOCS / "demo.jpg")
+    draw_campaign(DOCS / "sisec18.png")
+    SIZES.write_text(filled(SIZES.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
