@@ -69,11 +69,12 @@ class Prepared:
     """References in the folder of a run's prepared audio."""
 
     folder: Path
+    kinds: Sequence[str] = KINDS  # in the order in which they are searched
 
     def read(self, track: str) -> Sound:
         """Return the mixture and the references of a track, as memory maps. Raises InputError if the track is not prepared."""
         slug = slug_of(track)
-        for kind in KINDS:
+        for kind in self.kinds:
             if (self.folder / kind / "records" / f"{slug}.json").is_file():
                 (prepared,) = read_prepared(self.folder / kind, [slug], ["test"])
                 return Sound({name: prepared.signal(name) for name in prepared.signals}, prepared.sample_rate_hz)
@@ -105,8 +106,10 @@ class Material:
     references: References | None
 
 
-def read_run(results: Path, names: Sequence[str] | None = None) -> Material:
+def read_run(results: Path, names: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> Material:
     """Return the systems of a run from its folder results/: those `names`, or else all that have scores, MIX first.
+
+    `kinds` are the kinds of prepared audio that hold the references.
 
     Raises InputError if there are none, or if their scores cannot be read.
     """
@@ -115,7 +118,7 @@ def read_run(results: Path, names: Sequence[str] | None = None) -> Material:
         names = sorted(found, key=lambda name: (name != BASELINE, name))
     if not names:
         raise InputError(f"{results}: holds no scores of any system; expected <system>/scores/test/<track>.json of a finished run.")
-    return Material([read_system(name, results / name) for name in names], Prepared(results / "prepared"))
+    return Material([read_system(name, results / name) for name in names], Prepared(results / "prepared", kinds))
 
 
 def read_material(arguments: Sequence[str], scores: Sequence[str], references: Path | None) -> Material:

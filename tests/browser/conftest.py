@@ -11,11 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of the helpers that tests share
 
-from listened import make_material  # noqa: E402
-from typer.testing import CliRunner  # noqa: E402
+from listened import make_material
+from typer.testing import CliRunner
 
-from madsep.cli import app  # noqa: E402
-from madsep.listening.serve import make_server  # noqa: E402
+from madsep.cli import app
+from madsep.listening.serve import make_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ("--no-sandbox", "--autoplay-policy=no-user-gesture-required")
