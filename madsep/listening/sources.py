@@ -1,6 +1,6 @@
 """What a listening page is made from: the scores and estimates of systems, and the references of their tracks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -130,6 +130,7 @@ def read_material(arguments: Sequence[str], scores: Sequence[str], references: P
     """
     given = dict(_named(argument) for argument in scores)
     systems: list[System] = []
+    scored: set[str] = set()  # systems whose scores may be given
     prepared: References | None = None
     for argument in arguments:
         name, folder = _named(argument)
@@ -139,10 +140,11 @@ def read_material(arguments: Sequence[str], scores: Sequence[str], references: P
             systems += run.systems
             prepared = prepared or run.references
         else:
-            systems.append(read_system(name, folder, given.pop(name, None)))
+            systems.append(read_system(name, folder, given.get(name)))
+            scored.add(name)
             if (folder.parent / "prepared").is_dir():
                 prepared = prepared or Prepared(folder.parent / "prepared")
-    _check(systems, given)
+    _check(systems, given.keys() - scored)
     return Material(systems, Tree(references) if references else prepared)
 
 
@@ -192,13 +194,13 @@ def _named(argument: str) -> tuple[str, Path]:
     return (name if folder and name else whole.parent.name if whole.name in SUBSETS else whole.name), path
 
 
-def _check(systems: Sequence[System], left: Mapping[str, Path]) -> None:
+def _check(systems: Sequence[System], left: Set[str]) -> None:
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{', '.join(twice)}: several systems have this name; give each another one as NAME=FOLDER.")
     if left:
-        raise InputError(f"--scores {', '.join(left)}: no system has this name; the systems are {', '.join(names)}.")
+        raise InputError(f"--scores {', '.join(sorted(left))}: no estimates were given by this name; the systems are {', '.join(names)}.")
 
 
 def _has_estimates(folder: Path) -> bool:
