@@ -1,16 +1,12 @@
 """A headless Chromium, and listening pages opened in it."""
 
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of the helpers that tests share
-
 from listened import make_material
 from typer.testing import CliRunner
 
