@@ -11,7 +11,7 @@ install_system = if command -v brew >/dev/null; then brew install $(2); \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1) >/dev/null; \
 	else echo "$(1) is missing: install it (Debian, Ubuntu: sudo apt-get install $(1); macOS: brew install $(2)), then run make again." >&2; exit 1; fi
 
-.PHONY: demo test test-all test-slurm coverage lint format dist light setup fft ffmpeg slurm readme clean
+.PHONY: demo test test-all test-slurm test-browser coverage lint format dist light setup fft ffmpeg chromium slurm readme clean
 
 demo: setup $(DEMO_DATA)
 	$(BIN)/madsep run --config-file workflow/configs/demo.yaml
@@ -22,7 +22,7 @@ $(DEMO_DATA): | setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-# everything except the tests on Slurm
+# everything except the tests on Slurm and in a browser
 test-all: setup
 	$(PYTEST)
 
@@ -33,6 +33,10 @@ coverage: setup
 # on a Slurm that the tests start and stop
 test-slurm: setup slurm
 	$(BIN)/python -m pytest tests/slurm
+
+# the listening page in a headless Chromium
+test-browser: setup chromium
+	$(BIN)/python -m pytest tests/browser
 
 lint: setup $(DEMO_DATA)
 	$(BIN)/ruff check .
@@ -76,6 +80,10 @@ fft: setup
 
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { $(call install_system,ffmpeg,ffmpeg); }
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ $(call install_system,chromium,--cask chromium); }
 
 # where there is no apt-get the tests say what is missing, and skip
 slurm:

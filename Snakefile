@@ -84,6 +84,7 @@ else:
     include: "workflow/rules/separate.smk"
     include: "workflow/rules/score.smk"
     include: "workflow/rules/sisec.smk"
+    include: "workflow/rules/listen.smk"
     include: "workflow/rules/couplings.smk"
 
     rule all:

@@ -16,7 +16,7 @@ FLOORS = (
     ("front_end", "models", "bsseval", "synth"),
     ("separation",),
     ("training", "scoring"),
-    ("comparison", "submission"),
+    ("comparison", "submission", "listening"),
     ("couplings", "workflow"),
     ("api", "doctor"),
     ("cli",),

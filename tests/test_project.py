@@ -78,7 +78,7 @@ def test_hooks_run_pinned_tools_of_the_project() -> None:
 
 def test_workflows_run_what_a_person_types() -> None:
     commands = [step["run"] for path in WORKFLOWS for job in load(path)["jobs"].values() for step in job["steps"] if "run" in step]
-    assert {"make lint", "make test", "make coverage", "make test-slurm", "make light"} == set(commands)
+    assert {"make lint", "make test", "make coverage", "make test-browser", "make test-slurm", "make light"} == set(commands)
     assert {command.removeprefix("make ") for command in commands} <= make_targets()
 
 

@@ -23,7 +23,7 @@ from madsep.core.files import read_json
 from madsep.data.datasets import MUSDB18, TARGETS
 from madsep.submission.check import HERE, check_submission
 
-AFTER_AGGREGATE = {"table": 1, "compare": 1}
+AFTER_AGGREGATE = {"table": 1, "compare": 1, "listen": 1}
 AFTER_CHECKPOINT = {"separate": 1, "preview": 1, "score": 1, "aggregate": 1, "submission": 1, **AFTER_AGGREGATE}
 AFTER_TRAINING = {"train": 1, "losses": 1, "checkpoint": 1, **AFTER_CHECKPOINT}
 
@@ -54,7 +54,7 @@ def test_all_targets_are_there(first: Run, musdb: Path) -> None:
         for table in ("medians", "summary", "track_medians", "global"):
             assert len(pd.read_csv(results / system / f"{table}.csv")) > 0
         assert sorted(path.stem for path in (results / system / "scores/test").iterdir()) == track_names(musdb, "test")
-    for page in ("MDL1/losses.svg", "compare/index.html"):
+    for page in ("MDL1/losses.svg", "compare/index.html", "listen/index.html"):
         assert (results / page).stat().st_size > 1000
     (training,) = (results / "trainings").iterdir()
     assert len(pd.read_csv(training / "history.csv")) == 1 and any((training / "tensorboard").iterdir())
@@ -171,7 +171,7 @@ def test_report_works_offline(first: Run) -> None:
     outcome = run(first.folder, first.config, "--report", str(path))
     assert outcome.status == 0, outcome.text
     page = path.read_text()
-    for figure in ("MDL1/losses.svg", "compare/index.html", "table.txt"):
+    for figure in ("MDL1/losses.svg", "compare/index.html", "listen/index.html", "table.txt"):
         assert base64.b64encode((first.folder / "results" / figure).read_bytes()).decode() in page
     assert "<link " not in page and "<script src" not in page
 

@@ -43,7 +43,7 @@ def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_one_command_gives_the_scores_and_no_submission(finished: Run) -> None:
     shared_jobs = {"prepare": 2, "train": 1, "losses": 1, "checkpoint": 1, "separate": 1}
-    assert finished.outcome.jobs == {**shared_jobs, "score": 2, "aggregate": 2, "table": 1}
+    assert finished.outcome.jobs == {**shared_jobs, "score": 2, "aggregate": 2, "table": 1, "listen": 1}
     assert not (finished.folder / "submission").exists()
     assert "submission" not in finished.outcome.text.partition("Job stats")[2]
     assert left_behind(finished.folder) == []

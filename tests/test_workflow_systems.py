@@ -218,11 +218,11 @@ def test_other_systems_leave_what_is_finished_alone(finished: Run, songs: Path) 
     more, fewer = side_by_side(dry_run, [finished.folder] * 2, [finished.config | change for change in changes])
     assert more.jobs == {
         **dict.fromkeys(("prepare", "train", "checkpoint", "separate", "separate_external"), 1),
-        **dict.fromkeys(("submission", "table", "compare"), 1),
+        **dict.fromkeys(("submission", "table", "compare", "listen"), 1),
         **dict.fromkeys(("score", "aggregate"), 2),
         "losses": 6 + 1,  # and those that were not asked for above
     }
-    assert fewer.jobs == {"score": 1, "aggregate": 1, "losses": 2, "table": 1, "compare": 1}
+    assert fewer.jobs == {"score": 1, "aggregate": 1, "losses": 2, "table": 1, "compare": 1, "listen": 1}
 
 
 # made elsewhere

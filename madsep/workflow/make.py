@@ -39,6 +39,9 @@ def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | Non
     tracks = _find(config, dataset, selection) if is_main else read_inventory(INVENTORY)
     slugs = {track.name: slug for slug, track in tracks.items() if track.subset == "test"}
     targets = {name: targets_of(name, selection, dataset, list(slugs)) for name in [*selection.names, BASELINE]}
+    for name in config["listen"]["tracks"]:
+        if name not in slugs:
+            raise InputError(f"listen.tracks: '{name}' is not among the test tracks{nearest(name, slugs)}.")
     digests = Digests(DIGESTS)
     ingredients = {}
     for name, external in selection.externals.items():

@@ -15,9 +15,11 @@ NSDR_MB = 2000
 BASE_MB = 1500
 PREPARE_MB_PER_S = {False: 3, True: 6}  # of the longest track; True: all stems
 EXTERNAL_MB_PER_S = 10
+LISTEN_MB_PER_S = 5
 # museval takes about 18 MB per second of two stereo targets, 30 of five
 SCORE_MB_PER_S = {"museval": {2: 18, 5: 30}, "fast": {2: 4, 5: 4}}
-MINUTES = {"prepare": 0.25, "separate": 1, "external": 5, "score": 2, "preview": 0.25, "couplings": 5}  # per minute of audio, at most
+# per minute of audio, at most
+MINUTES = {"prepare": 0.25, "separate": 1, "external": 5, "score": 2, "preview": 0.25, "listen": 0.25, "couplings": 5}
 
 
 class Needs:
@@ -97,6 +99,14 @@ class Needs:
     def preview_minutes(self, wildcards: Any, attempt: int) -> int:
         """Time to score all test tracks by the fast engine."""
         return self._minutes("preview", self.plan.test, attempt)
+
+    def listen_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of the listening page, which holds the references and one system's estimates of a track at a time."""
+        return attempt * (BASE_MB + int(LISTEN_MB_PER_S * self._longest_s(self.plan.test)))
+
+    def listen_minutes(self, wildcards: Any, attempt: int) -> int:
+        """Time of the listening page, at most that of all tracks of all systems."""
+        return len(self.plan.scored) * self._minutes("listen", self.plan.test, attempt)
 
     def couplings_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of the fits of couplings."""

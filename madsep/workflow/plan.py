@@ -205,7 +205,7 @@ class Plan:
     @property
     def results(self) -> list[str]:
         """The files that a run makes."""
-        files = ["results/table.txt", *(f"results/{name}/losses.svg" for name in self.trained)]
+        files = ["results/table.txt", "results/listen/index.html", *(f"results/{name}/losses.svg" for name in self.trained)]
         if self.config["couplings"]:
             files.append("results/couplings.html")
         if self.protocol == "sisec":
@@ -213,6 +213,11 @@ class Plan:
         if self.engine == "museval":
             files += [f"results/{name}/preview.txt" for name in self.systems]
         return files
+
+    @property
+    def listened_kinds(self) -> list[str]:
+        """Kinds of prepared audio of the test tracks, the one with all stems first."""
+        return sorted({self.test_kind(name) for name in self.scored}, reverse=True)
 
     @property
     def layouts(self) -> list[str]:

@@ -12,7 +12,7 @@ from madsep.systems.recipe import Recipe, load_recipe, recipe_names
 
 BASELINE = "MIX"  # a fourth of the mixture as the estimate of each source; scored in every run
 # names in results/ that no system can have
-RESERVED = r"benchmarks|compare|logs|musdb-sample|prepared|trainings"
+RESERVED = r"benchmarks|compare|listen|logs|musdb-sample|prepared|trainings"
 
 
 @dataclass(frozen=True)

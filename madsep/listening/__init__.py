@@ -1,0 +1,1 @@
+"""A page to listen to what systems estimate, next to their scores frame by frame."""

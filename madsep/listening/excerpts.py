@@ -1,0 +1,117 @@
+"""Excerpts of audio for the page: FLAC if they fit into the size that is allowed, or else Opus.
+
+Browsers let a page that was opened from a folder (file://) neither fetch the files in it nor process the sound of `<audio>`, but they run
+its scripts. So each excerpt is there twice: as FLAC or Opus, which the page fetches from a server and which other programs can open, and
+as a script that holds the same bytes in a string, read with the charset x-user-defined.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyloudnorm
+import soundfile as sf
+import soxr
+
+from madsep.core.files import atomic
+from madsep.core.logs import log
+
+MB = 1_000_000
+FULL_SCALE = 1 << 15  # of 16 bit
+OPUS_RATE_HZ = 48_000
+OPUS_BIT_RATES = (6_000, 256_000)  # bit/s of each channel between which libsndfile interpolates by `compression_level`, 1 to 0
+BEST_BIT_RATE, LEAST_BIT_RATE = 128_000, 32_000  # bit/s of each channel
+MARGIN = 0.95  # Opus has a variable bit rate
+BLOCK_S = 0.4  # of ITU-R BS.1770: what is shorter has no loudness
+ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  # in a string of JavaScript; the backslash first
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """One excerpt as written. `loudness_lufs` is integrated (ITU-R BS.1770-4), None for silence; `peak` is the largest magnitude."""
+
+    path: Path  # without the suffix
+    sample_rate_hz: int
+    loudness_lufs: float | None
+    peak: float
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the excerpts are coded, in words; empty if they do not fit, and then `share` is the part of their length that would."""
+
+    words: str
+    share: float = 1.0
+
+
+def write_flac(samples: np.ndarray, sample_rate_hz: int, path: Path) -> Excerpt:
+    """Write `samples` (n_channels, n_samples) at full scale 1 as 16-bit FLAC to `path`.flac; those of 16 bit stay what they are."""
+    whole = np.round(samples.T.astype(np.float64) * FULL_SCALE)
+    n_clipped = int(((whole < -FULL_SCALE) | (whole > FULL_SCALE - 1)).sum())
+    if n_clipped:
+        log.warning("%s: %d samples are above full scale and were clipped in the excerpt", path, n_clipped)
+    with atomic(path.with_name(f"{path.name}.flac")) as temporary:
+        sf.write(temporary, np.clip(whole, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), sample_rate_hz, format="FLAC", subtype="PCM_16")
+    peak = float(np.abs(samples).max(initial=0.0))
+    return Excerpt(path, sample_rate_hz, _loudness(samples, sample_rate_hz), peak)
+
+
+def fit(excerpts: Sequence[Excerpt], max_bytes: float) -> Coding:
+    """Bring all excerpts, with their scripts, below `max_bytes`: FLAC stays if it fits, or else Opus of up to 128 kbit/s takes its place.
+
+    If even Opus of 32 kbit/s per channel is too much, nothing is written, and the coding says to which share they must be cut.
+    """
+    flacs = [_file(excerpt, "flac") for excerpt in excerpts]
+    n_bytes = sum(path.stat().st_size + len(script(path)) for path in flacs)
+    if n_bytes <= max_bytes:
+        _write_scripts(flacs)
+        return Coding("FLAC, 16 bit, lossless")
+    seconds = sum(info.duration * info.channels for info in map(sf.info, flacs))  # of all channels
+    rate = min(BEST_BIT_RATE, MARGIN * max_bytes / 2 * 8 / seconds)  # bit/s of each channel; each byte is there twice
+    while rate >= LEAST_BIT_RATE and 2 * sum(_write_opus(excerpts, rate)) > MARGIN * max_bytes:
+        rate *= MARGIN
+    if rate < LEAST_BIT_RATE:
+        return Coding("", rate / LEAST_BIT_RATE)
+    for path in flacs:
+        path.unlink()
+    _write_scripts([_file(excerpt, "opus") for excerpt in excerpts])
+    reason = f"FLAC would have taken {n_bytes / MB:.0f} MB, and {max_bytes / MB:g} MB are allowed"
+    return Coding(f"Opus, about {rate / 1000:.0f} kbit/s per channel ({reason})")
+
+
+def script(path: Path) -> bytes:
+    """Return the script that gives the bytes of a file to the page: a call with the file's name and a string, one character per byte."""
+    content = path.read_bytes()
+    for letter, escaped in ESCAPED:
+        content = content.replace(letter, escaped)
+    return b'madsepExcerpt("' + path.name.encode("ascii") + b'","' + content + b'")\n'
+
+
+def _write_scripts(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with atomic(path.with_name(f"{path.name}.js")) as temporary:
+            temporary.write_bytes(script(path))
+
+
+def _write_opus(excerpts: Sequence[Excerpt], bit_rate: float) -> list[int]:
+    """Write each FLAC as Opus too, at `bit_rate` per channel; return the sizes in bytes."""
+    low, high = OPUS_BIT_RATES
+    level = 1 - (bit_rate - low) / (high - low)
+    for excerpt in excerpts:
+        samples, rate_hz = sf.read(_file(excerpt, "flac"), dtype="float32", always_2d=True)
+        samples = soxr.resample(samples, rate_hz, OPUS_RATE_HZ)
+        with atomic(_file(excerpt, "opus")) as temporary:
+            sf.write(temporary, samples, OPUS_RATE_HZ, format="OGG", subtype="OPUS", compression_level=level)
+    return [_file(excerpt, "opus").stat().st_size for excerpt in excerpts]
+
+
+def _file(excerpt: Excerpt, suffix: str) -> Path:
+    return excerpt.path.with_name(f"{excerpt.path.name}.{suffix}")
+
+
+def _loudness(samples: np.ndarray, sample_rate_hz: int) -> float | None:
+    if samples.shape[1] <= BLOCK_S * sample_rate_hz or not samples.any():
+        return None
+    found = float(pyloudnorm.Meter(sample_rate_hz).integrated_loudness(samples.T.astype(np.float64)))
+    return found if np.isfinite(found) else None

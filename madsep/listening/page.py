@@ -1,0 +1,126 @@
+"""The listening page as HTML: one file with its styles and scripts in it, which plays the excerpts next to it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from madsep.data.tracks import slug_of
+from madsep.listening.choice import Part
+from madsep.listening.excerpts import MB, Excerpt
+from madsep.listening.sources import System
+from madsep.scoring.scores import METRICS, decibels, ordered
+
+HERE = Path(__file__).parent
+VENDORED = ("wavesurfer.min.js", "regions.min.js", "spectrogram.min.js")  # of wavesurfer.js 8.0.1, as its package on npm holds them
+SCRIPTS = ("transport.js", "curves.js", "views.js", "player.js")
+AUDIO = "audio"
+DIGITS = 2  # decimals of scores in dB
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One signal of a track as the page offers it. `system` is None for the mixture and the references."""
+
+    signal: str  # mixture, or a target
+    system: str | None
+    excerpt: Excerpt
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A track on the page: why it is there, the part that is heard, and its signals; no part and no signals if there is no audio."""
+
+    name: str
+    reasons: Sequence[str]
+    part: Part | None = None
+    heard: Sequence[Heard] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """Name of the track's folder of audio."""
+        return slug_of(self.name)
+
+
+def render_page(systems: Sequence[System], shown: Sequence[Shown], folder: Path, coding: str) -> str:
+    """Return the page. The excerpts lie in `folder`; `coding` says in words how they are coded, empty if there are none."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # and keys in their order
+    files = [path for path in (folder / AUDIO).rglob("*") if path.is_file()]
+    data = {
+        "systems": [system.name for system in systems],
+        "metrics": METRICS,
+        "suffix": next((path.suffix for path in sorted(files) if path.suffix != ".js"), ""),
+        "tracks": [_track_values(systems, track, folder) for track in shown],
+    }
+    return environment.get_template("page.html").render(
+        data=data,
+        coding=coding,
+        megabytes=f"{sum(path.stat().st_size for path in files) / MB:.1f}",
+        without_audio=[system.name for system in systems if system.estimates is None],
+        styles=_text("page.css"),
+        scripts=[_text(f"vendor/{name}") for name in VENDORED] + [_text(name) for name in SCRIPTS],
+        licence=_text("vendor/wavesurfer.LICENSE"),
+    )
+
+
+def _track_values(systems: Sequence[System], track: Shown, folder: Path) -> dict[str, Any]:
+    """Return what the scripts need to know of a track."""
+    place = folder / AUDIO / track.slug
+    n_bytes = sum(path.stat().st_size for path in place.glob("*") if path.suffix != ".js") if track.heard else 0
+    return {
+        "name": track.name,
+        "slug": track.slug,
+        "reasons": list(track.reasons),
+        "megabytes": round(n_bytes / MB, 1),
+        "part": _part_values(track.part) if track.part else None,
+        "sources": [_source_values(heard, folder) for heard in track.heard],
+        "curves": dict(_curves(systems, track.name)),
+    }
+
+
+def _part_values(part: Part) -> dict[str, Any]:
+    frames = f"{part.n_defined} of its {part.n_frames} frames have a score in every system"
+    medians = (
+        f"its median SDR of the {part.target} is {decibels(part.median_db)} dB, that of the whole track {decibels(part.track_median_db)} dB"
+    )
+    return {"start": part.start_s, "length": part.length_s, "text": f"{frames}, and {medians}"}
+
+
+def _source_values(heard: Heard, folder: Path) -> dict[str, Any]:
+    excerpt = heard.excerpt
+    return {
+        "signal": heard.signal,
+        "system": heard.system,
+        "file": excerpt.path.relative_to(folder).as_posix(),
+        "loudness": None if excerpt.loudness_lufs is None else round(excerpt.loudness_lufs, DIGITS),
+        "rate": excerpt.sample_rate_hz,
+        "peak": round(excerpt.peak, 4),
+    }
+
+
+def _curves(systems: Sequence[System], track: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each target with the times and lengths of its frames in seconds and, by system and metric, its scores in dB; null for NaN."""
+    tables = {system.name: system.scores[system.scores["track"] == track] for system in systems}
+    scored = pd.concat({name: table for name, table in tables.items() if len(table)}, names=["system"]).reset_index("system")
+    for target in ordered(scored.drop_duplicates(["target"]))["target"]:
+        frames = scored[scored["target"] == target]
+        durations = frames.groupby("time")["duration"].first()
+        wide = frames.pivot_table(index="time", columns=["system", "metric"], values="score", dropna=False).reindex(durations.index)
+        names = [name for name in tables if name in set(frames["system"])]
+        scores = {name: {metric: _numbers(wide[name, metric]) for metric in METRICS if (name, metric) in wide} for name in names}
+        yield str(target), {"times": durations.index.tolist(), "lengths": durations.tolist(), "scores": scores}
+
+
+def _numbers(scores: pd.Series) -> list[float | None]:
+    return [None if math.isnan(score) else round(score, DIGITS) for score in scores]
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"use strict";
+
+/* Waveform and spectrogram of what is heard, drawn by wavesurfer.js on the axis of the curves; dragging marks a region to loop. */
+
+const SPECTROGRAM_HEIGHT = 128, WAVEFORM_HEIGHT = 64; // pixels
+
+class Views {
+  constructor(transport, onLoop) {
+    this.regions = WaveSurfer.Regions.create();
+    this.onLoop = onLoop;
+    const style = getComputedStyle(document.documentElement);
+    this.surfer = WaveSurfer.create({
+      container: "#waveform",
+      height: WAVEFORM_HEIGHT,
+      media: transport,
+      maxPeak: 1,
+      normalize: false,
+      waveColor: style.getPropertyValue("--wave").trim(),
+      progressColor: style.getPropertyValue("--accent").trim(),
+      cursorColor: style.getPropertyValue("--text").trim(),
+      hideScrollbar: true,
+      plugins: [
+        this.regions,
+        WaveSurfer.Spectrogram.create({ container: "#spectrogram", height: SPECTROGRAM_HEIGHT, fftSamples: 1024, labels: true, colorMap: "roseus" }),
+      ],
+    });
+    this.regions.enableDragSelection({ color: style.getPropertyValue("--region").trim() });
+    this.regions.on("region-created", (region) => this.chosen(region));
+    this.regions.on("region-updated", (region) => this.chosen(region));
+    this.color = style.getPropertyValue("--region").trim();
+  }
+
+  /* Draw the mean over channels of the sources that are heard. */
+  async show(buffers, levels) {
+    const heard = Array.from(buffers).filter(([source]) => levels.get(source) > 0);
+    const [first] = buffers.values();
+    const sum = new Float32Array(first.length);
+    for (const [source, buffer] of heard) {
+      for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+        const samples = buffer.getChannelData(channel), gain = levels.get(source) / buffer.numberOfChannels;
+        for (let i = 0; i < sum.length && i < samples.length; i++) sum[i] += gain * samples[i];
+      }
+    }
+    try {
+      await this.surfer.load("", [sum], first.duration);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error; // a later source was chosen meanwhile
+    }
+  }
+
+  chosen(region) {
+    for (const other of this.regions.getRegions()) if (other !== region) other.remove();
+    if (!this.isMarking) this.onLoop({ start: region.start, end: region.end });
+  }
+
+  /* Show a loop that was not made by dragging; null for none. */
+  mark(loop) {
+    this.isMarking = true;
+    this.regions.clearRegions();
+    if (loop) this.regions.addRegion({ ...loop, color: this.color });
+    this.isMarking = false;
+  }
+
+  destroy() {
+    this.surfer.destroy();
+  }
+}
