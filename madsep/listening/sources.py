@@ -52,8 +52,9 @@ class System:
             return {}
         if (self.estimates / "records" / f"{slug_of(track)}.json").is_file():
             Stage(self.estimates).checked(slug_of(track))
-        targets = [target for target in ALL_TARGETS if target in references.signals and is_there(folder / f"{target}.wav")]
-        return read_estimates(folder, {target: references.signals[target] for target in targets}, references.sample_rate_hz)
+        files = {target: folder / f"{target}.wav" for target in ALL_TARGETS if target in references.signals}
+        files = {target: path for target, path in files.items() if is_there(path)}
+        return read_estimates(files, {target: references.signals[target] for target in files}, references.sample_rate_hz)
 
 
 class References(Protocol):
