@@ -235,3 +235,28 @@ def test_planning_is_light() -> None:
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
+
+
+def test_each_recipe_is_trained_once_per_seed(make: Make) -> None:
+    once, plan = make(systems=["MDL1", "MDLT"]), make(systems=["MDL1", "MDLT", "IRM1"], seeds=[218, 3, 0])
+    names = ["MDL1", "MDL1-seed3", "MDL1-seed0", "MDLT", "MDLT-seed3", "MDLT-seed0"]
+    assert plan.systems == [*names, "IRM1"] and plan.trained == names[:3]
+    assert [plan.selection.recipes[name].training.seed for name in names] == 2 * [218, 3, 0]
+    for name in names[:3]:
+        assert plan.training(name) == plan.training(name.replace("MDL1", "MDLT"))
+        assert plan.trained_recipe(Path(plan.training(name)).name) == plan.selection.recipes[name]
+        training = SimpleNamespace(training=Path(plan.training(name)).name)
+        assert Asked(plan).trained_system(training) == "MDL1"
+        assert Asked(plan).training_seed(training) == plan.selection.recipes[name].training.seed
+    assert len(plan.trainings) == 3 and plan.training("MDL1") == once.training("MDL1")  # 218 is the recipe's own seed
+    assert plan.selection.submissions == {"MDL1": "MDL1", "MDLT": "MDLT"}
+    assert {"results/MDL1-seed3/losses.svg", "results/MDL1-seed0/preview.txt"} <= set(plan.results)
+    submissions = [path for path in plan.results if path.startswith("submission/")]
+    assert submissions == ["submission/MDL1/provenance.yaml", "submission/MDLT/provenance.yaml"]
+    assert len({plan.estimates(name, plan.test)[plan.test[0]] for name in names}) == 6
+    assert make(seeds=[5]).selection.recipes["MDL1"].training.seed == 5 and make(seeds=[5]).systems == ["MDL1"]
+    external = {"MDL1-seed3": {"estimates": "/nowhere", "targets": ["vocals", "accompaniment"]}}
+    with pytest.raises(InputError, match="systems: MDL1-seed3 names a training of a recipe"):
+        make(systems=["MDL1", "MDL1-seed3"], seeds=[218, 3], external=external)
+    with pytest.raises(InputError, match="seeds"):
+        make(seeds=[1, 1])

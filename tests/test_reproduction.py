@@ -1,5 +1,9 @@
 """The reproduction check, against hand numbers, other implementations and what published systems must and must not pass for."""
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +29,7 @@ from madsep.comparison.reproduction import (
 from madsep.comparison.reproduction_text import headline, reproduction_text
 
 N_TRACKS = 50
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(target: str = "vocals", metric: str = "SDR", n_tracks: int = N_TRACKS) -> pd.DataFrame:
@@ -241,3 +246,35 @@ def test_words_say_what_was_compared() -> None:
     text = reproduction_text(check(base, base, of=base), None)
     assert text.startswith("run (2 trainings) against the published A: reproduced\n") and "spread 0.000 dB" in text
     assert "those of 2 trainings" in text and "holds for it alone" not in text
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reproduction_benchmark", ROOT / "benchmarks/reproduction.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_page_has_the_verdicts_on_all_pairs(benchmark: ModuleType) -> None:
+    page = (ROOT / "docs/reproduction.md").read_text(encoding="utf-8")
+    for targets in (None, benchmark.MIXED):
+        assert benchmark.pairs_text(targets, 0) in page
+    table = benchmark.pairs(None, 0)
+    undecided = table[table["verdict"] == UNDECIDED]
+    assert sorted(undecided["run"] + " " + undecided["published"]) == ["JY1 JY2", "JY2 JY1", "JY2 JY3", "JY3 JY2"]
+
+
+def test_the_benchmark_judges_as_the_check(benchmark: ModuleType) -> None:
+    scores = published_track_medians().pivot(index="track", columns=["system", "target", "metric"], values="median")
+    for run, other in (("MDLT", "MDL1"), ("JY1", "JY2"), ("MDL1", "JY1"), ("JY1", "MDL1"), ("MDL1", "MDL1")):
+        found = benchmark.judge(benchmark.differences(scores, run, other, None), np.arange(N_TRACKS))
+        assert found == check_reproduction([published(run)], published(other), (run, other)).verdict
+
+
+def test_the_page_has_the_margins() -> None:
+    page = (ROOT / "docs/reproduction.md").read_text(encoding="utf-8")
+    for metric, margin in MARGINS.items():
+        assert f"| {metric} | ±{margin.difference:g} dB | {margin.distance:g} dB |" in page

@@ -6,7 +6,7 @@ import pytest
 from madsep.comparison.published import published_frames, published_track_medians
 from madsep.comparison.reproduction import REPRODUCED, UNDECIDED
 from madsep.comparison.runs import Group, Run
-from madsep.comparison.trainings import by_recipe, reproductions, spread
+from madsep.comparison.trainings import by_recipe, reproductions, spread, spread_lines
 
 
 def run_of(system: str, name: str, by: float = 0.0) -> Run:
@@ -49,4 +49,6 @@ def test_spread_is_that_of_the_medians() -> None:
     published = [row["mean"] - 0.1, row["mean"], row["mean"] + 0.1]
     assert published == pytest.approx([row["lowest"], 4.0223, row["highest"]], abs=5e-5)
     assert row["sd"] == pytest.approx(0.1 * 2**0.5)
-    assert spread(runs[1:]).empty
+    assert spread(runs[1:]).empty and spread_lines(runs[1:]) == []
+    expected = "MDL1, 2 trainings: vocals SDR 4.02 dB on average, standard deviation 0.14 dB, 3.92 to 4.12 dB"
+    assert spread_lines(runs)[0] == expected and len(spread_lines(runs)) == 2

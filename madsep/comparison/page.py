@@ -15,6 +15,7 @@ from madsep.comparison.published import published_kinds
 from madsep.comparison.reproduction import Reproduction
 from madsep.comparison.reproduction_text import headline, reproduction_text
 from madsep.comparison.runs import MARK, Group, recorded
+from madsep.comparison.trainings import spread_lines
 from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import BASELINE
 from madsep.scoring.scores import METRICS, decibels
@@ -69,6 +70,7 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
             "which are of MUSDB18's 50 test tracks."
         ]
     lines = [f"{run.name}: {run.about or 'only the scores of this run are recorded'}" for run in group.runs]
+    lines += spread_lines(group.runs)
     lines += [f"{note} One frame is tolerated: decoders differ in a track's last samples." for note in group.notes]
     namesakes = [run.name for run in group.runs if run.name in published_kinds()]
     if namesakes and not group.is_sisec18:

@@ -8,7 +8,7 @@ import pandas as pd
 from madsep.comparison.reproduction import Reproduction, check_reproduction
 from madsep.comparison.runs import Group, Run
 from madsep.comparison.statistics import KEY
-from madsep.scoring.scores import ordered
+from madsep.scoring.scores import METRICS, ordered
 
 RETRAINED = re.compile(r"(?P<first>.+)-seed\d+")
 
@@ -55,3 +55,13 @@ def spread(runs: Sequence[Run]) -> pd.DataFrame:
                 rows.append((name, target, metric, *numbers))
     columns = ["system", *KEY, "n_trainings", "mean", "sd", "lowest", "highest"]
     return ordered(pd.DataFrame(rows, columns=columns))
+
+
+def spread_lines(runs: Sequence[Run]) -> list[str]:
+    """Return the spread of SDR in words, one line per recipe and target."""
+    table = spread(runs)
+    return [
+        f"{row['system']}, {row['n_trainings']} trainings: {row['target']} SDR {row['mean']:.2f} dB on average, standard deviation "
+        f"{row['sd']:.2f} dB, {row['lowest']:.2f} to {row['highest']:.2f} dB"
+        for row in table[table["metric"] == METRICS[0]].to_dict("records")
+    ]

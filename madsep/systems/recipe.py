@@ -6,7 +6,7 @@ Nothing here loads PyTorch, so that a run can be planned without it.
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field
 
@@ -81,6 +81,10 @@ class Recipe(System):
     def values(self) -> dict[str, Any]:
         """Plain values of the whole recipe."""
         return self.model_dump(mode="json", serialize_as_any=True)
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the same recipe trained with another seed."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
 
 
 AnySystem = TypeVar("AnySystem", bound=System)

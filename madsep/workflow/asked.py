@@ -45,6 +45,10 @@ class Asked:
         """Name of the recipe that a training is made by."""
         return self.plan.trained_recipe(wildcards.training).name
 
+    def training_seed(self, wildcards: Wildcards) -> int:
+        """The seed of a training."""
+        return self.plan.trained_recipe(wildcards.training).training.seed
+
     def training_kind(self, wildcards: Wildcards) -> str:
         """Kind of the prepared audio that a training reads."""
         return self.plan.training_kind(self.plan.trainings[wildcards.training])

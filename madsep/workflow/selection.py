@@ -30,8 +30,8 @@ class Selection:
 
     @property
     def submissions(self) -> dict[str, str]:
-        """Names of the submissions' folders, each with the recipe's."""
-        return {recipe.short_name: name for name, recipe in self.recipes.items()}
+        """Names of the submissions' folders, each with the recipe's: of several trainings of a recipe, the first is submitted."""
+        return {recipe.short_name: name for name, recipe in self.recipes.items() if name == recipe.name}
 
 
 def select_systems(config: Mapping[str, Any], dataset: Dataset) -> Selection:
@@ -39,19 +39,23 @@ def select_systems(config: Mapping[str, Any], dataset: Dataset) -> Selection:
 
     Raises InputError for a name that is unknown, reserved or used twice, and for a recipe or a coupling that does not fit the data set.
     """
-    recipes, externals = {}, {}
+    recipes: dict[str, Recipe] = {}
+    externals: dict[str, External] = {}
     for name in config["external"]:
         _check_name(name, f"external: '{name}'")
     for name in config["systems"]:
         if name in recipe_names():
-            recipes[name] = load_recipe(name, config["overrides"])
+            recipes |= _trainings(load_recipe(name, config["overrides"]), config["seeds"])
         elif (found := find_external(name, config["external"])) is not None:
             _check_name(name, f"systems: '{name}' ({found.origin})")
             externals[name] = found
         elif name != BASELINE:
             known = [*recipe_names(), *external_names(config["external"])]
             raise InputError(f"systems: there is no system '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    trained = {name: load_recipe(recipe.weights_from or name, config["overrides"]) for name, recipe in recipes.items()}
+    if twice := sorted(recipes.keys() & externals.keys()):
+        raise InputError(f"systems: {twice[0]} names a training of a recipe, because of `seeds`; give the external system another name.")
+    sources = {name: load_recipe(recipe.weights_from or recipe.name, config["overrides"]) for name, recipe in recipes.items()}
+    trained = {name: source.with_seed(recipes[name].training.seed) for name, source in sources.items()}
     selection = Selection(recipes, externals, trained)
     _check_short_names(selection)
     for name, recipe in recipes.items():
@@ -78,6 +82,12 @@ def targets_of(name: str, selection: Selection, dataset: Dataset, test_tracks: S
     return targets if set(targets) <= {*dataset.stems, *TARGETS} else TARGETS
 
 
+def _trainings(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Recipe]:
+    """Return a recipe by its name, and once more per further seed as NAME-seedSEED; with its own seed if there are no `seeds`."""
+    names = [recipe.name, *(f"{recipe.name}-seed{seed}" for seed in seeds[1:])]
+    return {name: recipe.with_seed(seed) for name, seed in zip(names, seeds or [recipe.training.seed], strict=True)}
+
+
 def _check_name(name: str, where: str) -> None:
     """Refuse a name that only a recipe, the baseline or the run itself can have; a system's name is that of a folder in results/."""
     if name == "":
@@ -96,7 +106,7 @@ def _check_name(name: str, where: str) -> None:
 
 
 def _check_short_names(selection: Selection) -> None:
-    if len(selection.submissions) < len(selection.recipes):
+    if len(selection.submissions) < len({recipe.name for recipe in selection.recipes.values()}):
         raise InputError("systems: two of the recipes have the same short_name; each submission needs its own.")
 
 

@@ -18,6 +18,7 @@ rule train:
         slurm_extra="--signal=TERM@120",  # seconds before the limit
     params:
         system=ask.trained_system,
+        seed=ask.training_seed,
         kind=ask.training_kind,
         data=ask.training_data,
     script:

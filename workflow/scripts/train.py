@@ -14,4 +14,5 @@ with job_log(snakemake.log[0]):
     write_training_data(**params.data, path=folder / "data.json")
     tracks, validation = read_training_data(folder / "data.json", Path("results/prepared", params.kind))
     options = Options(config["device"], snakemake.threads, config["save_every_s"], config["max_minutes"])
-    train(load_recipe(params.system, config["overrides"]), tracks, validation, folder, options)
+    recipe = load_recipe(params.system, config["overrides"]).with_seed(params.seed)
+    train(recipe, tracks, validation, folder, options)
