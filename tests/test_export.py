@@ -11,6 +11,7 @@ import torch
 from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
+from madsep.core import extras
 from madsep.core.errors import InputError
 from madsep.models import export as module
 from madsep.models.checkpoint import load_checkpoint
@@ -72,8 +73,8 @@ def test_the_numbers_are_those_of_the_network(tmp_path: Path, form: Format, load
 
 
 def test_onnx_needs_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NEEDED", ("onnx_of_nobody",))
+    monkeypatch.setattr(extras, "is_installed", lambda package: package != "onnxscript")
     checkpoint = save_checkpoint(tiny_checkpoint(), tmp_path / "checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"^onnx_of_nobody not installed, which ONNX needs; run `pip install onnx_of_nobody`\.$"):
+    with pytest.raises(InputError, match=r"^writing ONNX needs ONNX Script, which is not installed: pip install 'madsep\[export\]'$"):
         export(checkpoint, tmp_path / "network.onnx", "onnx")
     assert not (tmp_path / "network.onnx").exists()

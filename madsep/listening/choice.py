@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from madsep.core.errors import InputError
-from madsep.core.errors import nearest
+from madsep.core.errors import InputError, nearest
 from madsep.data.datasets import BASELINE
 from madsep.listening.sources import System
 from madsep.scoring.medians import track_medians

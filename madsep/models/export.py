@@ -6,7 +6,6 @@ their settings as JSON.
 """
 
 import copy
-import importlib.util
 import json
 import logging
 import warnings
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from madsep.core.errors import InputError
+from madsep.core.errors import require
 from madsep.core.files import atomic
 from madsep.models.checkpoint import Checkpoint, load_checkpoint
 from madsep.models.gru import Gru
@@ -79,8 +78,8 @@ def _exported_program(network: nn.Module, example: Tensor, path: Path, about: st
 
 
 def _onnx(network: nn.Module, example: Tensor, path: Path, about: str) -> None:
-    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise InputError(f"{' and '.join(missing)} not installed, which ONNX needs; run `pip install {' '.join(NEEDED)}`.")
+    for package in NEEDED:
+        require(package, "writing ONNX")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     shapes = {"mixture": {0: torch.export.Dim("n_sequences")}}
     names: dict[str, Any] = {"input_names": ["mixture"], "output_names": ["estimates"]}

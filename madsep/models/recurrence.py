@@ -15,4 +15,4 @@ def needs_gradients(*tensors: Tensor) -> bool:
 
 def is_traced() -> bool:
     """Whether PyTorch records the operations for an exported network, which then must not depend on values."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # it is public
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
