@@ -176,6 +176,8 @@ def test_export_writes_a_file_once(madsep: Call, checkpoint: Path) -> None:
     line = f"export {checkpoint} -o network.pt --format torchscript"
     assert madsep(line)[:2] == (0, "network.pt\n")
     assert madsep(line) == (1, "", ["madsep: ERROR: network.pt: exists already; choose another name, or add --overwrite to replace it."])
+    status, _, (said,) = madsep(f"export {checkpoint} -o {checkpoint} --overwrite")
+    assert status == 1 and "is the input" in said
     assert madsep(f"{line} --overwrite")[0] == 0 and torch.jit.load("network.pt") is not None
 
 

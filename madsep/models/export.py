@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from madsep.core.errors import require
-from madsep.core.files import atomic
+from madsep.core.files import atomic, refuse_inputs
 from madsep.models.checkpoint import Checkpoint, load_checkpoint
 from madsep.models.gru import Gru
 
@@ -29,8 +29,9 @@ NEEDED = ("onnx", "onnxscript")
 def export(checkpoint: Path, path: Path, form: Format) -> None:
     """Write the network of a checkpoint as `form`, whole or not at all.
 
-    Raises InputError if the checkpoint is damaged, or the packages that ONNX needs are missing.
+    Raises InputError if the checkpoint is damaged or would be replaced, or if the packages that ONNX needs are missing.
     """
+    refuse_inputs([path], [checkpoint])
     loaded = load_checkpoint(checkpoint, torch.device("cpu"))
     network, recipe = _Estimates(loaded).eval(), loaded.recipe
     example = torch.rand(N_EXAMPLE, recipe.segments.n_frames, recipe.front_end.n_bins, generator=torch.Generator().manual_seed(0))
