@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from madsep.core.errors import InputError
+from madsep.core.errors import InputError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +115,10 @@ class Separator:
 def load(checkpoint: AnyPath, device: Literal["auto", "cpu", "cuda"] = "auto") -> Separator:
     """Return the system in a checkpoint, such as results/MDL1/checkpoint.safetensors, on a GPU if `auto` finds one.
 
-    Raises InputError if the file is no checkpoint or damaged, and for `cuda` without a GPU. `Separator` has an example.
+    Raises InputError if the file is no checkpoint or damaged, if PyTorch is not installed, and for `cuda` without a GPU. `Separator` has an
+    example.
     """
+    require("torch", "madsep.load")
     import torch
 
     from madsep.core.devices import require_cuda

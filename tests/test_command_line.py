@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from flow import ROOT
 from submissions import scores
 from tiny import tiny_checkpoint
@@ -169,6 +170,15 @@ def test_separate_writes_the_layout_that_is_asked_for(
     status, _, (said,) = madsep(line)
     assert status == 1 and "exists already, and so do 1 others; choose another folder, or add --overwrite" in said
     assert madsep(f"{line} --overwrite")[0] == 0
+
+
+def test_export_writes_a_file_once(madsep: Call, checkpoint: Path) -> None:
+    line = f"export {checkpoint} -o network.pt --format torchscript"
+    assert madsep(line)[:2] == (0, "network.pt\n")
+    assert madsep(line) == (1, "", ["madsep: ERROR: network.pt: exists already; choose another name, or add --overwrite to replace it."])
+    status, _, (said,) = madsep(f"export {checkpoint} -o {checkpoint} --overwrite")
+    assert status == 1 and "is the input" in said
+    assert madsep(f"{line} --overwrite")[0] == 0 and torch.jit.load("network.pt") is not None
 
 
 def test_score_prints_the_medians_of_what_could_be_scored(madsep: Call) -> None:

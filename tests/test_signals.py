@@ -1,10 +1,12 @@
 """Commands that are told to end: at once, with a word, and without leftovers."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,39 @@ def test_separate_leaves_nothing_when_it_is_interrupted(tmp_path: Path, number: 
     assert told.splitlines()[-1] == WORDS and "Traceback" not in told
     assert process.returncode == 128 + number
     assert sorted(tmp_path.iterdir()) == before
+
+
+def interrupted(arguments: list[object], until: Callable[[], object]) -> None:
+    """Start a command, send Ctrl-C as soon as `until` holds, and check what it says."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while process.poll() is None and not until():
+            time.sleep(0.01)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert told.splitlines()[-1] == WORDS and "Traceback" not in told
+    assert process.returncode == 130
+
+
+@pytest.mark.slow
+def test_synth_leaves_nothing_when_it_is_interrupted(tmp_path: Path) -> None:
+    out = tmp_path / "musdb"
+    interrupted(["synth", "-o", out, "--train", 20, "--test", 1, "--seconds", 5], lambda: list(out.rglob("*.wav")))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_score_leaves_whole_files_alone_when_it_is_interrupted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("A", "B", "C"):
+        for target in ("vocals", "accompaniment"):
+            samples = rng.uniform(-0.5, 0.5, (60 * 44_100, 2))
+            for root in ("references", "estimates"):
+                (tmp_path / root / name).mkdir(parents=True, exist_ok=True)
+                sf.write(tmp_path / root / name / f"{target}.wav", samples + 0.1 * rng.uniform(-0.5, 0.5, samples.shape), 44_100)
+    out = tmp_path / "scores"
+    interrupted(["score", tmp_path / "references", tmp_path / "estimates", "-o", out], lambda: list(out.glob("test/*.json")))
+    for path in out.rglob("*"):
+        assert path.is_dir() or isinstance(json.loads(path.read_text()), dict), path
+    assert len(list(out.glob("test/*.json"))) < 3

@@ -25,3 +25,15 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
         raise InputError("\n".join([f"{submission}: not valid, {len(errors)} to fix:", *errors]))
     counted = "" if not warnings else ", 1 warning" if len(warnings) == 1 else f", {len(warnings)} warnings"
     typer.echo(f"{submission}: valid{counted}")
+
+
+@app.command()
+def crate(
+    submission: Annotated[Path, typer.Argument(help="Folder of a submission that madsep wrote, such as submission/MDL1.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make, outside the submission; it must not exist or be empty.")],
+) -> None:
+    """Copy a submission with its provenance into an RO-Crate, for archives such as Zenodo and for programs that read crates."""
+    from madsep.submission.crate import METADATA, write_crate
+
+    write_crate(submission, output)
+    typer.echo(output / METADATA)

@@ -11,6 +11,7 @@ from madsep.models.gru import Gru, encode, recurrent_residual
 from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl, summed_norms
 from madsep.models.network import Network, without_context
+from madsep.models.recurrence import is_traced
 from madsep.models.stack import Stack, stack_of
 from madsep.systems.families.mad import MadFamily, MadLossSettings, MadSettings
 from madsep.systems.sizes import Sizes
@@ -121,7 +122,8 @@ class Mad(Network):
             change = (state - refined).square().mean(dims, keepdim=True)
             state = torch.where(running, refined, state)
             running = running & (change >= inference.tolerance)
-            if state.device.type == "cpu" and not running.any():  # a GPU would be waited for; finished sequences do not change
+            # a GPU would be waited for; finished sequences do not change
+            if state.device.type == "cpu" and not is_traced() and not running.any():
                 break
         return state
 

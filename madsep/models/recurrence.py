@@ -11,3 +11,8 @@ Residual = Literal["none", "recurrent", "output"]  # inputs added within the rec
 def needs_gradients(*tensors: Tensor) -> bool:
     """Whether a function of these tensors has to keep what its way back needs: within the function PyTorch does not say."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def is_traced() -> bool:
+    """Whether PyTorch records the operations for an exported network, which then must not depend on values."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
