@@ -77,7 +77,7 @@ def parts() -> dict[str, str]:
     """Text of each generated part, by the name of its markers."""
     measured = {name: (DOCS / file).read_text(encoding="utf-8").strip() for name, file in MEASURED.items()}
     return measured | {
-        "keys": describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"),
+        "keys": describe_keys(ROOT / "config.yaml"),
         "systems": systems_table(for_mir1k=False),
         "mir1k_systems": systems_table(for_mir1k=True),
         "sizes": sizes_table(),
