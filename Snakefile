@@ -25,7 +25,8 @@ if workflow.is_main_process and workflow.modifier.is_main_snakefile() and is_qui
     lines.attach()
 
 
-# the settings of the folder of the run, unless another workflow gives them; what they leave out is taken from the config.yaml that ships
+# the settings of the folder of the run, unless another workflow gives them
+# what they leave out is taken from the config.yaml that ships
 if Path("config.yaml").exists() and not workflow.modifier.skip_configfile:
     with plain_errors():
         check_settings(Path("config.yaml"))
