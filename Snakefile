@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.settings.enums import Quietness
 from snakemake.utils import min_version
 
+from madsep.core.errors import InputError
 from madsep.core.logs import QUIET
 from madsep.workflow.asked import Asked, any_of
 from madsep.workflow.lines import JobLines
@@ -13,7 +14,6 @@ from madsep.workflow.make import check_packages, make_plan, sample_root
 from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
 from madsep.workflow.needs import Needs
 from madsep.workflow.settings import check_settings
-from madsep.workflow.shipped import shipped
 
 min_version("9.0")
 
@@ -25,8 +25,9 @@ if workflow.is_main_process and workflow.modifier.is_main_snakefile() and is_qui
     lines.attach()
 
 
-# the settings of the folder of the run; what they leave out is taken from the config.yaml that ships
-if Path("config.yaml").exists():
+# the settings of the folder of the run, unless another workflow gives them
+# what they leave out is taken from the config.yaml that ships
+if Path("config.yaml").exists() and not workflow.modifier.skip_configfile:
     with plain_errors():
         check_settings(Path("config.yaml"))
 
@@ -42,11 +43,11 @@ container: "workflow/envs/madsep.sif"
 
 started_s = time.time()
 with plain_errors():
-    plan = make_plan(
-        config,
-        shipped("workflow/schemas/config.schema.yaml"),
-        workflow.is_main_process,
-    )
+    if prefix := workflow.modifier.path_modifier.prefix:
+        raise InputError(
+            f"module with prefix '{prefix}': the workflow's paths are fixed."
+        )
+    plan = make_plan(config, workflow.is_main_process)
     # jobs in conda environments or containers have packages of their own
     if plan and not workflow.deployment_settings.deployment_method:
         check_packages(plan)

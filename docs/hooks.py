@@ -13,4 +13,4 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the table of all settings in the place of its marker."""
     if KEYS not in markdown:
         return markdown
-    return markdown.replace(KEYS, describe_keys(ROOT / "workflow/schemas/config.schema.yaml", ROOT / "config.yaml"))
+    return markdown.replace(KEYS, describe_keys(ROOT / "config.yaml"))

@@ -1,18 +1,19 @@
-"""The config that ships, its schema, and the faults of other configs."""
+"""The config that ships, the settings that it is checked by, and the faults of other configs."""
 
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from madsep.core.errors import InputError
 from madsep.workflow.config import check_config, describe_keys, typed
+from madsep.workflow.keys import Config
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 CONFIG = ROOT / "config.yaml"
 FREE = {"overrides", "external"}  # their keys are systems' names
 
@@ -22,12 +23,16 @@ def config() -> dict[str, Any]:
     return values
 
 
-def objects(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of the schema that lists its keys, with the dotted prefix of these."""
-    yield prefix, schema
-    for key, entry in schema["properties"].items():
-        if "properties" in entry:
-            yield from objects(entry, f"{prefix}{key}.")
+def groups(settings: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """All settings with keys of their own, with the dotted prefix of these."""
+    yield prefix, settings
+    for key, field in settings.model_fields.items():
+        if is_group(field.annotation):
+            yield from groups(field.annotation, f"{prefix}{key}.")
+
+
+def is_group(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def keys_of(values: dict[str, Any], prefix: str = "") -> set[str]:
@@ -37,37 +42,37 @@ def keys_of(values: dict[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
-OBJECTS = dict(objects(yaml.safe_load(SCHEMA.read_text())))
+GROUPS = dict(groups(Config))
 
 
 def test_a_folder_of_estimates_may_have_any_name() -> None:
-    check_config(config() | {"external": {"OLD": {"estimates": "/data/{a}.{b}/it's 100 %"}}}, SCHEMA)
+    check_config(config() | {"external": {"OLD": {"estimates": "/data/{a}.{b}/it's 100 %"}}})
 
 
 def test_the_config_that_ships_has_no_fault() -> None:
-    check_config(config(), SCHEMA)
+    check_config(config())
 
 
 @pytest.mark.parametrize("name", ["demo", "mir1k"])
 def test_the_configs_laid_over_it_have_no_fault(name: str) -> None:
     laid_over = yaml.safe_load((ROOT / f"workflow/configs/{name}.yaml").read_text())
-    check_config(config() | laid_over, SCHEMA)
+    check_config(config() | laid_over)
 
 
-def test_config_and_schema_hold_the_same_keys() -> None:
-    keys = {prefix + key for prefix, entry in OBJECTS.items() for key, value in entry["properties"].items() if "properties" not in value}
+def test_config_and_settings_hold_the_same_keys() -> None:
+    keys = {prefix + key for prefix, group in GROUPS.items() for key, field in group.model_fields.items() if not is_group(field.annotation)}
     assert keys == keys_of(config())
 
 
-def test_every_key_has_a_description_and_every_object_is_closed() -> None:
-    for entry in OBJECTS.values():
-        assert entry["additionalProperties"] is False
-        assert set(entry["required"]) == set(entry["properties"])
-        assert all(value["description"].strip() for value in entry["properties"].values())
+def test_every_key_has_a_description_and_no_second_default() -> None:
+    for group in GROUPS.values():
+        assert group.model_config["extra"] == "forbid" and group.model_config["strict"]
+        for field in group.model_fields.values():
+            assert field.is_required() and (is_group(field.annotation) or field.description)
 
 
 def test_every_key_of_the_config_is_in_the_table() -> None:
-    table = describe_keys(SCHEMA, CONFIG).splitlines()
+    table = describe_keys(CONFIG).splitlines()
     assert table[:2] == ["| key | default | meaning |", "|---|---|---|"]
     rows = {row.split("`")[1]: row for row in table[2:]}
     assert set(rows) == keys_of(config()) and len(rows) == len(table) - 2
@@ -80,7 +85,7 @@ def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
     changed = copy.deepcopy(config())
     change(changed)
     with pytest.raises(InputError) as error:
-        check_config(changed, SCHEMA)
+        check_config(changed)
     return str(error.value).splitlines()
 
 
@@ -94,24 +99,30 @@ def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
         ),
         (lambda c: c["job_s"].update(qqq=1), "config: unknown key 'job_s.qqq' (known: "),
         (lambda c: c.update({1: 2}), "config: unknown key '1' (known: "),
-        (lambda c: c.pop("device"), "config: key 'device' is missing."),
-        (lambda c: c["threads"].pop("train"), "config: key 'threads.train' is missing."),
-        (lambda c: c.update(systems="MDL1"), "config: 'systems': 'MDL1' is not of type 'array'."),
-        (lambda c: c["threads"].update(train="two"), "config: 'threads.train': 'two' is not of type 'integer'."),
-        (lambda c: c["threads"].update(train=True), "config: 'threads.train': True is not of type 'integer'."),
-        (lambda c: c["threads"].update(train=0), "config: 'threads.train': 0 is less than the minimum of 1."),
-        (lambda c: c.update(threads=4), "config: 'threads': 4 is not of type 'object'."),
-        (lambda c: c.update(save_every_s=0), "config: 'save_every_s': 0 is less than or equal to the minimum of 0."),
-        (lambda c: c["bootstrap"].update(n_resamples=10), "config: 'bootstrap.n_resamples': 10 is less than the minimum of 100."),
-        (lambda c: c.update(device="gpu"), "config: 'device': 'gpu' is not one of ['auto', 'cpu', 'cuda']."),
-        (lambda c: c.update(dataset="musdb"), "config: 'dataset': 'musdb' is not one of "),
-        (lambda c: c.update(systems=[]), "config: 'systems': [] should be non-empty."),
-        (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems': ['MDL1', 'MDL1'] has non-unique elements."),
-        (lambda c: c.update(overrides={"MDL1": 3}), "config: 'overrides.MDL1': 3 is not of type 'object'."),
+        (lambda c: c.pop("device"), "config: key 'device' is missing"),
+        (lambda c: c["threads"].pop("train"), "config: key 'threads.train' is missing"),
+        (lambda c: c.update(systems="MDL1"), "config: 'systems' is 'MDL1': input should be a valid list"),
+        (lambda c: c["threads"].update(train="two"), "config: 'threads.train' is 'two': input should be a valid integer"),
+        (lambda c: c["threads"].update(train=True), "config: 'threads.train' is True: input should be a valid integer"),
+        (lambda c: c["threads"].update(train=0), "config: 'threads.train' is 0: input should be greater than or equal to 1"),
+        (lambda c: c.update(threads=4), "config: 'threads' is 4: input should be a valid dictionary"),
+        (lambda c: c.update(save_every_s=0), "config: 'save_every_s' is 0: input should be greater than 0"),
+        (
+            lambda c: c["bootstrap"].update(n_resamples=10),
+            "config: 'bootstrap.n_resamples' is 10: input should be greater than or equal to 100",
+        ),
+        (lambda c: c.update(device="gpu"), "config: 'device' is 'gpu': input should be 'auto', 'cpu' or 'cuda'"),
+        (lambda c: c.update(dataset="musdb"), "config: 'dataset' is 'musdb': input should be 'musdb18', 'sample', "),
+        (lambda c: c.update(systems=[]), "config: 'systems' is []: list should have at least 1 item"),
+        (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems' is ['MDL1', 'MDL1']: an entry stands there twice"),
+        (lambda c: c.update(overrides={"MDL1": 3}), "config: 'overrides.MDL1' is 3: input should be a valid dictionary"),
         (lambda c: c.update(external={2024: {}}), "config: 'external': YAML does not read the name 2024 as text. Quote it."),
         (lambda c: c.update(overrides={False: {}}), "config: 'overrides': YAML does not read the name False as text. Quote it."),
-        (lambda c: c.update(external={"OLD": {"estimates": ""}}), "config: 'external.OLD.estimates': '' should be non-empty."),
-        (lambda c: c.update(allow_partial="yes"), "config: 'allow_partial': 'yes' is not of type 'boolean'."),
+        (
+            lambda c: c.update(external={"OLD": {"estimates": ""}}),
+            "config: 'external.OLD.estimates' is '': string should have at least 1 character",
+        ),
+        (lambda c: c.update(allow_partial="yes"), "config: 'allow_partial' is 'yes': input should be a valid boolean"),
     ],
 )
 def test_a_fault_names_its_key(change: Callable[[dict[str, Any]], object], expected: str) -> None:
@@ -150,7 +161,7 @@ def test_texts_become_numbers_and_truth_values_but_where_text_is_expected() -> N
         "save_every_s": 600,
         "unknown": "7",
     }
-    assert typed(given, SCHEMA) == given | {
+    assert typed(given) == given | {
         "allow_partial": True,
         "overrides": {"MDL1": {"training": {"n_epochs": 3, "learning_rate": 1e-3}, "loss": [0.5, "x"]}},
         "threads": {"train": 2},

@@ -20,7 +20,6 @@ from madsep.workflow.make import make_plan
 from madsep.workflow.needs import Needs
 from madsep.workflow.plan import Plan
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 Make = Callable[..., Plan]
 
@@ -42,7 +41,7 @@ def make(musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def planned(root: Path | None = None, is_main: bool = True, **settings: Any) -> Plan:
         config = DEFAULTS | {"musdb_root": str(root or musdb), "allow_partial": True, "overrides": {"MDL1": TINY}} | settings
-        plan = make_plan(json.loads(json.dumps(config)), SCHEMA, is_main)
+        plan = make_plan(json.loads(json.dumps(config)), is_main)
         assert plan is not None
         return plan
 

@@ -23,7 +23,6 @@ from madsep.workflow.config import check_config
 from madsep.workflow.settings import merged, parse_change
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 LINKING = (*PAGES, "CONTRIBUTING.md", "workflow/profiles/README.md")
 MINE = "mine.yaml"  # a page that names this file shows all of it
@@ -99,7 +98,7 @@ def run_config(page: str, arguments: list[str]) -> dict[str, Any]:
         config = merged(config, settings(page, Path(file)))
     config |= {"systems": given["systems"].split(",")} if given["systems"] else {}
     for change in given["changes"] or ():
-        config = merged(config, parse_change(change, SCHEMA))
+        config = merged(config, parse_change(change))
     return config
 
 
@@ -137,7 +136,7 @@ def test_sentences_name_verbs_and_options_of_madsep(arguments: list[str]) -> Non
 
 @pytest.mark.parametrize("config", configs())
 def test_the_workflow_takes_the_commands_shown(config: dict[str, Any]) -> None:
-    check_config(config, SCHEMA)
+    check_config(config)
     assert config["musdb_root"] is not None and {*config["systems"]} <= {*recipe_names(), *external_names(config["external"])}
     for recipe in {*config["systems"]} & {*recipe_names()}:
         assert config["extra_root"] or not load_recipe(recipe, config["overrides"]).training.extra_tracks
@@ -146,7 +145,7 @@ def test_the_workflow_takes_the_commands_shown(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/separators.md"])
 def test_the_config_takes_the_settings_shown(page: str) -> None:
     config = yaml.safe_load(text("config.yaml")) | settings_shown(page)
-    check_config(config, SCHEMA)
+    check_config(config)
     assert {*config["systems"]} <= {*recipe_names(), *external_names(config["external"])}
 
 

@@ -43,7 +43,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InputError("\n".join(f"{where}: {_fault(cls, fault)}" for fault in error.errors()[:5])) from None
+            raise InputError("\n".join(f"{where}: {fault_line(cls, fault)}" for fault in error.errors()[:5])) from None
 
 
 class FrontEnd(Settings):
@@ -169,19 +169,21 @@ class Description(Settings):
     references: tuple[str, ...]
 
 
-def _fault(cls: type[Settings], fault: Any) -> str:
+def fault_line(cls: type[BaseModel], fault: Any) -> str:
+    """Return in words one of the faults that Pydantic finds in the values of settings."""
     *folder, key = fault["loc"] or ("",)
     path = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = _keys(cls, folder)
+    if fault["type"] in ("extra_forbidden", "invalid_key"):
+        known = known_keys(cls, folder)
         return f"unknown key '{path}'{nearest(str(key), known)} (known: {', '.join(known)})"
     if fault["type"] == "missing":
         return f"key '{path}' is missing"
-    return f"'{path}' is {fault['input']!r}: {fault['msg'][0].lower() + fault['msg'][1:]}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"'{path}' is {fault['input']!r}: {message[0].lower() + message[1:]}"
 
 
-def _keys(cls: type[BaseModel], folder: list[Any]) -> list[str]:
-    """The keys that a (nested) settings class knows."""
+def known_keys(cls: type[BaseModel], folder: list[Any]) -> list[str]:
+    """Return the keys that a settings class, or one nested in it, knows."""
     for name in folder:
         annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
         options = [annotation, *getattr(annotation, "__args__", ())]

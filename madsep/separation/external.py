@@ -25,7 +25,7 @@ class ExternalSettings(Settings):
 
     oracle: str | None = Field(default=None, description="name of an oracle")
     separator: str | None = Field(default=None, description="package.module:callable, (audio (samples, channels), rate) -> {target: audio}")
-    estimates: str | None = Field(default=None, description="folder that holds test/<track>/<target>.wav")
+    estimates: str | None = Field(default=None, min_length=1, description="folder that holds test/<track>/<target>.wav")
     targets: tuple[str, ...] | None = Field(default=None, description="what it estimates; null: see external_targets")
 
 

@@ -23,15 +23,15 @@ DIGESTS = Path("results/digests.json")
 SAMPLE = "results/musdb-sample"
 
 
-def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | None:
+def make_plan(config: dict[str, Any], is_main: bool) -> Plan | None:
     """Return the plan of the run in the current folder; None while its sample of MUSDB18 has yet to be fetched.
 
     The main process of a run looks at the data and writes results/inventory.json; the processes of its jobs read that. What `config` leaves
     out is taken from the config.yaml that ships; texts in it that are numbers are turned into such. Raises InputError for a faulty config,
     data set or choice of systems.
     """
-    config.update(merged(read_settings([shipped(CONFIG)]), typed(config, schema)))
-    check_config(config, schema)
+    config.update(merged(read_settings([shipped(CONFIG)]), typed(config)))
+    check_config(config)
     dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
     selection = select_systems(config, dataset)
     if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):

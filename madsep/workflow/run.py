@@ -38,10 +38,9 @@ def prepare_run(wanted: Wanted) -> list[str]:
     Raises InputError for each thing that is wrong, before anything is started.
     """
     require("snakemake", "madsep run")
-    schema = shipped("workflow/schemas/config.schema.yaml")
     config = read_settings([shipped(CONFIG), *_own(wanted.directory), *wanted.files])
     for change in wanted.changes:
-        config = merged(config, parse_change(change, schema))
+        config = merged(config, parse_change(change))
     folder = wanted.directory.absolute()
     if is_locked(folder) and not set(STARTERS) & set(wanted.arguments):
         raise InputError(
@@ -50,7 +49,7 @@ def prepare_run(wanted: Wanted) -> list[str]:
         )
     _check_writable(folder)
     with contextlib.chdir(folder):
-        make_plan(dict(config), schema, is_main=True)
+        make_plan(dict(config), is_main=True)
         if not is_locked(folder):
             write_json(SETTINGS, config)
     return _command(wanted, folder)

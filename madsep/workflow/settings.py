@@ -8,6 +8,8 @@ import yaml
 
 from madsep.core.errors import InputError, nearest
 from madsep.core.yaml_files import KINDS, parse_yaml, read_yaml
+from madsep.workflow.keys import Config
+from madsep.workflow.types import entry_type, known, takes_null, takes_text
 
 
 def read_settings(files: Sequence[Path]) -> dict[str, Any]:
@@ -40,28 +42,27 @@ def _check_plain(node: yaml.Node | None) -> None:
                 _check_plain(part)
 
 
-def parse_change(change: str, schema: Path) -> dict[str, Any]:
+def parse_change(change: str) -> dict[str, Any]:
     """Return the settings of KEY=VALUE, such as {"scoring": {"engine": "fast"}} of scoring.engine=fast.
 
-    If the JSON schema (YAML) in `schema` expects text, the value is not taken for a number or a truth value. Raises InputError unless
-    the key is known and the value is YAML.
+    If the settings expect text, the value is not taken for a number or a truth value. Raises InputError unless the key is known and the
+    value is YAML.
     """
     key, equals, text = change.partition("=")
     names = key.split(".")
     if not equals or not all(names):
         raise InputError(f"--set {change}: expected KEY=VALUE, such as scoring.engine=fast.")
-    expected: Any = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    kind: Any = Config
     for name in names:
-        known = expected.get("properties")
-        if known is not None and name not in known:
-            raise InputError(f"--set {change}: unknown key '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-        further = expected.get("additionalProperties")
-        expected = known[name] if known is not None else further if isinstance(further, dict) else {}
+        keys = known(kind)
+        if keys is not None and name not in keys:
+            raise InputError(f"--set {change}: unknown key '{name}'{nearest(name, keys)} (known: {', '.join(keys)})")
+        kind = entry_type(kind, name)
     try:
         value = parse_yaml(text)
     except InputError as error:
         raise InputError(f"--set {change}: the value is not YAML: {error}") from None
-    if "string" in expected.get("type", ()) and not (value is None and "null" in expected["type"]) and not isinstance(value, str):
+    if takes_text(kind) and not (value is None and takes_null(kind)) and not isinstance(value, str):
         value = text
     for name in reversed(names):
         value = {name: value}
