@@ -17,8 +17,9 @@ from snakemake.cli import parse_args, parse_config, update_config
 
 from madsep.cli import app
 from madsep.comparison.published import published_medians
+from madsep.data.datasets import MIR1K
 from madsep.separation.external import external_names
-from madsep.systems.recipe import load_recipe, recipe_names
+from madsep.systems.recipe import Recipe, load_recipe, recipe_names
 from madsep.workflow.config import check_config
 from madsep.workflow.settings import merged, parse_change
 
@@ -30,18 +31,13 @@ MAX_WORDS, MAX_README_LINES, MAX_PICTURE_BYTES = 14_500, 150, 300_000
 VERBS = typer.main.get_command(app)
 
 
-def module(name: str) -> ModuleType:
-    """A module of docs/."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
-    assert spec and spec.loader
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
 @pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    return module("make_readme")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def text(page: str) -> str:
@@ -102,6 +98,11 @@ def run_config(page: str, arguments: list[str]) -> dict[str, Any]:
     return config
 
 
+def is_for_mir1k(recipe: Recipe) -> bool:
+    """Whether a recipe works at the sampling rate of MIR-1K and needs no stems that MIR-1K lacks."""
+    return recipe.front_end.sample_rate_hz == MIR1K.sample_rate_hz and {*recipe.sources} <= {*MIR1K.stems}
+
+
 def configs() -> list[Any]:
     """The configs of all runs that the pages start."""
     found = [pytest.param(snakemake_config(*command.values), id=command.id) for command in commands("snakemake")]
@@ -110,14 +111,13 @@ def configs() -> list[Any]:
     ]
 
 
-def test_the_table_of_recipes_is_what_the_generator_writes(generator: ModuleType) -> None:
-    assert f"<!-- sizes -->\n{generator.sizes_table()}\n<!-- /sizes -->" in text("docs/systems.md")
-
-
-def test_the_site_lists_all_settings() -> None:
-    page = module("hooks").on_page_markdown(text("docs/config.md"))
-    keys = yaml.safe_load(text("config.yaml"))
-    assert {*keys} <= {key.partition(".")[0] for key in re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)}
+def test_the_site_lists_all_settings_and_recipes(hooks: ModuleType) -> None:
+    settings, recipes = (hooks.on_page_markdown(text(f"docs/{name}.md")) for name in ("config", "systems"))
+    assert {*yaml.safe_load(text("config.yaml"))} <= {
+        key.partition(".")[0] for key in re.findall(r"^\| `([\w.]+)` \|", settings, re.MULTILINE)
+    }
+    rows = re.findall(r"^\| ([^|]+) \| [\d.]+ kHz,", recipes, re.MULTILINE)
+    assert sorted(name for row in rows for name in row.split(", ")) == recipe_names()
 
 
 @pytest.mark.parametrize(("page", "arguments"), commands("madsep"))
@@ -149,10 +149,10 @@ def test_the_config_takes_the_settings_shown(page: str) -> None:
     assert {*config["systems"]} <= {*recipe_names(), *external_names(config["external"])}
 
 
-def test_a_command_runs_each_recipe(generator: ModuleType) -> None:
+def test_a_command_runs_each_recipe() -> None:
     shown = {(name, config["dataset"] == "mir1k") for (config,) in (found.values for found in configs()) for name in config["systems"]}
     recipes = [load_recipe(name, {}) for name in recipe_names()]
-    assert shown >= {(recipe.name, generator.is_for_mir1k(recipe)) for recipe in recipes}
+    assert shown >= {(recipe.name, is_for_mir1k(recipe)) for recipe in recipes}
 
 
 def test_each_link_between_pages_leads_to_a_file() -> None:
