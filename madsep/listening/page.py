@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
+from jinja2.utils import htmlsafe_json_dumps
 
+from madsep.core.pages import render
 from madsep.data.tracks import slug_of
 from madsep.listening.choice import Part
 from madsep.listening.excerpts import MB, Excerpt
@@ -48,19 +49,17 @@ class Shown:
 
 def render_page(systems: Sequence[System], shown: Sequence[Shown], folder: Path, coding: str) -> str:
     """Return the page. The excerpts lie in `folder`; `coding` says in words how they are coded, empty if there are none."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # and keys in their order
     files = [path for path in (folder / AUDIO).rglob("*") if path.is_file()]
     data = {
         "systems": [system.name for system in systems],
-        "metrics": METRICS,
         "suffix": next((path.suffix for path in sorted(files) if path.suffix != ".js"), ""),
         "tracks": [_track_values(systems, track, folder) for track in shown],
     }
-    return environment.get_template("page.html").render(
-        data=data,
+    return render(
+        "page.html",
+        HERE,
+        data=htmlsafe_json_dumps(data, allow_nan=False),
+        metrics=METRICS,
         coding=coding,
         megabytes=f"{sum(path.stat().st_size for path in files) / MB:.1f}",
         without_audio=[system.name for system in systems if system.estimates is None],

@@ -8,26 +8,39 @@ class Views {
   constructor(transport, onLoop) {
     this.regions = WaveSurfer.Regions.create();
     this.onLoop = onLoop;
-    const style = getComputedStyle(document.documentElement);
     this.surfer = WaveSurfer.create({
       container: "#waveform",
       height: WAVEFORM_HEIGHT,
       media: transport,
       maxPeak: 1,
       normalize: false,
-      waveColor: style.getPropertyValue("--wave").trim(),
-      progressColor: style.getPropertyValue("--accent").trim(),
-      cursorColor: style.getPropertyValue("--text").trim(),
+      ...this.colors(),
       hideScrollbar: true,
       plugins: [
         this.regions,
         WaveSurfer.Spectrogram.create({ container: "#spectrogram", height: SPECTROGRAM_HEIGHT, fftSamples: 1024, labels: true, colorMap: "roseus" }),
       ],
     });
-    this.regions.enableDragSelection({ color: style.getPropertyValue("--region").trim() });
+    this.regions.enableDragSelection({ color: "var(--region)" });
     this.regions.on("region-created", (region) => this.chosen(region));
     this.regions.on("region-updated", (region) => this.chosen(region));
-    this.color = style.getPropertyValue("--region").trim();
+    this.recolor = () => this.surfer.setOptions(this.colors());
+    this.observer = new MutationObserver(this.recolor); // of the button that changes the theme
+    this.observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.recolor);
+  }
+
+  /* Colours of the present theme; a canvas knows no variables. */
+  colors() {
+    const probe = document.createElement("i");
+    document.body.append(probe);
+    const color = (name) => {
+      probe.style.color = `var(${name})`;
+      return getComputedStyle(probe).color;
+    };
+    const found = { waveColor: color("--wave"), progressColor: color("--link"), cursorColor: color("--ink") };
+    probe.remove();
+    return found;
   }
 
   /* Draw the mean over channels of the sources that are heard. */
@@ -57,11 +70,13 @@ class Views {
   mark(loop) {
     this.isMarking = true;
     this.regions.clearRegions();
-    if (loop) this.regions.addRegion({ ...loop, color: this.color });
+    if (loop) this.regions.addRegion({ ...loop, color: "var(--region)" });
     this.isMarking = false;
   }
 
   destroy() {
+    this.observer.disconnect();
+    matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.recolor);
     this.surfer.destroy();
   }
 }
