@@ -10,6 +10,7 @@ from madsep.core.temporary import sweep
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.extra import find_extra_tracks
 from madsep.data.inventory import Digests, read_inventory, with_digests, write_inventory
+from madsep.data.medleydb import LAYOUT
 from madsep.data.sample import sample_is_there
 from madsep.data.tracks import Track, find_tracks, validation_names
 from madsep.workflow.config import check_config, typed
@@ -80,9 +81,14 @@ def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selectio
         return []
     if config["extra_root"] is None:
         raise InputError(
-            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav."
+            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav "
+            "or with MedleyDB's songs."
         )
-    return find_extra_tracks(config["extra_root"], dataset, known)
+    found = find_extra_tracks(config["extra_root"], dataset, known)
+    four = [name for name in asking if set(selection.trained[name].sources) - {"vocals", "background"}]
+    if four and any(track.layout == LAYOUT for track in found):
+        raise InputError(f"systems: {four[0]} trains on drums and bass, which songs in MedleyDB's layout are not divided into.")
+    return found
 
 
 def _validation(config: Mapping[str, Any], selection: Selection, tracks: Mapping[str, Track]) -> tuple[str, ...]:
