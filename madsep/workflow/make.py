@@ -13,6 +13,7 @@ from madsep.data.inventory import Digests, read_inventory, with_digests, write_i
 from madsep.data.medleydb import LAYOUT
 from madsep.data.sample import sample_is_there
 from madsep.data.tracks import Track, find_tracks, validation_names
+from madsep.scoring.protocols import protocol_of
 from madsep.workflow.config import check_config, typed
 from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
@@ -32,6 +33,7 @@ def make_plan(config: dict[str, Any], schema: Path, is_main: bool) -> Plan | Non
     config.update(typed(config, schema))
     check_config(config, schema)
     dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
+    protocol_of(config["protocol"], dataset)
     selection = select_systems(config, dataset)
     if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):
         return None
