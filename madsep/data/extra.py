@@ -27,7 +27,8 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) 
     if root.is_dir() and (songs := medleydb.medley_folders(root)):
         return _find_medley(root, songs, dataset, known)
     folder = root / "train"
-    paths = sorted(track_paths(folder, MUSDB18), key=name_of) if folder.is_dir() else []
+    kind = MUSDB18 if dataset == DSD100 else dataset  # whose stem files are recognised, to be refused
+    paths = sorted(track_paths(folder, kind), key=name_of) if folder.is_dir() else []
     if not paths:
         expected = f"expected folders with {', '.join(dataset.stems)} as .wav, or MedleyDB's folders of songs in {root}"
         raise InputError(f"extra_root: {folder} holds no tracks; {expected}.")
