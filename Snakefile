@@ -74,7 +74,7 @@ else:
         workflow.register_resource("gpu", needs.n_gpus)
 
     wildcard_constraints:
-        kind=r"(train|test)(-four)?(-\d+)?",
+        kind=r"(train|test)(-four)?(-mono)?(-\d+)?",
         job=r"[a-z0-9-]+",
         training=any_of(plan.trainings),
         system=any_of(plan.scored),

@@ -66,7 +66,10 @@ def test_track_without_a_number_is_named_and_not_counted(caplog: pytest.LogCaptu
     scores = table(silent=[math.nan, math.nan], b=[4, 8])
     with caplog.at_level(logging.WARNING, logger="madsep"):
         medians = sisec_medians(scores)
-    assert medians.to_dict("records") == [{"target": "vocals", "metric": "SDR", "median": 6.0, "n_tracks": 1, "nan_share": 0.5}]
+    definition = "SDR[v4; frames=median; tracks=median; n=1; nan=50.0%]"
+    assert medians.to_dict("records") == [
+        {"target": "vocals", "metric": "SDR", "median": 6.0, "n_tracks": 1, "nan_share": 0.5, "definition": definition}
+    ]
     assert len(caplog.messages) == 1 and caplog.messages[0].startswith("silent: every frame of vocals is NaN")
     tracks = track_medians(scores).set_index("track")
     assert math.isnan(tracks.loc["silent", "median"]) and tracks.loc["b", "median"] == 6
@@ -228,9 +231,9 @@ def test_aggregate_writes_four_tables_with_true_names(system: System) -> None:
     assert {path.name for path in out.glob("*.*")} == {"global.csv", "medians.csv", "summary.csv", "track_medians.csv", "tables.json"}
     medians = (out / "medians.csv").read_text().splitlines()
     assert medians[:3] == [
-        "target,metric,median,n_tracks,nan_share",
-        "vocals,SDR,3.000000,3,0.000000",
-        "vocals,SIR,4.000000,3,0.000000",
+        "target,metric,median,n_tracks,nan_share,definition",
+        'vocals,SDR,3.000000,3,0.000000,"SDR[v4; frames=median; tracks=median; n=3; nan=0.0%]"',
+        'vocals,SIR,4.000000,3,0.000000,"SIR[v4; frames=median; tracks=median; n=3; nan=0.0%]"',
     ]
     assert len(medians) == 1 + 8
     tracks = read(out, "track_medians.csv", track=str, target=str, metric=str, median=float, n_frames=int, nan_share=float)
@@ -280,7 +283,7 @@ def test_names_of_all_kinds_go_through(tmp_path: Path) -> None:
     score(tracks, ("vocals", "accompaniment"), None, tmp_path / "MIX/scores", "job", Engine("fast"))
     aggregate(tracks, None, tmp_path / "MIX/scores", tmp_path / "MIX", Bootstrap(2, 0))
     for found in (
-        read_system("MIX", tmp_path / "MIX", {}, []),
+        read_system("MIX", tmp_path / "MIX", {}),
         read_run(tmp_path / "MIX/scores", "MIX"),
         read_run(tmp_path / "MIX", "MIX"),
     ):
@@ -303,7 +306,7 @@ def test_the_overview_shows_systems_and_mix(system: System, tmp_path: Path) -> N
     for one in (system, mix):
         one.aggregate()
     text = overview(system, mix)
-    columns = {"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float}
+    columns = {"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float, "definition": str}
     medians, of_mix = (read_table(one.folder / "medians.csv", columns) for one in (system, mix))
     single = format_table(medians, of_mix)
     assert text == f"S1\n{single}\n\nS2\n{single}\n\n{format_overview({'S1': medians, 'S2': medians, 'MIX': of_mix})}\n"

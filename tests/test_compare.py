@@ -140,14 +140,15 @@ def test_tables_of_the_workflow_are_verified(tmp_path: Path) -> None:
     """They name the scores that they were made from; a change by hand is refused."""
     small_run("A", [1.0, 2.0]).medians.to_csv(tmp_path / "track_medians.csv", index=False)
     with pytest.raises(InputError, match=r"tables\.json: is missing"):
-        read_system("A", tmp_path, {"name": "MDL1"}, ["wav"])
+        read_system("A", tmp_path, {"name": "MDL1"})
     files = {"track_medians.csv": sha256(tmp_path / "track_medians.csv")}
-    write_json(tmp_path / "tables.json", {"made_from": {}, "files": files, "facts": {"scores": "scores", "estimates": None}})
-    assert read_system("A", tmp_path, {"name": "MDL1"}, ["wav"]).about == "recipe MDL1; data read from wav"
+    facts = {"scores": "scores", "estimates": None, "protocol": "sisec18", "layouts": ["wav"]}
+    write_json(tmp_path / "tables.json", {"made_from": {}, "files": files, "facts": facts})
+    assert read_system("A", tmp_path, {"name": "MDL1"}).about == "recipe MDL1; data read from wav"
     with (tmp_path / "track_medians.csv").open("a") as stream:
         stream.write("track 2,vocals,SDR,9,4,0\n")
     with pytest.raises(InputError, match=r"track_medians\.csv: is missing or was changed after it was written"):
-        read_system("A", tmp_path, {}, [])
+        read_system("A", tmp_path, {})
 
 
 @pytest.mark.parametrize(

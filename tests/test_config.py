@@ -53,7 +53,7 @@ def test_the_config_that_ships_has_no_fault() -> None:
     check_config(config())
 
 
-@pytest.mark.parametrize("name", ["demo", "mir1k"])
+@pytest.mark.parametrize("name", ["demo", "mir1k", "icassp2018", "icassp2018-medleydb"])
 def test_the_configs_laid_over_it_have_no_fault(name: str) -> None:
     laid_over = yaml.safe_load((ROOT / f"workflow/configs/{name}.yaml").read_text())
     check_config(config() | laid_over)

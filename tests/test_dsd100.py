@@ -10,7 +10,7 @@ from prepared_tracks import with_sources
 
 from madsep.core.errors import InputError
 from madsep.core.files import sha256
-from madsep.data.datasets import DSD100
+from madsep.data.datasets import DSD100, MUSDB18
 from madsep.data.prepare import prepare
 from madsep.data.prepared import Form, read_prepared
 from madsep.data.stems import read_stems
@@ -118,3 +118,10 @@ def test_what_is_missing_is_named(tree: Path) -> None:
     shutil.rmtree(tree / "Mixtures/Test")
     refuse(tree, r"the folder Mixtures/Test/ is missing; give the folder that holds DSD100's Mixtures/Dev/ and Mixtures/Test/")
     refuse(tree / "Sources", r"no Mixtures/Dev/ and Mixtures/Test/ in it, only 'Dev', 'Test'; .*'madsep synth FOLDER --layout dsd100'")
+
+
+def test_another_data_set_is_recognised(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no train/ and test/ in it, only 'Mixtures', 'Sources'; .*; set dataset: dsd100 for DSD100\."):
+        find_tracks(tree, MUSDB18, allow_partial=True)
+    make_dataset(tmp_path / "musdb", 1, 1, 0.5, seed=0)
+    refuse(tmp_path / "musdb", r"only 'test', 'train'; .*; set dataset: musdb18 for MUSDB18\.")

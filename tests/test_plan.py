@@ -121,6 +121,27 @@ def test_settings_change_what_they_decide(make: Make, changes: dict[str, Any], t
     assert (after.identity(after.scored) != before.identity(before.scored)) == estimates
 
 
+def test_the_protocol_decides_what_is_prepared_scored_and_made(make: Make) -> None:
+    plans = {name: make(protocol=name) for name in (None, "sisec16", "mdx21")}
+    assert [(plan.protocol.name, plan.engine, plan.test_kind("MDL1")) for plan in plans.values()] == [
+        ("sisec18", "museval", "test"),
+        ("sisec16", "sisec16", "test-four-mono"),
+        ("mdx21", "mdx21", "test"),
+    ]
+    form = plans["sisec16"].form("test-four-mono")
+    assert form.mono and form.signals == ("mixture", "vocals", "drums", "bass", "other", "accompaniment")
+    assert not plans[None].form("test-four").mono and plans[None].form("train-16000").sample_rate_hz == 16_000
+    made = {name: {Path(file).parts[0] for file in plan.results} for name, plan in plans.items()}
+    assert made == {None: {"results", "submission"}, "sisec16": {"results"}, "mdx21": {"results"}}
+    assert [name for name, plan in plans.items() if "results/compare/index.html" in plan.results] == [None]
+    assert len({plan.identity(plan.scored) for plan in plans.values()}) == 3
+    assert len({json.dumps(plan.estimates("MDL1", plan.test)) for plan in plans.values()}) == 2  # mono ones are others
+    assert all(
+        Needs(plan, lambda: False).score_mb(SimpleNamespace(system="MDL1", job=next(iter(plan.jobs("score", "test")))), 1) > 0
+        for plan in plans.values()
+    )
+
+
 def test_the_digests_of_files_are_kept(make: Make, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make()
     monkeypatch.setattr("madsep.data.inventory.sha256", lambda path: pytest.fail(f"{path} was hashed again"))
@@ -216,6 +237,7 @@ def test_four_stems_are_prepared_apart(make: Make) -> None:
         ({"systems": ["MIM-HW"], "couplings": ["MIM-HW"]}, "no dense layers on single frames"),
         ({"musdb_root": None}, "musdb_root is not set"),
         ({"validation_tracks": ["train z"]}, "'train z' is not among the training tracks"),
+        ({"protocol": "mir1k"}, "protocol: mir1k does not fit MUSDB18; expected sisec18 or sisec16 or mdx21"),
         ({"divice": "cpu"}, "unknown key 'divice'.*did you mean 'device'"),
         ({"systems": ["OLD"], "external": {"OLD": {"estimates": "nowhere", "targets": ["vocals", "accompaniment"]}}}, "no such folder"),
     ],

@@ -26,6 +26,7 @@ from madsep.data.tracks import Track
 from madsep.scoring.audit import audit, preview, worst_difference_db
 from madsep.scoring.chain import check_chain
 from madsep.scoring.engines import Engine, score_text
+from madsep.scoring.estimates import Pair
 from madsep.scoring.score import global_sdr, score, si_sdr
 
 NAME = "Artist & Co. - It's (Mine)"
@@ -103,7 +104,7 @@ def test_regression_file_of_museval(shared: Path) -> None:
     np.random.seed(0)  # as museval's own test draws them
     shape = references["vocals"].T.shape
     estimates = {target: np.random.random(shape).T for target in TARGETS}
-    found = json.loads(score_text(Engine("museval"), "Music Delta - 80s Rock", references, estimates, RATE_HZ))
+    found = json.loads(score_text(Engine("museval"), "Music Delta - 80s Rock", Pair(references, estimates, RATE_HZ)))
     truth = read_json(data / "museval-regression.json")
     assert [target["name"] for target in found["targets"]] == [target["name"] for target in truth["targets"]] == list(TARGETS)
     for target, expected in zip(found["targets"], truth["targets"], strict=True):

@@ -359,6 +359,21 @@ def test_a_callable_whose_code_changes_separates_again(tmp_path: Path, tracks: T
     assert made_again(before, written(run(external, tracks, tmp_path))) == set(NAMES)
 
 
+def test_of_stereo_estimates_a_mono_mixture_takes_the_mean(tmp_path: Path) -> None:
+    """As the protocol sisec16 scores them."""
+    rng = np.random.default_rng(0)
+    track = write_prepared_track(tmp_path / "prepared", "A", {name: rng.normal(0, 0.1, (1, 500)) for name in ("mixture", *TARGETS)})
+    given = {target: rng.integers(-9000, 9000, (500, 2), dtype=np.int16) for target in TARGETS}
+    (tmp_path / "old/test/A").mkdir(parents=True)
+    for target, samples in given.items():
+        sf.write(tmp_path / f"old/test/A/{target}.wav", samples, RATE_HZ, subtype="PCM_16")
+    separate_external(External(estimates=str(tmp_path / "old"), origin="config"), TARGETS, [track], tmp_path / "out", "job")
+    for target, samples in given.items():
+        found = read(tmp_path / f"out/test/A/{target}.wav")
+        assert found.shape == (500, 1)
+        np.testing.assert_allclose(found[:, 0], samples.mean(axis=1), rtol=0, atol=0.51)
+
+
 def test_a_folder_of_estimates_is_known_by_its_wavs_wherever_it_lies(tmp_path: Path, tracks: Tracks) -> None:
     folder = run(estimates_of(tracks, tmp_path / "old", TWO), tracks, tmp_path)
     before = written(folder)

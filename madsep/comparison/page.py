@@ -77,7 +77,7 @@ def _group_values(found: Results, folder: Path) -> dict[str, Any]:
         lines.append(f"Not checked against the published systems of the same names: {', '.join(namesakes)}.")
     if group.is_sisec18 and any("wav" in run.layouts for run in group.runs):
         lines.append(
-            "Some of the data were read from wavs. If these are MUSDB18-HQ's, compare with care: SiSEC 2018 used the stem files, "
+            "Some of the data were read from uncompressed wavs, as MUSDB18-HQ has them. Compare with care: SiSEC 2018 used the stem files, "
             "whose compression changes scores a little."
         )
     return {

@@ -118,13 +118,13 @@ def read_run(folder: Path, name: str) -> Run:
     return Run(name, medians, recorded(provenance, "settings"), known, frames)
 
 
-def read_system(name: str, folder: Path, settings: Mapping[str, Any], layouts: Sequence[str]) -> Run:
+def read_system(name: str, folder: Path, settings: Mapping[str, Any]) -> Run:
     """Return the run of a system of the workflow from the folder of its tables.
 
     Raises InputError if a table was changed, or if the present scores are others than those that the tables were made from.
     """
-    check_tables(folder)
-    return Run(name, read_track_medians(folder / TABLE), settings, layouts)
+    record = check_tables(folder)
+    return Run(name, read_track_medians(folder / TABLE), settings, record.facts["layouts"])
 
 
 def read_track_medians(path: Path) -> pd.DataFrame:

@@ -1,25 +1,66 @@
 """Further training tracks, which lie outside the data set."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+import soundfile as sf
+
 from madsep.core.errors import InputError
-from madsep.data.datasets import Dataset
-from madsep.data.tracks import Track, check_layout, check_stems, duration_s, layout_of, listed, name_of, track_paths
+from madsep.core.logs import log
+from madsep.core.reading import reading
+from madsep.data import medleydb
+from madsep.data.datasets import DSD100, MUSDB18, Dataset
+from madsep.data.songs import IN_MUSDB18, same_songs
+from madsep.data.tracks import Track, check_layout, check_stems, duration_s, held_out, layout_of, listed, name_of, track_paths
 
 
-def find_extra_tracks(root: Path | str, dataset: Dataset, known: Iterable[str]) -> list[Track]:
-    """Return further training tracks, sorted by name: those in `root`/train, with the stems of the data set.
+def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) -> list[Track]:
+    """Return further training tracks, sorted by name: those in `root`/train, with the stems of the data set, or MedleyDB's songs.
 
-    Raises InputError when there are none, one lacks a stem, or one is a test track of the data set or among the `known` tracks.
+    `known` are the tracks of the data set. Songs are told by their names, whatever number or punctuation these have. Of MedleyDB the songs
+    of the data set, those without a voice and those with bleed are left out, which the log says. Raises InputError when there are no
+    tracks, one lacks a stem, one is a track of the data set, or `root` is MUSDB18 or DSD100, which share their songs.
     """
-    folder = Path(root).expanduser() / "train"
-    paths = sorted(track_paths(folder, dataset), key=name_of) if folder.is_dir() else []
+    root = Path(root).expanduser()
+    if dataset == MUSDB18 and all((root / where).is_dir() for where in DSD100.folders.values()):
+        raise InputError(f"extra_root: {root} is DSD100, which cannot train for MUSDB18: {IN_MUSDB18}.")
+    if root.is_dir() and (songs := medleydb.medley_folders(root)):
+        return _find_medley(root, songs, dataset, known)
+    folder = root / "train"
+    kind = MUSDB18 if dataset == DSD100 else dataset  # whose stem files are recognised, to be refused
+    paths = sorted(track_paths(folder, kind), key=name_of) if folder.is_dir() else []
     if not paths:
-        raise InputError(f"extra_root: {folder} holds no tracks; expected folders with {', '.join(dataset.stems)} as .wav.")
+        expected = f"expected folders with {', '.join(dataset.stems)} as .wav, or MedleyDB's folders of songs in {root}"
+        raise InputError(f"extra_root: {folder} holds no tracks; {expected}.")
+    names = [name_of(path) for path in paths]
+    if dataset == DSD100 and _are_of_musdb18(paths):
+        raise InputError(f"extra_root: {root} is MUSDB18, which cannot train for DSD100: {IN_MUSDB18}.")
     check_layout(folder, paths)
-    twice = sorted({name_of(path) for path in paths} & {*known, *dataset.test_names()})
-    if twice:
+    if twice := same_songs(names, [*known, *dataset.test_names()]):
         raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {listed(twice)}; take them away.")
     check_stems(paths, dataset, "wav")
     return [Track(name_of(path), "extra", layout_of(path, "wav"), str(path), duration_s(path), dataset.name) for path in paths]
+
+
+def _are_of_musdb18(paths: Sequence[Path]) -> bool:
+    """Whether tracks are MUSDB18's: stem files, or names of its test tracks or of the training tracks that musdb holds out."""
+    names = [name_of(path) for path in paths]
+    known = {*MUSDB18.test_names(), *held_out()}
+    return any(layout_of(path, "wav") == "stems" for path in paths) or bool(same_songs(names, known))
+
+
+def _find_medley(root: Path, folders: Sequence[Path], dataset: Dataset, known: Sequence[str]) -> list[Track]:
+    twice = set(same_songs([folder.name for folder in folders], [*known, *dataset.test_names()]))
+    others = [folder for folder in folders if folder.name not in twice]
+    usable = [folder for folder in others if medleydb.read_song(folder).is_usable]
+    counts = f"{len(usable)} of {len(folders)} songs of MedleyDB train; {len(twice)} are in {dataset.title}"
+    log.info("extra_root: %s, %d have no voice or bleed", counts, len(others) - len(usable))
+    if not usable:
+        raise InputError(f"extra_root: {root}: {counts}, {len(others)} have no voice or bleed; expected songs with a voice and no bleed.")
+    return [Track(folder.name, "extra", medleydb.LAYOUT, str(folder), _song_s(folder), dataset.name) for folder in usable]
+
+
+def _song_s(folder: Path) -> float:
+    stem = medleydb.read_song(folder).voices[0]
+    with reading(stem, "audio", "Copy it again.", (sf.LibsndfileError,)):
+        return float(sf.info(stem).duration)

@@ -11,6 +11,8 @@ from madsep.core.errors import Faults, InputError
 from madsep.core.ffmpeg import ffmpeg_version, require_ffmpeg
 from madsep.core.files import atomic, sha256
 from madsep.core.logs import log
+from madsep.data.coding import LAYOUT as DECODED
+from madsep.data.coding import is_decoded
 from madsep.data.datasets import DATASETS
 from madsep.data.prepared import Form
 from madsep.data.stems import accompaniment, read_stems
@@ -19,7 +21,7 @@ from madsep.data.tracks import Track
 # Energy of mixture - (drums + bass + other + vocals) over that of the mixture. In stem files the five streams are
 # coded apart: Music Delta - 80s Rock leaves -31.6 dB, between -31.9 and -31.1 dB in each of its seconds. Leaving out
 # one of its stems gives -8.5 to -3.9 dB. Wavs of 16 bit leave about -90 dB when the mixture is the sum.
-WARN_RESIDUAL_DB = {"stems": -20.0, "wav": -40.0}
+WARN_RESIDUAL_DB = {True: -20.0, False: -40.0}  # of stem files, decoded or not; of other wavs
 MAX_RESIDUAL_DB = -10.0
 
 
@@ -56,7 +58,7 @@ def _is_current(stage: Stage, track: Track, form: Form) -> bool:
 
 def _prepare(track: Track, form: Form, stage: Stage) -> None:
     stems = read_stems(track)
-    residual_db, notes = _check_mixture(track, stems)
+    residual_db, layout, notes = _check_mixture(track, stems)
     for note in notes:
         log.warning("%s (%s): %s", track.name, track.slug, note)
     array = np.stack([_signal(stems, signal, form.mono) for signal in form.signals])
@@ -72,7 +74,7 @@ def _prepare(track: Track, form: Form, stage: Stage) -> None:
             "files": [path],
             "name": track.name,
             "subset": track.subset,
-            "layout": track.layout,
+            "layout": layout,
             "signals": list(form.signals),
             "n_channels": array.shape[1],
             "n_samples": array.shape[2],
@@ -84,8 +86,8 @@ def _prepare(track: Track, form: Form, stage: Stage) -> None:
     log.info("prepared %s (%s), %.1f s", track.name, track.slug, array.shape[2] / form.sample_rate_hz)
 
 
-def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, list[str]]:
-    """Compare the mixture with the sum of the stems; return the residual in dB (None when there is none) and notes."""
+def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, str, list[str]]:
+    """Compare the mixture with the sum of the stems; return the residual in dB (None when there is none), the layout, and notes."""
     dataset = DATASETS[track.dataset]
     notes = [f"known erratum: {dataset.errata[track.name]}"] if track.name in dataset.errata else []
     energy = _energy(stems["mixture"])
@@ -93,7 +95,10 @@ def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | 
         raise InputError(f"{track.path}: the mixture is silent; copy or download it again.")
     residual = _energy(stems["mixture"] - accompaniment(stems) - stems["vocals"])
     residual_db = round(10 * float(np.log10(residual / energy)), 2) if residual > 0 else None
-    if residual_db is not None and residual_db > WARN_RESIDUAL_DB[track.layout]:
+    layout = track.layout
+    if layout == "wav" and dataset.has_stem_files and is_decoded(stems["mixture"], residual_db, dataset.sample_rate_hz):
+        layout = DECODED
+    if residual_db is not None and residual_db > WARN_RESIDUAL_DB[layout in ("stems", DECODED)]:
         what = f"the mixture differs from the sum of its stems by {residual_db:.1f} dB of its energy"
         limit_db = MAX_RESIDUAL_DB
         if residual_db > limit_db and track.name not in dataset.unsummed:
@@ -102,7 +107,7 @@ def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | 
     for name in ("vocals", "accompaniment"):
         if track.subset == "test" and not _signal(stems, name, mono=True).any():
             notes.append(f"the {name} are silent throughout, so this track cannot be scored")
-    return residual_db, notes
+    return residual_db, layout, notes
 
 
 def _energy(audio: np.ndarray) -> float:

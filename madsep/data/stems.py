@@ -9,6 +9,7 @@ from madsep.core.ffmpeg import probe
 from madsep.data.audio import read_wav
 from madsep.data.containers import examine_audio
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
+from madsep.data.medleydb import LAYOUT, read_medley_stems
 from madsep.data.tracks import Track
 
 # A decoder may drop the encoder's priming samples or not: up to two AAC frames
@@ -18,8 +19,13 @@ STEM_TOLERANCE_SAMPLES = 2048
 def read_stems(track: Track) -> dict[str, np.ndarray]:
     """Return the stems by name, each float32 of shape (n_channels, n_samples), all of one length and at the data set's rate.
 
+    A song of MedleyDB has the stems mixture, vocals and other.
+
     Raises InputError if a file is damaged or truncated, or of another rate, channel count or length than the rest.
     """
+    if track.layout == LAYOUT:
+        dataset = DATASETS[track.dataset]
+        return read_medley_stems(Path(track.path), dataset.sample_rate_hz, dataset.n_channels)
     stems = _decode_stem_file(track) if track.layout == "stems" else _read_wavs(track)
     n_samples = stems["mixture"].shape[1]
     for name, stem in stems.items():

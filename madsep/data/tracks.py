@@ -14,6 +14,7 @@ import soundfile as sf
 
 from madsep.core.errors import InputError
 from madsep.core.reading import reading, visible
+from madsep.data import medleydb
 from madsep.data.datasets import DATASETS, Dataset
 
 SUBSETS = ("train", "test")
@@ -31,8 +32,8 @@ class Track:
 
     name: str
     subset: str  # train, test, or extra for further training tracks
-    layout: str  # wav, stems, or the data set's name
-    path: str  # of the stem file, or of the folder with the mixture
+    layout: str  # wav, stems, or the name of a data set with folders of its own, dsd100 or medleydb
+    path: str  # of the stem file, or of the folder with the mixture or the song
     duration_s: float
     dataset: str
     sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file that it is read from; see data.inventory
@@ -46,6 +47,8 @@ class Track:
         """Return the files that the track is read from, by what they hold: each stem, or "stems" for a stem file."""
         if self.layout == "stems":
             return {"stems": Path(self.path)}
+        if self.layout == medleydb.LAYOUT:
+            return medleydb.source_files(Path(self.path))
         return DATASETS[self.dataset].wav_files(Path(self.path), self.layout)
 
 
@@ -89,8 +92,13 @@ def validation_names(training_names: Sequence[str]) -> list[str]:
     The 14 of MUSDB18 that musdb 0.4.3 sets aside (its configs/mus.yaml), as far as they are there; of tracks without any of these, such as
     synthetic songs, every seventh by name, which is the same share.
     """
-    musdbs = json.loads((resources.files("madsep") / "data" / "musdb18_validation.json").read_text(encoding="utf-8"))
-    return [name for name in musdbs if name in training_names] or sorted(training_names)[::7]
+    return [name for name in held_out() if name in training_names] or sorted(training_names)[::7]
+
+
+def held_out() -> list[str]:
+    """Return the names of the 14 training tracks of MUSDB18 that musdb sets aside."""
+    names: list[str] = json.loads((resources.files("madsep") / "data" / "musdb18_validation.json").read_text(encoding="utf-8"))
+    return names
 
 
 def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]:
@@ -127,7 +135,9 @@ def _dataset_folder(root: Path, dataset: Dataset) -> Path:
     candidates = [folder for folder in [root, *inside] if any((folder / where).is_dir() for where in dataset.folders.values())]
     if not candidates:
         found = listed(path.name for path in inside)
-        raise InputError(f"{root}: no {both} in it, only {found}; {wanted}; {dataset.how_to_get}.")
+        others = (other for other in DATASETS.values() if all((root / where).is_dir() for where in other.folders.values()))
+        hint = next((f"set dataset: {other.name} for {other.title}" for other in others), dataset.how_to_get)
+        raise InputError(f"{root}: no {both} in it, only {found}; {wanted}; {hint}.")
     if root not in candidates and len(candidates) > 1:
         raise InputError(f"{root}: holds several data sets ({listed(p.name for p in candidates)}); name one of them.")
     for where in dataset.folders.values():

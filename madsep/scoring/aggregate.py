@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from madsep.core.artefacts import Stage
-from madsep.core.errors import InputError
+from madsep.core.artefacts import Record, Stage
 from madsep.core.files import write_text
 from madsep.core.intervals import Bootstrap, interval
 from madsep.core.tables import read_table
 from madsep.data.datasets import BASELINE
 from madsep.data.prepared import PreparedTrack
-from madsep.scoring.chain import check_chain, check_tables, remove_others, write_tables
-from madsep.scoring.medians import MEDIANS_COLUMNS, format_overview, format_table, nan_share_of, sisec_medians, track_medians
+from madsep.scoring.chain import check_chain, check_same_tracks, remove_others, write_tables
+from madsep.scoring.icassp2018 import LAYOUT, format_table1
+from madsep.scoring.medians import MEDIANS_COLUMNS, format_overview, format_table, nan_share_of, protocol_medians, track_medians
+from madsep.scoring.protocols import SISEC16, SISEC18, Protocol
 from madsep.scoring.scores import ordered, read_track
 
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
@@ -31,7 +32,7 @@ NESTED_AVERAGES = {
 }
 
 
-def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
+def summarise(scores: pd.DataFrame, seed: int, n_resamples: int, protocol: Protocol = SISEC18) -> pd.DataFrame:
     """Return five averages in use per target and metric, with 95 % bootstrap intervals over tracks.
 
     `aggregation` is sisec (median over tracks of the median over frames), mean_of_medians, median_of_means,
@@ -44,15 +45,15 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame
     for (target, metric), group in scores.groupby(["target", "metric"], sort=True):
         frames = [track.dropna().to_numpy() for _, track in group.groupby("track", sort=True)["score"]]
         frames = [track for track in frames if len(track)]
-        known = {"n_tracks": len(frames), "n_frames": len(group), "nan_share": nan_share_of(group["score"])}
-        counts = f"n={len(frames)}; nan={known['nan_share']:.1%}"
+        n_tracks, nan_share = len(frames), nan_share_of(group["score"])
+        known = {"n_tracks": n_tracks, "n_frames": len(group), "nan_share": nan_share}
         for aggregation, how, value, bounds in _averages(frames, seed, n_resamples):
-            definition = f"{metric}[v4; {how}; {counts}]"
+            definition = protocol.definition(str(metric), how, n_tracks, nan_share)
             rows.append(_summary_row((target, metric), definition, aggregation, (value, *bounds), known))
     return ordered(pd.DataFrame(rows))
 
 
-def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
+def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int, protocol: Protocol = SISEC18) -> pd.DataFrame:
     """Return median and mean over tracks of whole-track metrics, with the columns and intervals of `summarise`.
 
     `global_scores` has the columns track, target, metric, value (dB). A whole track counts as one frame.
@@ -62,13 +63,16 @@ def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int) -
         values = group.sort_values("track")["value"].dropna().to_numpy()
         known = {"n_tracks": len(values), "n_frames": len(group), "nan_share": nan_share_of(group["value"])}
         for name, average in AVERAGES.items():
-            definition = f"{metric}[whole track; tracks={name}; n={len(values)}; nan={known['nan_share']:.1%}]"
+            how = f"whole track{', mono' if protocol.mono else ''}; tracks={name}"
+            definition = f"{metric}[{how}; n={len(values)}; nan={known['nan_share']:.1%}]"
             numbers = (_value(average, values), *interval([values], average, seed, n_resamples, vectorized=True))
             rows.append(_summary_row((target, metric), definition, name, numbers, known))
     return ordered(pd.DataFrame(rows))
 
 
-def aggregate(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
+def aggregate(
+    tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap, protocol: Protocol = SISEC18
+) -> None:
     """Write medians.csv, summary.csv, track_medians.csv and global.csv of one system to `out`, with the tracks' true names.
 
     `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed, so that
@@ -78,34 +82,33 @@ def aggregate(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: P
     stage = Stage(scores)
     remove_others(stage, tracks)
     records = [stage.record(track.slug) for track in tracks]
-    framewise = pd.concat([read_track(scores / file) for record in records for file in record.files], ignore_index=True)
-    global_scores = pd.DataFrame([row for record in records for row in _global_rows(record.facts)], columns=GLOBAL_COLUMNS)
-    seed, n_resamples = bootstrap.seed, bootstrap.n_resamples
-    summary = [summarise(framewise, seed, n_resamples), summarise_global(global_scores, seed, n_resamples)]
+    framewise = pd.concat([read_track(scores / file, protocol) for record in records for file in record.files], ignore_index=True)
+    global_scores = read_global(records)
+    resampling = bootstrap.seed, bootstrap.n_resamples, protocol
+    summary = [summarise(framewise, *resampling), summarise_global(global_scores, *resampling)]
     tables = {
-        "medians.csv": sisec_medians(framewise),
+        "medians.csv": protocol_medians(framewise, protocol),
         "summary.csv": pd.concat(summary, ignore_index=True),
         "track_medians.csv": track_medians(framewise),
         "global.csv": ordered(global_scores.sort_values("track")),
     }
-    write_tables(tables, out, tracks, estimates, scores)
+    write_tables(tables, out, tracks, (estimates, scores), protocol)
 
 
-def write_overview(systems: Mapping[str, Path], baseline: Path, path: Path) -> None:
+def write_overview(systems: Mapping[str, Path], baseline: Path, path: Path, protocol: Protocol = SISEC18) -> None:
     """Write the medians of several systems, compared with those of MIX, as text.
 
-    `systems` and `baseline` are the folders that `aggregate` wrote to. Raises InputError as `check_tables` does, and if a system was
-    scored on other tracks than MIX.
+    `systems` and `baseline` are the folders that `aggregate` wrote to. In sisec16 on DSD100 the figures of ICASSP 2018 are shown, too.
+    Raises InputError as `check_same_tracks` does.
     """
     folders = {**systems, BASELINE: baseline}
-    records = {name: check_tables(folder) for name, folder in folders.items()}
-    for name, record in records.items():
-        if record.made_from.keys() != records[BASELINE].made_from.keys():
-            raise InputError(f"{folders[name]}: its tables and those of {BASELINE} cover different tracks; run the same command again.")
+    records = check_same_tracks(folders, protocol)
     medians = {name: read_table(folder / "medians.csv", MEDIANS_COLUMNS) for name, folder in folders.items()}
-    texts = [f"{name}\n{format_table(medians[name], medians[BASELINE])}" for name in systems]
-    if len(systems) > 1:
-        texts.append(format_overview(medians))
+    texts = [f"{name}\n{format_table(medians[name], medians[BASELINE], protocol)}" for name in systems]
+    if protocol == SISEC16 and records[BASELINE].facts["layouts"] == [LAYOUT]:
+        texts.append(format_table1(medians))
+    elif len(systems) > 1:
+        texts.append(format_overview(medians, protocol))
     write_text(path, "\n\n".join(texts) + "\n")
 
 
@@ -150,6 +153,11 @@ def _summary_row(
     value, low, high = numbers
     row = {"target": target, "metric": metric, "definition": definition, "aggregation": aggregation}
     return {**row, "value": value, "ci_low": low, "ci_high": high, **known}
+
+
+def read_global(records: Sequence[Record]) -> pd.DataFrame:
+    """Return the whole-track metrics in records of scores, in dB: track, target, metric, value."""
+    return pd.DataFrame([row for record in records for row in _global_rows(record.facts)], columns=GLOBAL_COLUMNS)
 
 
 def _global_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float]]:

@@ -68,7 +68,6 @@ def preview(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: 
 
 
 def _score_again(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, engine: Engine, folder: Path) -> Path:
-    references, estimated, sample_rate_hz = read_pair(track, targets, estimates)
     path = folder / f"{track.name}.json"
-    write_text(path, score_text(engine, track.name, references, estimated, sample_rate_hz))
+    write_text(path, score_text(engine, track.name, read_pair(track, targets, estimates)))
     return path

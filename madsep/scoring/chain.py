@@ -14,6 +14,7 @@ from madsep.core.reading import visible
 from madsep.core.tables import write_table
 from madsep.data.prepared import PreparedTrack
 from madsep.scoring.estimates import OF_BASELINE, for_each, origins
+from madsep.scoring.protocols import SISEC18, Protocol
 
 RECORD = "tables.json"
 DECIMALS = 6
@@ -45,30 +46,56 @@ def check_origins(stage: Stage, slug: str, record: Record, expected: Mapping[str
 
 
 def write_tables(
-    tables: Mapping[str, pd.DataFrame], out: Path, tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path
+    tables: Mapping[str, pd.DataFrame],
+    out: Path,
+    tracks: Sequence[PreparedTrack],
+    stages: tuple[Path | None, Path],
+    protocol: Protocol,
 ) -> None:
     """Write tables, by file name, to `out`, and at last their record tables.json: the digests of the scores and of the tables.
 
-    `estimates` and `scores` are the stages' folders that the tables were made from; the record names them relative to `out`.
+    `stages` are the folders of estimates and scores that the tables were made from; the record names them relative to `out`, and the
+    protocol.
     """
+    estimates, scores = stages
     (out / RECORD).unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(table, out / name, DECIMALS, fixed=True)
     made_from = {track.slug: Stage(scores).record(track.slug).content for track in tracks}
     files = {name: sha256(out / name) for name in tables}
-    stages = {"scores": _relative(scores, out), "estimates": None if estimates is None else _relative(estimates, out)}
-    write_json(out / RECORD, {"made_from": made_from, "files": files, "facts": stages})
+    facts = {
+        "scores": _relative(scores, out),
+        "estimates": None if estimates is None else _relative(estimates, out),
+        "protocol": protocol.name,
+        "layouts": sorted({track.layout for track in tracks}),
+    }
+    write_json(out / RECORD, {"made_from": made_from, "files": files, "facts": facts})
 
 
-def check_tables(out: Path) -> Record:
+def check_same_tracks(folders: Mapping[str, Path], protocol: Protocol) -> dict[str, Record]:
+    """Return the records of the tables in the folders of several systems, by name, for a table of them all.
+
+    Raises InputError as `check_tables` does, and if a system was scored on other tracks than the last one.
+    """
+    records = {name: check_tables(folder, protocol) for name, folder in folders.items()}
+    *_, last = records
+    for name, record in records.items():
+        if record.made_from.keys() != records[last].made_from.keys():
+            raise InputError(f"{folders[name]}: its tables are of other tracks than those of {last}; run the same command again.")
+    return records
+
+
+def check_tables(out: Path, protocol: Protocol = SISEC18) -> Record:
     """Return the record of the tables in `out`.
 
-    Raises InputError if the record is missing, if a table was changed, or if the present scores, or the estimates that they were made from,
-    are others. The record is then removed, so that the same command makes the tables again.
+    Raises InputError if the record is missing, if the tables are of another protocol, if one was changed, or if the present scores, or the
+    estimates that they were made from, are others. The record is then removed, so that the same command makes the tables again.
     """
     record = read_record(out / RECORD)
     try:
         _check(record, out)
+        if (found := record.facts.get("protocol")) != protocol.name:
+            raise InputError(f"{out}: its tables are of protocol {found}, not {protocol.name}; run the same command again.")
     except InputError:
         (out / RECORD).unlink()
         raise

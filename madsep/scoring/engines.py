@@ -1,76 +1,115 @@
-"""The two scorers of one track: museval itself, and the package's own engine, which gives the same numbers."""
+"""The scorers of one track: museval itself, the package's own engine, which gives the same numbers, and that engine in other protocols."""
 
 import warnings
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from madsep.bsseval import TrackScorer, scores_text
+from madsep.bsseval.framing import frames
 from madsep.bsseval.scores import METRICS, MUSEVAL_VERSION, Scoring
 from madsep.core.ffmpeg import require_ffmpeg
 from madsep.core.logs import log
 from madsep.data.datasets import STEMS
-from madsep.scoring.estimates import Signals
+from madsep.scoring.estimates import Pair
+from madsep.scoring.protocols import PROTOCOLS, SISEC18, Protocol
 
 ACCOMPANIMENT = tuple(stem for stem in STEMS if stem != "vocals")
-FRAME_S = 1.0  # window and hop of SiSEC 2018
+Scores = dict[str, Any]  # museval's layout
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Which scorer, `museval` or `fast`, the threads that it uses, and whether the fast one warns of scores that measure rounding."""
+    """Which scorer, the threads that it uses, and whether the package's own warns of scores that measure rounding.
+
+    `museval` and `fast` score by the protocol sisec18. The name of any other protocol stands for its only scorer.
+    """
 
     name: str
     n_threads: int = 1
     warns: bool = True
 
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol by which it scores."""
+        return PROTOCOLS.get(self.name, SISEC18)
 
-def score_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
-    """Score track `name` and return museval's JSON text: BSSEval v4, window and hop of 1 s.
 
-    If an estimate is silent throughout, which neither engine can score, all frames are NaN, as silent frames are; a warning says so.
+def score_text(engine: Engine, name: str, pair: Pair) -> str:
+    """Score track `name` by BSS Eval and return museval's JSON text, which names the protocol unless that is sisec18.
+
+    If an estimate is silent throughout, which no engine can score, all frames are NaN, as silent frames are; a warning says so.
     Raises InputError if museval is asked for and ffmpeg is missing, without which museval cannot be imported.
     """
-    silent = [target for target, estimate in estimates.items() if not estimate.any()]
+    protocol = engine.protocol
+    silent = [target for target, estimate in pair.estimates.items() if not estimate.any()]
     if silent:
         log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
-        n_samples, n_frame = next(iter(references.values())).shape[1], round(FRAME_S * sample_rate_hz)
-        return scores_text({"targets": _undefined(estimates, max(n_samples // n_frame, 1)), "museval_version": MUSEVAL_VERSION})
-    score = _museval_text if engine.name == "museval" else _fast_text
-    with threadpool_limits(engine.n_threads):  # of the linear algebra: more would stand in the way of other jobs
-        return score(engine, name, references, estimates, sample_rate_hz)
+        scores: Scores = {"targets": _undefined(protocol, pair), "museval_version": MUSEVAL_VERSION}
+    elif engine.name == "museval":
+        with threadpool_limits(engine.n_threads):  # of the linear algebra: more would stand in the way of other jobs
+            return _museval_text(name, pair)
+    else:
+        with threadpool_limits(engine.n_threads):
+            scores = _fast_scores(engine, name, pair)
+        if protocol.drops_silent_stems:
+            _drop_frames(scores, _without_a_stem(protocol, pair))
+    return scores_text(scores if protocol == SISEC18 else {"protocol": protocol.name, **scores})
 
 
-def _museval_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
+def _museval_text(name: str, pair: Pair) -> str:
     require_ffmpeg()
     import museval
 
     if not hasattr(np.linalg, "linalg"):
         np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 names an exception there; numpy 2 has dropped it
-    targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in references.items()}
-    track = SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets, subset="test")
-    estimated = {target: estimate.T.astype(np.float64) for target, estimate in estimates.items()}
+    targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in pair.references.items()}
+    track = SimpleNamespace(name=name, rate=pair.sample_rate_hz, targets=targets, subset="test")
+    estimated = {target: estimate.T.astype(np.float64) for target, estimate in pair.estimates.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
-        store = museval.eval_mus_track(track, estimated, mode="v4", win=FRAME_S, hop=FRAME_S)
+        store = museval.eval_mus_track(track, estimated, mode="v4", win=SISEC18.window_s, hop=SISEC18.hop_s)
     return str(store.json)
 
 
-def _fast_text(engine: Engine, name: str, references: Signals, estimates: Signals, sample_rate_hz: int) -> str:
-    scoring = Scoring(win=FRAME_S, hop=FRAME_S, n_threads=engine.n_threads)
+def _fast_scores(engine: Engine, name: str, pair: Pair) -> Scores:
+    protocol, references = engine.protocol, pair.references
+    assert protocol.mode is not None  # of BSS Eval
+    scoring = Scoring(protocol.window_s, protocol.hop_s, protocol.mode, engine.n_threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         parts = ACCOMPANIMENT if references.keys() >= set(ACCOMPANIMENT) else None  # then its correlations are sums of theirs
-        scorer = TrackScorer({target: signal.T for target, signal in references.items()}, sample_rate_hz, scoring, parts)
-        scores = scorer.score({target: signal.T for target, signal in estimates.items()})
+        scorer = TrackScorer({target: signal.T for target, signal in references.items()}, pair.sample_rate_hz, scoring, parts)
+        scores = scorer.score({target: signal.T for target, signal in pair.estimates.items()})
     for warning in caught if engine.warns else ():
         log.warning("%s: %s", name, warning.message)
-    return scores_text(scores)
+    return scores
 
 
-def _undefined(targets: Signals, n_frames: int) -> list[dict[str, object]]:
+def _frames(protocol: Protocol, pair: Pair) -> list[tuple[int, int]]:
+    """First sample of each frame, and the one after its last."""
+    window, hop = (int(seconds * pair.sample_rate_hz) for seconds in (protocol.window_s, protocol.hop_s))
+    n_samples = next(iter(pair.references.values())).shape[1]
+    return frames(window, hop, n_samples)
+
+
+def _without_a_stem(protocol: Protocol, pair: Pair) -> list[int]:
+    """Numbers of the frames in which a stem of the track is silent."""
+    stems, framed = pair.stems.values(), enumerate(_frames(protocol, pair))
+    return [number for number, (start, stop) in framed if not all(stem[:, start:stop].any() for stem in stems)]
+
+
+def _drop_frames(scores: Scores, numbers: list[int]) -> None:
+    for target in scores["targets"]:
+        for number in numbers:
+            target["frames"][number]["metrics"] = dict.fromkeys(METRICS, float("nan"))
+
+
+def _undefined(protocol: Protocol, pair: Pair) -> list[Scores]:
     metrics = dict.fromkeys(METRICS, float("nan"))
-    frames = [{"time": number * FRAME_S, "duration": FRAME_S, "metrics": metrics} for number in range(n_frames)]
-    return [{"name": target, "frames": frames} for target in targets]
+    times = [number * protocol.hop_s for number in range(len(_frames(protocol, pair)))]
+    frames = [{"time": time, "duration": protocol.window_s, "metrics": metrics} for time in times]
+    return [{"name": target, "frames": frames} for target in pair.estimates]

@@ -1,10 +1,10 @@
 """What is scored: the references and estimates of a track, and the digests that its scores are known by."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,18 +15,21 @@ from madsep.core.reading import is_there, reading
 from madsep.data.audio import read_wav
 from madsep.data.datasets import STEMS
 from madsep.data.prepared import PreparedTrack
+from madsep.scoring.protocols import MDX21, SISEC18, Protocol
 
 Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
 OF_BASELINE = "mix"  # stands for the digest of the estimates of MIX, which have no files
 Item = TypeVar("Item")
 
 
-class Pair(NamedTuple):
-    """A track's references and estimates, of the same targets, shapes and rate."""
+@dataclass(frozen=True)
+class Pair:
+    """A track's references and estimates, of the same targets, shapes and rate; its stems, if a protocol leaves out frames for them."""
 
     references: Signals
     estimates: Signals
     sample_rate_hz: int
+    stems: Signals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class Scorable:
     read: Callable[[], Pair]
 
 
-def scorable(track: PreparedTrack, targets: Sequence[str], estimates: Path | None) -> Scorable:
+def scorable(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, protocol: Protocol = SISEC18) -> Scorable:
     """Return a prepared track with the estimates in the stage's folder `estimates`, or those of MIX if there is none.
 
     Raises InputError if the estimates are missing or were changed after they were written.
     """
     made_from = {**origins(track, estimates), "targets": ",".join(targets)}
-    return Scorable(track.slug, track.name, track.subset, made_from, partial(read_pair, track, targets, estimates))
+    return Scorable(track.slug, track.name, track.subset, made_from, partial(read_pair, track, targets, estimates, protocol))
 
 
 def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
@@ -57,18 +60,19 @@ def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
     return {"references": track.sha256, "estimates": OF_BASELINE if estimates is None else Stage(estimates).checked(track.slug).content}
 
 
-def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | None) -> Pair:
+def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, protocol: Protocol = SISEC18) -> Pair:
     """Return a prepared track's references and estimates as `scorable` says.
 
-    Raises InputError if an estimate is missing or of another length, or a reference is silent throughout.
+    Raises InputError if an estimate is missing or of another length, or a reference is silent throughout that BSS Eval is to compare with.
     """
     references = {target: track.signal(target) for target in targets}
-    check_audible(track.name, references)
+    stems = {stem: track.signal(stem) for stem in STEMS} if protocol.drops_silent_stems else {}
+    if protocol != MDX21:
+        check_audible(track.name, references)
     if estimates is None:
-        return Pair(references, mix(track.signal("mixture"), targets), track.sample_rate_hz)
+        return Pair(references, mix(track.signal("mixture"), targets), track.sample_rate_hz, stems)
     files = {target: estimates / "test" / track.name / f"{target}.wav" for target in targets}
-    found = read_estimates(files, references, track.sample_rate_hz)
-    return Pair(references, found, track.sample_rate_hz)
+    return Pair(references, read_estimates(files, references, track.sample_rate_hz), track.sample_rate_hz, stems)
 
 
 def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:

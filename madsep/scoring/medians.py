@@ -1,4 +1,4 @@
-"""The campaign's number: the median over tracks of the median over frames."""
+"""The number that the tables of a protocol show: SiSEC 2018's is the median over tracks of the median over frames."""
 
 import io
 from collections.abc import Mapping
@@ -10,9 +10,13 @@ from rich.table import Table
 
 from madsep.core.logs import log
 from madsep.core.tables import Column
+from madsep.scoring.protocols import SISEC16, SISEC18, Protocol
 from madsep.scoring.scores import NO_ARTEFACTS_DB, TARGETS, decibels, ordered
 
-MEDIANS_COLUMNS: Mapping[str, Column] = {"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float}
+MEDIANS_COLUMNS: Mapping[str, Column] = {
+    **{"target": str, "metric": str, "median": float, "n_tracks": int, "nan_share": float},
+    "definition": str,
+}
 
 
 def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
@@ -26,28 +30,39 @@ def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
     return ordered(medians)
 
 
-def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return SiSEC's number: the median over tracks of the median over frames, in dB, NaN frames skipped.
+def protocol_medians(scores: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Return the number of a protocol in dB, NaN frames skipped: target, metric, median, n_tracks, nan_share, definition.
 
-    Columns: target, metric, median, n_tracks, nan_share. A track whose frames are all NaN is not counted; a warning
-    names it. Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation Campaign", section 3.
+    In sisec18 it is the median over tracks of the median over frames (Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation
+    Campaign", section 3), in sisec16 the median over the frames of all tracks. A track whose frames are all NaN is not counted; a warning
+    names it.
     """
     by_track = track_medians(scores)
     _warn_of_empty_tracks(by_track)
     medians = by_track.groupby(["target", "metric"])["median"].agg(median="median", n_tracks="count")
-    shares = scores.groupby(["target", "metric"])["score"].agg(nan_share=nan_share_of)
-    return ordered(medians.join(shares).reset_index())
+    frames = scores.groupby(["target", "metric"])["score"]
+    if protocol == SISEC16:
+        medians["median"] = frames.median()
+    found = medians.join(frames.agg(nan_share=nan_share_of)).reset_index()
+    rows = zip(found["metric"], found["n_tracks"], found["nan_share"], strict=True)
+    found["definition"] = [protocol.definition(metric, protocol.average, n_tracks, share) for metric, n_tracks, share in rows]
+    return ordered(found)
 
 
-def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
-    """Return `sisec_medians` of a system as text; with those of MIX and their difference if `baseline` is given.
+def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return SiSEC 2018's number as `protocol_medians` does."""
+    return protocol_medians(scores, SISEC18)
+
+
+def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None, protocol: Protocol = SISEC18) -> str:
+    """Return `protocol_medians` of a system as text; with those of MIX and their difference if `baseline` is given.
 
     A target or metric that MIX lacks shows a dash.
     """
     compared = [] if baseline is None else ["MIX, dB", "gain, dB"]
     if baseline is not None:
         medians = medians.merge(baseline[["target", "metric", "median"]], how="left", on=["target", "metric"], suffixes=("", "_mix"))
-    table = Table(title="Median over tracks of the median over frames (BSSEval v4)")
+    table = Table(title=f"{protocol.title.capitalize()} ({protocol.measure})")
     table.add_column("target")
     table.add_column("metric")
     for heading in ("system, dB", *compared, "tracks", "NaN frames"):
@@ -64,11 +79,11 @@ def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None) -> str:
     return text.getvalue()
 
 
-def format_overview(medians: Mapping[str, pd.DataFrame]) -> str:
-    """Return the SDR of several systems, `sisec_medians` by name, as text: a row per system, a column per target."""
+def format_overview(medians: Mapping[str, pd.DataFrame], protocol: Protocol = SISEC18) -> str:
+    """Return the SDR of several systems, `protocol_medians` by name, as text: a row per system, a column per target."""
     found = {str(target) for table in medians.values() for target in table["target"]}
     targets = [target for target in TARGETS if target in found]
-    table = Table(title="SDR, dB: median over tracks of the median over frames (BSSEval v4)")
+    table = Table(title=f"SDR, dB: {protocol.title} ({protocol.measure})")
     table.add_column("system")
     for target in targets:
         table.add_column(target, justify="right")

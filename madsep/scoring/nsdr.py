@@ -25,13 +25,14 @@ from madsep.core.intervals import Bootstrap, interval
 from madsep.core.logs import log
 from madsep.core.tables import Column, read_table
 from madsep.data.prepared import PreparedTrack
-from madsep.scoring.chain import check_chain, check_tables, remove_others, write_tables
+from madsep.scoring.chain import check_chain, check_same_tracks, remove_others, write_tables
 from madsep.scoring.estimates import for_each, origins, read_pair
+from madsep.scoring.protocols import MIR1K
 from madsep.scoring.scores import decibels
 
 COLUMNS = ["track", "n_samples", "metric", "value"]
 MEANS = {"GNSDR": "NSDR", "GSDR": "SDR", "GSIR": "SIR", "GSAR": "SAR"}  # mean over clips: what it is the mean of
-MEANS_COLUMNS: Mapping[str, Column] = {"metric": str, "value": float, "low": float, "high": float, "n_clips": int}
+MEANS_COLUMNS: Mapping[str, Column] = {"metric": str, "value": float, "low": float, "high": float, "n_clips": int, "definition": str}
 CLIPS_TABLE, MEANS_TABLE = "clips.csv", "gnsdr.csv"
 
 
@@ -50,19 +51,19 @@ def score_nsdr(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimate
 
 
 def _score_clip(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, stage: Stage) -> None:
-    made_from = {**origins(track, estimates), "engine": "nsdr", "targets": ",".join(targets)}
+    made_from = {**origins(track, estimates), "engine": MIR1K.name, "targets": ",".join(targets)}
     if stage.is_current(track.slug, made_from):
         log.info("the scores of %s are up to date", track.name)
         return
     if track.n_channels != 1:
         raise InputError(f"{track.name}: has {track.n_channels} channels; NSDR is a score of mono data.")
     with stage.making(track.slug, made_from) as made:
-        references, estimated, _ = read_pair(track, targets, estimates)
-        scorer = SourcesScorer(np.concatenate([references["vocals"], references["accompaniment"]]))
-        scores = clip_scores(track.name, scorer, estimated["vocals"][0], track.signal("mixture")[0])
+        pair = read_pair(track, targets, estimates)
+        scorer = SourcesScorer(np.concatenate([pair.references["vocals"], pair.references["accompaniment"]]))
+        scores = clip_scores(track.name, scorer, pair.estimates["vocals"][0], track.signal("mixture")[0])
         path = stage.folder / track.subset / f"{track.name}.json"
         known = {metric: None if math.isnan(value) else value for metric, value in scores.items()}
-        write_json(path, {"n_samples": track.n_samples, "vocals": known})
+        write_json(path, {"protocol": MIR1K.name, "n_samples": track.n_samples, "vocals": known})
         made |= {"files": [path], "name": track.name}
     log.info("scored %s (%s): NSDR %.2f dB", track.name, track.slug, scores["NSDR"])
 
@@ -83,7 +84,7 @@ def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture:
 
 
 def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
-    """Write gnsdr.csv (metric, value, low, high, n_clips) of one system's GNSDR, GSDR, GSIR and GSAR in dB, and clips.csv, to `out`.
+    """Write gnsdr.csv, one system's GNSDR, GSDR, GSIR and GSAR in dB as `length_weighted_means` has them, and clips.csv, to `out`.
 
     `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed.
     Raises InputError as `check_chain` does.
@@ -94,22 +95,20 @@ def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scor
     rows = [row for track in tracks for file in stage.record(track.slug).files for row in _rows(track.name, scores / file)]
     clips = pd.DataFrame(rows, columns=COLUMNS)
     means = length_weighted_means(clips, bootstrap.seed, bootstrap.n_resamples)
-    write_tables({MEANS_TABLE: means, CLIPS_TABLE: clips}, out, tracks, estimates, scores)
+    write_tables({MEANS_TABLE: means, CLIPS_TABLE: clips}, out, tracks, (estimates, scores), MIR1K)
 
 
 def write_nsdr_overview(systems: Mapping[str, Path], path: Path) -> None:
     """Write the means of several systems as text, by name and in their order, from the folders that `aggregate_nsdr` wrote to.
 
-    Raises InputError as `check_tables` does, and if systems were scored on different tracks.
+    Raises InputError as `check_same_tracks` does.
     """
-    records = {name: check_tables(folder) for name, folder in systems.items()}
-    if len({frozenset(record.made_from) for record in records.values()}) > 1:
-        raise InputError(f"{', '.join(map(str, systems.values()))}: their tables are of different tracks; run the same command again.")
+    check_same_tracks(systems, MIR1K)
     write_text(path, nsdr_table({name: read_table(folder / MEANS_TABLE, MEANS_COLUMNS) for name, folder in systems.items()}))
 
 
 def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
-    """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, from those of clips.csv.
+    """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, definition, from those of clips.csv.
 
     `low` and `high` bound the 95 % percentile bootstrap interval over clips, NaN for fewer than two. Clips without a number are named in a
     warning and not counted. Raises InputError if a track is listed twice.
@@ -123,11 +122,12 @@ def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> 
         known = group.dropna()
         value = _weighted_mean(known["value"].to_numpy(), known["n_samples"].to_numpy()) if len(known) else np.nan
         samples = [known["value"].to_numpy(), known["n_samples"].to_numpy()]
-        rows.append((mean, value, *interval(samples, _weighted_mean, seed, n_resamples, vectorized=True), len(known)))
+        definition = MIR1K.definition(mean, MIR1K.average, len(known), float(group["value"].isna().mean()))
+        rows.append((mean, value, *interval(samples, _weighted_mean, seed, n_resamples, vectorized=True), len(known), definition))
     unknown = clips.index[clips["value"].isna()].unique()
     if len(unknown):
         log.warning("%d clips have no score and are not counted in the means: %s", len(unknown), ", ".join(unknown))
-    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n_clips"])
+    return pd.DataFrame(rows, columns=list(MEANS_COLUMNS))
 
 
 def nsdr_table(systems: Mapping[str, pd.DataFrame]) -> str:

@@ -1,4 +1,4 @@
-"""Score estimates of test tracks by BSSEval v4 and by whole-track metrics."""
+"""Score estimates of test tracks by the protocol of a run, and by whole-track metrics."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,17 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from madsep.core.artefacts import Stage
-from madsep.core.files import write_text
+from madsep.core.files import write_json, write_text
 from madsep.core.logs import log
 from madsep.data.prepared import PreparedTrack
 from madsep.scoring.engines import Engine, score_text
 from madsep.scoring.estimates import Scorable, for_each, scorable
+from madsep.scoring.protocols import MDX21
 
 EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 challenges' definitions
 
 
 def score(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str, engine: Engine) -> None:
-    """Score the tracks of a job into the stage's folder `folder`: museval's JSON as test/<true name>.json, and a record.
+    """Score the tracks of a job into the stage's folder `folder`: JSON as test/<true name>.json, and a record.
+
+    The JSON has museval's layout, in mdx21 without frames. It names the protocol unless that is sisec18.
 
     The record holds the whole-track metrics. `estimates` is the folder of a stage of estimates, None for those of MIX. What was made from
     the same references and estimates stays. Raises InputError, after the other tracks are done, for an estimate that is missing, changed,
@@ -26,7 +29,7 @@ def score(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Pa
     stage = Stage(folder)
     if estimates is None:  # MIX is made of the references, so its SAR measures rounding
         engine = replace(engine, warns=False)
-    for_each(tracks, lambda track: score_track(scorable(track, targets, estimates), stage, engine))
+    for_each(tracks, lambda track: score_track(scorable(track, targets, estimates, engine.protocol), stage, engine))
     stage.finish_job(job, [track.slug for track in tracks])
 
 
@@ -40,12 +43,16 @@ def score_track(track: Scorable, stage: Stage, engine: Engine) -> None:
     if path.exists():
         log.info("%s: no record that it was made from these references and estimates by this engine; scored again", path)
     with stage.making(track.slug, made_from) as made:
-        references, estimates, sample_rate_hz = track.read()
-        write_text(path, score_text(engine, track.name, references, estimates, sample_rate_hz))
+        pair = track.read()
         whole_track = {
-            target: {"SDR": global_sdr(reference, estimates[target]), "SI-SDR": si_sdr(reference, estimates[target])}
-            for target, reference in references.items()
+            target: {"SDR": global_sdr(reference, pair.estimates[target]), "SI-SDR": si_sdr(reference, pair.estimates[target])}
+            for target, reference in pair.references.items()
         }
+        if engine.protocol == MDX21:
+            targets = [{"name": target, **values} for target, values in whole_track.items()]
+            write_json(path, {"protocol": MDX21.name, "targets": targets})
+        else:
+            write_text(path, score_text(engine, track.name, pair))
         made |= {"files": [path], "name": track.name, "whole_track": whole_track}
     log.info("scored %s (%s)", track.name, track.slug)
 

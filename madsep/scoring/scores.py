@@ -13,6 +13,7 @@ from madsep.core.errors import InputError
 from madsep.core.files import read_json
 from madsep.core.reading import GZIP, visible
 from madsep.data import datasets
+from madsep.scoring.protocols import SISEC18, Protocol
 
 TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
 METRICS = ("SDR", "SIR", "ISR", "SAR")
@@ -34,14 +35,14 @@ def read_scores(folder: Path) -> pd.DataFrame:
     folders are not searched.
 
     Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, has a track both as
-    `.json` and as `.json.gz`, or if a file is not museval's layout.
+    `.json` and as `.json.gz`, or if a file is not in museval's layout, or of another protocol than sisec18.
     """
     return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
 
 
-def read_track(path: Path) -> pd.DataFrame:
-    """Read one file as `read_scores` does. Raises InputError if it is not in museval's layout."""
-    rows = [(_track_of(path), *row) for row in _track_rows(path)]
+def read_track(path: Path, protocol: Protocol = SISEC18) -> pd.DataFrame:
+    """Read one file as `read_scores` does. Raises InputError if it is of another protocol, or not in museval's layout."""
+    rows = [(_track_of(path), *row) for row in _track_rows(path, protocol)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"time": float, "duration": float, "score": float})
 
 
@@ -126,9 +127,12 @@ def _ranks(names: pd.Series) -> pd.Series:
     return names.map({name: rank for rank, name in enumerate([*known, *sorted(set(names) - set(known))])})
 
 
-def _track_rows(path: Path) -> Iterator[tuple[str, str, float, float, float]]:
+def _track_rows(path: Path, protocol: Protocol) -> Iterator[tuple[str, str, float, float, float]]:
     """Yield target, metric, time, duration, score for every frame of one file."""
     document = read_json(path)
+    found = document.get("protocol", SISEC18.name) if isinstance(document, dict) else SISEC18.name
+    if found != protocol.name:
+        raise InputError(f"{path}: holds scores of protocol {found}, which have no place in a table of protocol {protocol.name}.")
     targets = document.get("targets") if isinstance(document, dict) else None
     if not isinstance(targets, list) or not targets:
         raise _layout_error(path, "there is no list `targets` with scores in it")

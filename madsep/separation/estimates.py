@@ -137,8 +137,13 @@ def _track_folder(root: str, name: str) -> Path:
 
 
 def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
-    """A given estimate, (n_channels, n_samples). Raises InputError unless it has the rate and shape of its mixture."""
+    """A given estimate, (n_channels, n_samples); the mean of its channels if the mixture is mono, as in the protocol sisec16.
+
+    Raises InputError unless it has the rate and shape of its mixture.
+    """
     audio, sample_rate_hz = read_wav(path)
+    if len(mixture) == 1:
+        audio = audio.mean(axis=0, keepdims=True)
     if sample_rate_hz != track.sample_rate_hz:
         raise InputError(f"{path}: has a sample rate of {sample_rate_hz} Hz; expected {track.sample_rate_hz} Hz as the mixture.")
     if audio.shape != mixture.shape:
@@ -150,7 +155,7 @@ def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
 
 def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None) -> int:
     """Write an estimate, or copy `original` if that is a 16-bit wav already; return the number of samples clipped."""
-    if original is not None and original.is_file() and _is_pcm16(original):
+    if original is not None and original.is_file() and _is_pcm16(original, len(audio)):
         with atomic(path) as temporary:
             shutil.copyfile(original, temporary)
         return 0
@@ -161,6 +166,6 @@ def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None)
     return writer.n_clipped
 
 
-def _is_pcm16(path: Path) -> bool:
+def _is_pcm16(path: Path, n_channels: int) -> bool:
     found = sf.info(path)
-    return found.format in ("WAV", "WAVEX") and found.subtype == "PCM_16"
+    return found.format in ("WAV", "WAVEX") and found.subtype == "PCM_16" and found.channels == n_channels

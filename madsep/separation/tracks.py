@@ -6,11 +6,12 @@ from pathlib import Path
 
 from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
-from madsep.core.errors import Faults
+from madsep.core.errors import Faults, InputError
 from madsep.core.files import scratch_folder, sha256
 from madsep.core.progress import Progress
 from madsep.data.audio import resample_to_length
 from madsep.data.prepared import PreparedTrack
+from madsep.data.songs import IN_MUSDB18, same_songs
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator, ZeroedLatent
 from madsep.separation.output import due_tracks, remove_estimates, resampled, target_files, write_targets
@@ -22,13 +23,15 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
     Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled to it
     and its estimates are resampled back. Tracks whose estimates were made from the same audio with the same checkpoint are left as they
     are. What `ZeroedLatent` counts is logged.
-    Raises InputError for a damaged checkpoint or a full disk, and, when the other tracks are done, for tracks that cannot be separated.
+    Raises InputError for a damaged checkpoint, one that was trained on a song of the tracks, or a full disk, and, when the other tracks are
+    done, for tracks that cannot be separated.
     """
     stage, faults, digest = Stage(folder), Faults(), sha256(checkpoint)
     made_from = {track.slug: {"prepared": track.sha256, "checkpoint": digest} for track in tracks}
     if due := due_tracks(stage, tracks, made_from):
         with claim(device, n_threads) as claimed, Progress(f"separating {job}", len(due)) as progress:
             separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
+            _check_unseen(checkpoint, separator, tracks)
             zeroed = ZeroedLatent(separator)
             for track in due:
                 with faults.gathered(), stage.making(track.slug, made_from[track.slug]) as made:
@@ -39,6 +42,14 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
             zeroed.tell()
     faults.raise_all()
     stage.finish_job(job, [track.slug for track in tracks])
+
+
+def _check_unseen(checkpoint: Path, separator: Separator, tracks: Sequence[PreparedTrack]) -> None:
+    """Raise InputError if the weights were trained on a song that is to be tested, in whichever data set that was."""
+    songs: Sequence[str] = separator.checkpoint.provenance.get("songs", ())
+    if seen := same_songs([track.name for track in tracks], songs):
+        reason = "" if set(seen) & set(songs) else f" ({IN_MUSDB18})"
+        raise InputError(f"{checkpoint}: was trained on {len(seen)} of the test songs, such as '{seen[0]}'{reason}; train on other songs.")
 
 
 def _separate(separator: Separator, track: PreparedTrack, folder: Path) -> dict[str, int]:

@@ -123,7 +123,9 @@ def _write_weights(loop: Loop, data: Split, files: RunFiles) -> dict[str, Any]:
     path = files.folder / f"{WEIGHTS}.safetensors"
     tensors = state.best_weights if recipe.training.selection == "best" else state.network.state_dict()
     made = {"device": state.device.type, "versions": versions(), "validation": loop.held_out.names}
-    metadata = {"trained": recipe.training_half(), "identity": data.identity, "provenance": {"data": data.data, **made}}
+    songs = [track.name for track in (*data.training, *data.held_out)]
+    provenance = {"data": data.data, "songs": songs, **made}
+    metadata = {"trained": recipe.training_half(), "identity": data.identity, "provenance": provenance}
     write_tensors(path, tensors, metadata)
     return {"files": [path], "parts": files.parts.values(), **made}
 

@@ -132,6 +132,11 @@ class Config(RunSettings):
         description="Names of the training tracks that recipes with validation hold out. If empty, these are the 14 tracks named by musdb "
         "or, if the data set has none of them, every seventh track by name."
     )
+    protocol: Literal["sisec18", "sisec16", "mdx21", "mir1k"] | None = Field(
+        description="How scores are computed and averaged: `sisec18` (BSSEval v4, frames of 1 s, median of medians), `sisec16` (BSS Eval "
+        "v3 in mono, frames of 30 s every 15 s, median of all frames), `mdx21` (SDR of whole tracks, mean) or `mir1k` (GNSDR). `null` means "
+        "that of the data set: `sisec18` for MUSDB18, `sisec16` for DSD100, `mir1k` for MIR-1K."
+    )
     systems: Names = Field(
         min_length=1,
         description="Names of the systems to run: recipes (`madsep systems` lists them), the oracles IBM1, IBM2, IRM1, IRM2 and MWF, "

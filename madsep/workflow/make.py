@@ -9,8 +9,10 @@ from madsep.core.temporary import sweep
 from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.extra import find_extra_tracks
 from madsep.data.inventory import Digests, read_inventory, with_digests, write_inventory
+from madsep.data.medleydb import LAYOUT
 from madsep.data.sample import sample_is_there
 from madsep.data.tracks import Track, find_tracks, validation_names
+from madsep.scoring.protocols import protocol_of
 from madsep.workflow.config import check_config, typed
 from madsep.workflow.locks import is_locked
 from madsep.workflow.plan import Plan
@@ -33,6 +35,7 @@ def make_plan(config: dict[str, Any], is_main: bool) -> Plan | None:
     config.update(merged(read_settings([shipped(CONFIG)]), typed(config)))
     check_config(config)
     dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
+    protocol_of(config["protocol"], dataset)
     selection = select_systems(config, dataset)
     if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):
         return None
@@ -90,8 +93,15 @@ def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selectio
     if not asking:
         return []
     if config["extra_root"] is None:
-        raise InputError(f"systems: {asking[0]} trains on additional tracks; set extra_root to a folder with train/<track>/<stem>.wav.")
-    return find_extra_tracks(config["extra_root"], dataset, known)
+        raise InputError(
+            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav "
+            "or with MedleyDB's songs."
+        )
+    found = find_extra_tracks(config["extra_root"], dataset, known)
+    four = [name for name in asking if set(selection.trained[name].sources) - {"vocals", "background"}]
+    if four and any(track.layout == LAYOUT for track in found):
+        raise InputError(f"systems: {four[0]} trains on drums and bass, which songs in MedleyDB's layout are not divided into.")
+    return found
 
 
 def _validation(config: Mapping[str, Any], selection: Selection, tracks: Mapping[str, Track]) -> tuple[str, ...]:

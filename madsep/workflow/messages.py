@@ -44,9 +44,10 @@ def result(plan: Plan) -> str:
     with contextlib.suppress(InputError):
         if table.is_file() and read_json("results/table.json")["identity"] == plan.identity(plan.scored):
             lines.append(read_text(table))
-    if lines and plan.protocol == "sisec":
-        submissions = [Path("submission", name) for name in plan.selection.submissions]
-        lines += [f"comparison: {Path('results/compare/index.html').resolve()}", *(f"submission: {path.resolve()}" for path in submissions)]
+    if lines:
+        made = [Path(file) for file in plan.results]
+        lines += [f"comparison: {file.resolve()}" for file in made if file.parent.name == "compare"]
+        lines += [f"submission: {file.parent.resolve()}" for file in made if file.parts[0] == "submission"]
     return "\n".join(lines)
 
 

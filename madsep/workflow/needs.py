@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from madsep.core.provenance import list_gpus
+from madsep.scoring.protocols import MIR1K
 from madsep.workflow.plan import Plan
 from madsep.workflow.slurm import offers_gpus
 
@@ -117,9 +118,9 @@ class Needs:
         return self._minutes("couplings", self.plan.test, attempt)
 
     def _scoring_mb(self, system: str, slugs: Sequence[str], engine: str) -> int:
-        if engine == "nsdr":
+        if engine == MIR1K.name:
             return NSDR_MB
-        return BASE_MB + int(SCORE_MB_PER_S[engine][len(self.plan.targets[system])] * self._longest_s(slugs))
+        return BASE_MB + int(SCORE_MB_PER_S.get(engine, SCORE_MB_PER_S["fast"])[len(self.plan.targets[system])] * self._longest_s(slugs))
 
     def _longest_s(self, slugs: Sequence[str]) -> float:
         return max(self.plan.tracks[slug].duration_s for slug in slugs)

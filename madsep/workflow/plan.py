@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from madsep.core.files import digest
-from madsep.data.datasets import STEMS, Dataset
+from madsep.data.datasets import MUSDB18, STEMS, Dataset
 from madsep.data.prepared import Form
 from madsep.data.tracks import Track, batch_name, batches
+from madsep.scoring.protocols import SISEC18, Protocol, protocol_of
 from madsep.systems.identity import system_identity, training_identity
 from madsep.systems.recipe import Recipe
 from madsep.workflow.selection import BASELINE, Selection
@@ -49,16 +50,21 @@ class Plan:
         """Recipes that are trained, not given the weights of another."""
         return [name for name, recipe in self.selection.recipes.items() if recipe.weights_from is None]
 
-    @property
-    def protocol(self) -> str:
-        """How the data set is scored: sisec or mir1k."""
-        return "mir1k" if self.dataset.name == "mir1k" else "sisec"
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How the run is scored."""
+        return protocol_of(self.config["protocol"], self.dataset)
 
     @property
     def engine(self) -> str:
-        """The scorer: museval, fast or nsdr."""
+        """The scorer: museval or fast in sisec18, otherwise the protocol's name."""
         engine: str = self.config["scoring"]["engine"]
-        return "nsdr" if self.protocol == "mir1k" else engine
+        return engine if self.protocol == SISEC18 else self.protocol.name
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether its scores can be submitted to SiSEC 2018."""
+        return self.protocol == SISEC18 and self.dataset == MUSDB18
 
     # tracks and the jobs that work on them
 
@@ -100,16 +106,21 @@ class Plan:
     # prepared audio
 
     def form(self, kind: str) -> Form:
-        """Return how tracks of a kind are prepared: train or test, `-four` with all stems, `-16000` at another rate than the data set's."""
-        subset, _, rest = kind.partition("-")
-        four, rate = rest.startswith("four"), rest.removeprefix("four").removeprefix("-")
-        stems = STEMS if four else ("vocals",)
+        """Return how tracks of a kind are prepared.
+
+        `train` (always mono) or `test`, `-four` with all stems, `-mono` as the mean of the channels, `-16000` at another rate than the data
+        set's.
+        """
+        subset, *parts = kind.split("-")
+        stems = STEMS if "four" in parts else ("vocals",)
         signals = ("mixture", *stems, *(("accompaniment",) if subset == "test" else ()))
-        return Form(signals, subset == "train", int(rate) if rate else self.dataset.sample_rate_hz)
+        rates = [int(part) for part in parts if part.isdigit()]
+        return Form(signals, subset == "train" or "mono" in parts, *(rates or [self.dataset.sample_rate_hz]))
 
     def test_kind(self, system: str) -> str:
         """Return the kind of prepared audio that a system separates and is scored on."""
-        return "test-four" if "drums" in self.targets[system] else "test"
+        four = "drums" in self.targets[system] or self.protocol.drops_silent_stems
+        return f"test{'-four' * four}{'-mono' * self.protocol.mono}"
 
     def training_kind(self, system: str) -> str:
         """Return the kind of prepared audio that a recipe trains on."""
@@ -208,8 +219,10 @@ class Plan:
         files = ["results/table.txt", "results/listen/index.html", *(f"results/{name}/losses.svg" for name in self.trained)]
         if self.config["couplings"]:
             files.append("results/couplings.html")
-        if self.protocol == "sisec":
-            files += ["results/compare/index.html", *(f"submission/{name}/provenance.yaml" for name in self.selection.submissions)]
+        if self.protocol == SISEC18:
+            files.append("results/compare/index.html")
+        if self.is_submitted:
+            files += [f"submission/{name}/provenance.yaml" for name in self.selection.submissions]
         if self.engine == "museval":
             files += [f"results/{name}/preview.txt" for name in self.systems]
         return files

@@ -34,6 +34,7 @@ rule aggregate:
     params:
         tracks=ask.test_tracks,
         bootstrap=config["bootstrap"],
+        protocol=plan.protocol.name,
     script:
         "../scripts/aggregate.py"
 
@@ -57,7 +58,7 @@ rule table:
         "../envs/madsep.yaml"
     params:
         systems=plan.scored,
-        engine=plan.engine,
+        protocol=plan.protocol.name,
         identity=plan.identity(plan.scored),
     script:
         "../scripts/table.py"

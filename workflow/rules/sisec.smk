@@ -60,7 +60,6 @@ rule compare:
         "../envs/madsep.yaml"
     params:
         systems=plan.compared,
-        layouts=plan.layouts,
         bootstrap=config["bootstrap"],
         identity=plan.identity(plan.scored),
     script:

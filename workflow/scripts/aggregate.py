@@ -7,13 +7,10 @@ from madsep.core.logs import job_log
 with job_log(snakemake.log[0]):
     from madsep.core.intervals import Bootstrap
     from madsep.data.prepared import read_planned
+    from madsep.scoring.protocols import PROTOCOLS
+    from madsep.scoring.stage import aggregate_scores
 
-    if snakemake.params.tracks["engine"] == "nsdr":
-        from madsep.scoring.nsdr import aggregate_nsdr as aggregate
-    else:
-        from madsep.scoring.aggregate import aggregate
-
-    asked, folder = snakemake.params.tracks, Path(snakemake.output[0]).parent
-    tracks = read_planned(f"results/prepared/{asked['kind']}", asked["prepared"], ("test",))
-    estimates = folder / "estimates" if asked["estimates"] else None
-    aggregate(tracks, estimates, folder / "scores", folder, Bootstrap(**snakemake.params.bootstrap))
+    params, folder = snakemake.params, Path(snakemake.output[0]).parent
+    tracks = read_planned(f"results/prepared/{params.tracks['kind']}", params.tracks["prepared"], ("test",))
+    estimates = folder / "estimates" if params.tracks["estimates"] else None
+    aggregate_scores(tracks, estimates, folder / "scores", folder, Bootstrap(**params.bootstrap), PROTOCOLS[params.protocol])

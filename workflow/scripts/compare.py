@@ -11,5 +11,5 @@ with job_log(snakemake.log[0]):
 
     params, page = snakemake.params, Path(snakemake.output[0])
     results = page.parents[1]
-    runs = [read_system(name, results / name, settings, params.layouts) for name, settings in params.systems.items()]
+    runs = [read_system(name, results / name, settings) for name, settings in params.systems.items()]
     compare(runs, page.parent, Bootstrap(**params.bootstrap))

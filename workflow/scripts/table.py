@@ -6,15 +6,9 @@ from madsep.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     from madsep.core.files import sha256, write_json
+    from madsep.scoring.protocols import PROTOCOLS
+    from madsep.scoring.stage import write_table
 
     folders, table = {name: Path("results", name) for name in snakemake.params.systems}, Path(snakemake.output.text)
-    mixture = folders.pop("MIX")
-    if snakemake.params.engine == "nsdr":
-        from madsep.scoring.nsdr import write_nsdr_overview
-
-        write_nsdr_overview(folders | {"mixture": mixture}, table)
-    else:
-        from madsep.scoring.aggregate import write_overview
-
-        write_overview(folders, mixture, table)
+    write_table(folders, folders.pop("MIX"), table, PROTOCOLS[snakemake.params.protocol])
     write_json(snakemake.output.identity, {"identity": snakemake.params.identity, "sha256": sha256(table)})
