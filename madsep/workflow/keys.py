@@ -134,8 +134,8 @@ class Config(RunSettings):
     )
     protocol: Literal["sisec18", "sisec16", "mdx21", "mir1k"] | None = Field(
         description="How scores are computed and averaged: `sisec18` (BSSEval v4, frames of 1 s, median of medians), `sisec16` (BSS Eval "
-        "v3 in mono, frames of 30 s every 15 s, median of all frames), `mdx21` (SDR of whole tracks, mean) or `mir1k` (GNSDR). `null` means "
-        "that of the data set: `sisec18` for MUSDB18, `sisec16` for DSD100, `mir1k` for MIR-1K."
+        "v3 in mono, frames of 30 s every 15 s, median of all frames), `mdx21` (SDR of whole tracks, mean) or `mir1k` (GNSDR). `null` "
+        "means that of the data set: `sisec18` for MUSDB18, `sisec16` for DSD100, `mir1k` for MIR-1K."
     )
     systems: Names = Field(
         min_length=1,

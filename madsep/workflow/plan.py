@@ -233,11 +233,6 @@ class Plan:
         return sorted({self.test_kind(name) for name in self.scored}, reverse=True)
 
     @property
-    def layouts(self) -> list[str]:
-        """Whether the test tracks are stem files or wavs."""
-        return sorted({self.tracks[slug].layout for slug in self.test})
-
-    @property
     def compared(self) -> dict[str, dict[str, Any]]:
         """The recipe fields shown in the comparison, by system. Only these trigger a redraw."""
         return {name: self._shown(name) for name in self.scored}
