@@ -44,6 +44,8 @@ def result(plan: Plan) -> str:
     with contextlib.suppress(InputError):
         if table.is_file() and read_json("results/table.json")["identity"] == plan.identity(plan.scored):
             lines.append(read_text(table))
+    if lines:
+        lines.append(f"listening page: {Path('results/listen/index.html').resolve()}")
     if lines and plan.protocol == "sisec":
         submissions = [Path("submission", name) for name in plan.selection.submissions]
         lines += [f"comparison: {Path('results/compare/index.html').resolve()}", *(f"submission: {path.resolve()}" for path in submissions)]
