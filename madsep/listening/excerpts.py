@@ -69,8 +69,8 @@ def fit(excerpts: Sequence[Excerpt], max_bytes: float) -> Coding:
         return Coding("FLAC, 16 bit, lossless")
     seconds = sum(info.duration * info.channels for info in map(sf.info, flacs))  # of all channels
     rate = min(BEST_BIT_RATE, MARGIN * max_bytes / 2 * 8 / seconds)  # bit/s of each channel; each byte is there twice
-    while rate >= LEAST_BIT_RATE and 2 * sum(_write_opus(excerpts, rate)) > MARGIN * max_bytes:
-        rate *= MARGIN
+    while rate >= LEAST_BIT_RATE and (excess := 2 * sum(_write_opus(excerpts, rate)) / (MARGIN * max_bytes)) > 1:
+        rate *= MARGIN / excess
     if rate < LEAST_BIT_RATE:
         return Coding("", rate / LEAST_BIT_RATE)
     for path in flacs:

@@ -47,6 +47,7 @@ def result(plan: Plan) -> str:
     if lines:
         made = [Path(file) for file in plan.results]
         lines += [f"comparison: {file.resolve()}" for file in made if file.parent.name == "compare"]
+        lines += [f"listening page: {file.resolve()}" for file in made if file.parent.name == "listen"]
         lines += [f"submission: {file.parent.resolve()}" for file in made if file.parts[0] == "submission"]
     return "\n".join(lines)
 
