@@ -1,11 +1,13 @@
 """What the norm in the penalty on H_dec does: MDL1 on MIR-1K with each reading of "unit matrix norm", over several seeds.
 
+    python benchmarks/latent_norm.py                                        how much weaker they are in MDL1 at full size (half a minute)
     python benchmarks/latent_norm.py TREE                                   TREE is made by `madsep import-mir1k`
     python benchmarks/latent_norm.py TREE --strength 50 --set training.n_epochs=20
 
-For each seed it trains the recipe with the entrywise L1 norm and its published weight, with each other norm at equal strength, and without
-a penalty. Equal strength means that the weighted norm of the first seed's H_dec, trained with the L1 norm, is the same for all norms.
-`--strength` multiplies all weights. `--set KEY=VALUE` changes keys of the recipe, `--every N` trains and tests on every N-th clip.
+Without TREE it takes H_dec from initial weights and a synthetic song. With TREE, for each seed it trains the recipe with the entrywise L1
+norm and its published weight, with each other norm at equal strength, and without a penalty. Equal strength means that the weighted norm
+of the first seed's H_dec, trained with the L1 norm, is the same for all norms. `--strength` multiplies all weights. `--set KEY=VALUE`
+changes keys of the recipe, `--every N` trains and tests on every N-th clip.
 
 - `weaker` is by how much a norm's penalty is below that of the L1 norm at the same weight.
 - `GNSDR` is the mean over the seeds, in dB, on the test clips. `difference` is the mean over the seeds of the difference from the L1 norm,
@@ -33,8 +35,9 @@ from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.models.losses import summed_norms
 from madsep.models.mad import BATCH_OF_PENALTY
 from madsep.separation.network import Separator
+from madsep.synth.songs import render_song
 from madsep.systems.families.mad import LatentNorm
-from madsep.systems.recipe import System
+from madsep.systems.recipe import System, load_recipe
 from madsep.training.loop import Loop
 from madsep.training.records import RunFiles
 from madsep.training.sequences import Sequences
@@ -43,6 +46,7 @@ from madsep.training.stop import Stop
 
 NORMS: tuple[LatentNorm, ...] = get_args(LatentNorm)
 N_BATCHES = 8  # on which H_dec is looked at
+SONG_S = 4.0
 THRESHOLD = 0.2  # MDLT's
 COLUMNS = ["norm", "weaker", "weight", "GNSDR", "difference", "mean abs(h)", "abs(h) <= 0.2"]
 
@@ -89,6 +93,20 @@ class Trainings:
         return list(evenly.split(BATCH_OF_PENALTY))
 
 
+def untrained() -> dict[LatentNorm, float]:
+    """Return the norms of H_dec of MDL1 with its initial weights, summed over some sequences of a synthetic song."""
+    recipe = load_recipe("MDL1", {"MDL1": {"training": {"precision": "fp32"}}})
+    network, segments = build_network(recipe), recipe.segments
+    network.initialise(torch.Generator().manual_seed(recipe.training.seed))
+    stems = render_song(SONG_S, np.random.default_rng(0))
+    mixture = torch.from_numpy(sum(stems.values()).mean(1).astype(np.float32))
+    magnitudes = Stft(recipe.front_end).transform(mixture).abs().clamp(max=recipe.target.input_clip)
+    sequences = magnitudes.unfold(0, segments.n_frames, segments.step).transpose(1, 2)
+    with torch.no_grad():
+        latents = network(sequences).h_dec
+    return {kind: float(summed_norms(latents, kind, torch.float64)) for kind in NORMS}
+
+
 def row(norm: str, weaker: float | None, weight: float, found: list[Trained], l1: list[Trained]) -> str:
     """One line of the table."""
     differences = np.array([one.gnsdr - other.gnsdr for one, other in zip(found, l1, strict=True)])
@@ -101,13 +119,17 @@ def row(norm: str, weaker: float | None, weight: float, found: list[Trained], l1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tree", type=Path)
+    parser.add_argument("tree", type=Path, nargs="?")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    if arguments.tree is None:
+        norms = untrained()
+        print(markdown(["norm", "weaker"]), *(f"| {norm} | {norms['l1'] / value:.0f} |" for norm, value in norms.items()), sep="\n")
+        return
     seeds = range(arguments.seeds)
     with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
         tracks = mir1k(arguments.tree, Path(temporary))[:: arguments.every]

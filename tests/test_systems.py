@@ -47,6 +47,17 @@ def test_the_recipes_that_ship_load() -> None:
     assert [recipe.name for recipe in recipes] == recipe_names()
 
 
+def test_settings_at_their_default_do_not_change_what_a_training_is() -> None:
+    """Weights trained before these keys existed stay valid."""
+    half = load_recipe("MDL1", {}).training_half()
+    assert "latent_norm" not in half["loss"] and "block_s" not in half["training"]
+    same = load_recipe("MDL1", {"MDL1": {"loss": {"latent_norm": "l1"}, "training": {"block_s": None}}})
+    assert same.training_half() == half
+    other = load_recipe("MDL1", {"MDL1": {"loss": {"latent_norm": "nuclear"}, "training": {"block_s": 30.0}}})
+    assert other.training_half()["loss"]["latent_norm"] == "nuclear" and other.training_half()["training"]["block_s"] == 30
+    assert parse_recipe(other.values(), "test") == other
+
+
 def test_each_recipe_has_a_short_name_of_its_own() -> None:
     short_names = [load_recipe(name, {}).short_name for name in recipe_names()]
     assert len(set(short_names)) == len(recipe_names())
