@@ -445,36 +445,3 @@ def test_an_accompaniment_that_is_given_stays() -> None:
 def test_a_target_that_is_missing(names: tuple[str, ...], targets: tuple[str, ...], missing: str) -> None:
     with pytest.raises(InputError, match=f"^S: there is no estimate of {missing}; expected {', '.join(targets)}\\.$"):
         completed({name: noise(1) for name in names}, noise(0), targets, "S")
-
-
-# the documentation
-
-FAKE_OPENUNMIX = """
-import torch
-
-class umx:
-    def __init__(self, niter, device):
-        self.frozen = False
-    def freeze(self):
-        self.frozen = True
-    def __call__(self, audio):
-        assert self.frozen and audio.ndim == 3 and len(audio) == 1
-        return torch.stack([audio / 2, audio / 4, audio / 8, audio / 16], dim=1)
-    def to_dict(self, estimates):
-        return {name: estimates[:, k] for k, name in enumerate(("vocals", "drums", "bass", "other"))}
-"""  # of openunmix 1.3: umx(...)((1, channels, samples)) -> (1, targets, channels, samples); to_dict -> {target: (1, channels, samples)}
-
-
-def test_the_example_of_the_documentation_runs(here: Path) -> None:
-    text = (Path(__file__).resolve().parents[1] / "docs/separators.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (here / "umx_separator.py").write_text(blocks[-1])
-    (here / "openunmix.py").write_text(FAKE_OPENUNMIX)
-    external = find_external("UMX", {"UMX": {"separator": "umx_separator:separate"}})
-    assert external is not None and external.separator is not None
-    assert external_targets(external, TRACKS) == ALL_TARGETS
-    estimates = call_separator(load_separator(external.separator), noise(0), 44_100, "UMX")
-    for k, stem in enumerate(STEMS, start=1):
-        np.testing.assert_array_equal(estimates[stem], noise(0) / 2**k)
-    with pytest.raises(InputError, match="Open-Unmix works at 44100 Hz, the track has 16000 Hz"):
-        call_separator(load_separator(external.separator), noise(0), 16_000, "UMX")
