@@ -26,15 +26,14 @@ def keys_table() -> str:
 
 
 def sizes_table() -> str:
-    """Markdown table of all recipes: front end, frames per sequence, parameters, training. Equal recipes share a row."""
-    rows: dict[tuple[str, ...], list[str]] = {}
+    """Markdown table of all recipes: what it is, front end, frames per sequence, parameters, training."""
+    rows = []
     for recipe in (load_recipe(name, {}) for name in recipe_names()):
         segments = recipe.segments
         frames = f"{segments.n_frames}, {segments.n_context}, {segments.overlap}"
-        cells = (front_end(recipe.front_end), frames, parameters(recipe), training(recipe))
-        rows.setdefault(cells, []).append(recipe.name)
-    head = ["recipe", "front end", "frames", "parameters", "training"]
-    return table(head, [[", ".join(names), *cells] for cells, names in rows.items()])
+        title = recipe.description.title
+        rows.append([recipe.name, title, front_end(recipe.front_end), frames, parameters(recipe), training(recipe)])
+    return table(["recipe", "what it is", "front end", "frames", "parameters", "training"], rows)
 
 
 def front_end(settings: FrontEnd) -> str:
