@@ -1,7 +1,8 @@
 """Fixtures that several test modules share."""
 
+import importlib.util
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def torch_settings_restored() -> Iterator[None]:
     yield
     torch.set_num_threads(n_threads)
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that hides an installed package from `madsep.core.extras`."""
+
+    def hide(package: str) -> None:
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else find_spec(name, *more))
+
+    return hide
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from wavs import noise_stems, write_track
 
 from madsep.core.errors import InputError
 from madsep.workflow.asked import Asked
-from madsep.workflow.make import make_plan
+from madsep.workflow.make import check_packages, make_plan
 from madsep.workflow.needs import Needs
 from madsep.workflow.plan import Plan
 
@@ -281,3 +281,19 @@ def test_each_recipe_is_trained_once_per_seed(make: Make) -> None:
         make(systems=["MDL1", "MDL1-seed3"], seeds=[218, 3], external=external)
     with pytest.raises(InputError, match="seeds"):
         make(seeds=[1, 1])
+
+
+def test_a_recipe_needs_pytorch_and_an_oracle_does_not(make: Make, without: Callable[[str], None]) -> None:
+    recipe, oracle = make(), make(systems=["IRM1"])
+    check_packages(recipe)
+    without("torch")
+    check_packages(oracle)
+    with pytest.raises(InputError, match=r"^systems: MDL1 needs PyTorch, which is not installed: pip install 'madsep\[train\]'$"):
+        check_packages(recipe)
+
+
+def test_what_a_config_leaves_out_has_the_default(musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config: dict[str, Any] = {"musdb_root": str(musdb), "allow_partial": True, "scoring": {"engine": "fast"}}
+    assert make_plan(config, True) is not None
+    assert config["scoring"] == DEFAULTS["scoring"] | {"engine": "fast"} and config.keys() == DEFAULTS.keys()

@@ -3,6 +3,7 @@
 import errno
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ def test_tensorboard_shows_the_history_and_the_wait_for_data(tracks: Tracks, tmp
     for name, points in shown.items():
         assert [epoch for epoch, _ in points] == [1, 2]
         assert [value for _, value in points] == pytest.approx(losses(folder, name), rel=1e-6)
+
+
+def test_training_without_tensorboard_says_so_once(
+    tracks: Tracks, tmp_path: Path, without: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="madsep")
+    without("tensorboard")
+    folder = run(tiny_recipe(training={"n_epochs": 2}), tracks, tmp_path)
+    (line,) = (message for message in caplog.messages if "TensorBoard" in message)
+    assert line.startswith("writing TensorBoard events needs TensorBoard, which is not installed: pip install 'madsep[tensorboard]'; ")
+    assert len(history(folder)) == 2 and not (folder / "tensorboard").exists()
 
 
 def test_the_history_so_far_is_there_while_a_run_trains(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,15 @@ def test_faults_of_the_config_and_the_data_are_said_first(tmp_path: Path, musdb:
     assert refused(wanted(folder, musdb, "allow_partial=false")).startswith(f"{musdb}: found 2 training and 2 test tracks")
     assert refused(wanted(folder, musdb, "musdb_root=null")).startswith("musdb_root is not set")
     assert not (folder / "results/run.json").exists()
+
+
+def test_missing_extras_are_named_before_anything_starts(tmp_path: Path, musdb: Path, without: Callable[[str], None]) -> None:
+    without("snakemake_executor_plugin_slurm")
+    message = "the profile slurm needs Snakemake's plugin for Slurm, which is not installed: pip install 'madsep[slurm]'"
+    assert refused(wanted(tmp_path, musdb, profile="slurm")) == message
+    prepare_run(wanted(tmp_path, musdb, profile="local"))
+    without("snakemake")
+    assert refused(wanted(tmp_path, musdb)) == "madsep run needs Snakemake, which is not installed: pip install 'madsep[workflow]'"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
