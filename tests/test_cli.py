@@ -189,7 +189,7 @@ def test_medians_of_a_published_submission(madsep: Call, shared: Path) -> None:
     for folder in ("MDL1", "MDL1/test"):
         status, printed, lines = madsep("medians", shared / "data/sisec18/submissions" / folder)
         assert (status, lines) == (0, [])
-        assert printed.splitlines()[0] == "target,metric,median,n_tracks,nan_share"
+        assert printed.splitlines()[0] == "target,metric,median,n_tracks,nan_share,definition"
         table = pd.read_csv(io.StringIO(printed)).set_index(["target", "metric"])
         assert table.loc[("vocals", "SDR"), "median"] == pytest.approx(4.022, abs=5e-4)
         assert table.loc[("accompaniment", "SDR"), "median"] == pytest.approx(9.924, abs=5e-4)

@@ -13,6 +13,7 @@ from wavs import noise_stems, write_track
 
 from madsep.data.prepared import read_prepared
 from madsep.data.tracks import slug_of
+from madsep.scoring.scores import decibels
 from madsep.synth import make_dataset
 
 pytestmark = pytest.mark.slow
@@ -57,8 +58,11 @@ def test_one_command_prints_the_table_with_the_published_figures(finished: Run) 
     for name, *numbers in rows:
         medians = pd.read_csv(finished.folder / "results" / name / "medians.csv").set_index(["target", "metric"])
         own = medians["median"]["vocals"]
-        assert numbers == [f"{own['SDR']:.2f}", f"{own['SIR']:.2f}", *PUBLISHED.get(name, ("-", "-"))]
-        assert all("[v3 images, 30 s every 15 s, mono; all frames=median; n=2; " in text for text in medians["definition"])
+        # an untrained GRU may estimate silence, which has no score
+        assert numbers == [decibels(own["SDR"]), decibels(own["SIR"]), *PUBLISHED.get(name, ("-", "-"))]
+        assert all("[v3 images, 30 s every 15 s, mono; all frames=median; n=" in text for text in medians["definition"])
+    scored = {name for name, sdr, *_ in rows if sdr != "-"}
+    assert scored >= {"GRA3", "CHA", "MIX"}
     assert not (finished.folder / "submission").exists() and not (finished.folder / "results/compare").exists()
 
 

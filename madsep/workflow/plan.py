@@ -13,7 +13,7 @@ from madsep.core.files import digest
 from madsep.data.datasets import MUSDB18, STEMS, Dataset
 from madsep.data.prepared import Form
 from madsep.data.tracks import Track, batch_name, batches
-from madsep.scoring.protocols import SISEC18, Protocol, protocol_of
+from madsep.scoring.protocols import MIR1K, SISEC18, Protocol, protocol_of
 from madsep.systems.identity import system_identity, training_identity
 from madsep.systems.recipe import Recipe
 from madsep.workflow.selection import BASELINE, Selection
@@ -216,7 +216,9 @@ class Plan:
     @property
     def results(self) -> list[str]:
         """The files that a run makes."""
-        files = ["results/table.txt", "results/listen/index.html", *(f"results/{name}/losses.svg" for name in self.trained)]
+        files = ["results/table.txt", *(f"results/{name}/losses.svg" for name in self.trained)]
+        if self.protocol in (SISEC18, MIR1K):  # whose scores the listening page reads
+            files.append("results/listen/index.html")
         if self.config["couplings"]:
             files.append("results/couplings.html")
         if self.protocol == SISEC18:
