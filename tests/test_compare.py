@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from madsep import cli
+from madsep.comparison import boxplots as boxplots_files
 from madsep.comparison import compare as stage
-from madsep.comparison.compare import compare
+from madsep.comparison import pairwise as pairwise_files
+from madsep.comparison.compare import Options, compare
 from madsep.comparison.published import published_frames, published_medians, published_track_medians
 from madsep.comparison.runs import COLUMNS, Run, read_run, read_runs, read_system, split_runs
 from madsep.comparison.statistics import pairwise_tests
@@ -27,6 +29,7 @@ from madsep.core.intervals import Bootstrap
 from madsep.data.datasets import MUSDB18
 
 BOOTSTRAP = Bootstrap(50, 0)
+DRAWN = Options(drawn=["SDR"])
 ONE_MORE = ["Cristina Vane - So Easy", "Mu - Too Bright", "PR - Oh No", "Speak Softly - Broken Man"]
 
 
@@ -73,8 +76,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         calls.append(("pairwise", (p_values, differences, title)))
         return write(stem)
 
-    monkeypatch.setattr(stage, "draw_boxplots", boxplots)
-    monkeypatch.setattr(stage, "draw_pairwise", pairwise)
+    monkeypatch.setattr(boxplots_files, "draw_boxplots", boxplots)
+    monkeypatch.setattr(pairwise_files, "draw_pairwise", pairwise)
     return calls
 
 
@@ -223,7 +226,7 @@ def test_a_mix_of_data_is_compared_in_two_parts(
     monkeypatch.setattr(stage, "published_track_medians", lambda: few)
     mine = replace(run_of("MDL1", "MDL1"), settings={"name": "MDL1", "separation": {"framing": "legacy"}}, layouts=["wav"])
     with caplog.at_level(logging.INFO, logger="madsep"):
-        compare([mine, run_of("MDLT", "<b>A & B"), small_run("X", [1, 2, 3]), small_run("Y", [3, 3, 4])], tmp_path, BOOTSTRAP)
+        compare([mine, run_of("MDLT", "<b>A & B"), small_run("X", [1, 2, 3]), small_run("Y", [3, 3, 4])], tmp_path, BOOTSTRAP, DRAWN)
     assert "MDL1 against the published MDL1: reproduced" in caplog.messages
     tables = {group: pd.read_csv(tmp_path / f"tables/{group}/medians.csv") for group in ("sisec18", "other-1")}
     assert set(tables["other-1"]["system"]) == {"X", "Y"} and not {"X", "Y"} & set(tables["sisec18"]["system"])
@@ -244,18 +247,17 @@ def test_a_mix_of_data_is_compared_in_two_parts(
     page = Page(tmp_path / "index.html")
     assert "50 of the 50 missing" in page.text and "none differs" in page.text and "MUSDB18-HQ" in page.text
     assert "has no part in SiSEC 2018's tables and figures" in page.text
-    rows = {row[0].strip(): row for row in reversed(page.rows)}
-    assert rows["MDL1 (run)"][1:3] == [
-        "run ",
-        f"4.02 {medians.loc[('MDL1 (run)', 'vocals', 'SDR'), 'ci_low']:.2f} .. "
-        f"{medians.loc[('MDL1 (run)', 'vocals', 'SDR'), 'ci_high']:.2f} ",
-    ]
-    assert rows["MDL1 (run)"][-1].strip() == "v4; frames=median; tracks=median; n=50; nan=25.0%"
-    assert "<b>A & B" in rows and rows["TAK2"][1].strip() == "supervised, extra data"
-    assert rows["Open-Unmix UMX"][1:5] == ["2019 ", "stems ", "none ", "6.32 "]  # published later, in a block of its own
-    assert all(tag == "a" or value.startswith("data:image/png;base64,") for tag, value in page.references)
-    links = [value for tag, value in page.references if tag == "a" and not value.startswith("https://")]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reversed(page.rows)}
+    bounds = [medians.loc[("MDL1 (run)", "vocals", "SDR"), bound] for bound in ("ci_low", "ci_high")]
+    assert rows["MDL1 (run)"][0] == f"4.02 {bounds[0]:.2f} .. {bounds[1]:.2f}"
+    assert rows["MDL1 (run)"][-2:] == ["run", "v4; frames=median; tracks=median; n=50; nan=25.0%"]
+    assert "<b>A & B" in rows and rows["TAK2"][-2] == "supervised, extra data"
+    assert rows["Open-Unmix UMX"][0] == "6.32" and rows["Open-Unmix UMX"][5:8] == ["2019", "stems", "none"]  # published later, apart
+    assert {tag for tag, _ in page.references} == {"a", "link"} and ("link", "data:,") in page.references
+    links = [value for tag, value in page.references if tag == "a" and not value.startswith(("https://", "#"))]
     assert len(links) == 6 + 3 + 3 * len(drawn) and all((tmp_path / link).is_file() for link in links)
+    for link in (value for _, value in page.references if value.startswith("#")):
+        assert f'id="{link[1:]}"' in (tmp_path / "index.html").read_text()
     check_drawings(drawn)
 
 
@@ -275,10 +277,9 @@ def check_drawings(drawn: list[tuple[str, Any]]) -> None:
 
 
 def test_real_figures_of_two_runs(tmp_path: Path) -> None:
-    compare([small_run("IRM1", [5, 6, 7]), small_run("Y$x_$", [3, np.nan, 4])], tmp_path, BOOTSTRAP)
+    compare([small_run("IRM1", [5, 6, 7]), small_run("Y$x_$", [3, np.nan, 4])], tmp_path, BOOTSTRAP, DRAWN)
     files = sorted(path.name for path in (tmp_path / "figures/other-1").iterdir())
     assert files == [f"{name}_vocals_SDR.{suffix}" for name in ("boxplots", "pairwise") for suffix in ("pdf", "png", "svg")]
-    assert (tmp_path / "index.html").stat().st_size > 4 / 3 * sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
     assert "Not checked against the published systems of the same names: IRM1." in Page(tmp_path / "index.html").text
     row = pd.read_csv(tmp_path / "tables/other-1/pairwise.csv").iloc[0]
     assert (row["n_tracks"], row["median_difference"]) == (2, 2.5)
@@ -291,7 +292,7 @@ def test_a_comparison_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     def interrupted(*_: object) -> list[Path]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "draw_pairwise", interrupted)
+    monkeypatch.setattr(stage, "render_page", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare([small_run("X", [1, 2]), small_run("Y", [3, 4])], tmp_path / "out", BOOTSTRAP)
     assert not list(tmp_path.iterdir())
@@ -305,7 +306,7 @@ def test_a_run_that_lacks_targets_or_tracks_reproduces_nothing(
     whole = run_of("MDL1", "MDL1")
     mute = replace(whole, medians=whole.medians[whole.medians["target"] == "accompaniment"])
     empty = whole.medians["median"].mask((whole.medians["target"] == "vocals") & whole.medians["track"].isin(ONE_MORE))
-    compare([mute, replace(whole, name="A", medians=whole.medians.assign(median=empty))], tmp_path, BOOTSTRAP, "MDL1")
+    compare([mute, replace(whole, name="A", medians=whole.medians.assign(median=empty))], tmp_path, BOOTSTRAP, Options("MDL1"))
     text = (tmp_path / "tables/sisec18/reproduction.txt").read_text()
     assert "MDL1 against the published MDL1: undecided (vocals SDR, vocals SIR); vocals on 0 of 50 tracks\n" in text
     assert "vocals        SDR: n = 0, too few tracks with a number in this run: undecided" in text and "nan" not in text
@@ -325,7 +326,7 @@ def test_medians_of_the_published_systems_are_those_published(tmp_path: Path) ->
 
 
 def test_one_run_alone_has_no_matrix(tmp_path: Path, drawn: list[tuple[str, Any]]) -> None:
-    compare([small_run("X", [1, 2])], tmp_path, BOOTSTRAP)
+    compare([small_run("X", [1, 2])], tmp_path, BOOTSTRAP, DRAWN)
     assert [kind for kind, _ in drawn] == ["boxplots"] and (tmp_path / "index.html").is_file()
 
 
@@ -334,7 +335,7 @@ def test_another_system_than_the_namesake_can_be_asked_for(tmp_path: Path, monke
     vocals = published_track_medians()
     vocals = vocals[(vocals["target"] == "vocals") & vocals["metric"].isin(["SDR", "SIR"])]
     monkeypatch.setattr(stage, "published_track_medians", lambda: vocals)
-    compare([run_of("REP1", "MDL1")], tmp_path, BOOTSTRAP, "MDLT")
+    compare([run_of("REP1", "MDL1")], tmp_path, BOOTSTRAP, Options("MDLT"))
     check = pd.read_csv(tmp_path / "tables/sisec18/reproduction.csv")
     assert set(check["published"]) == {"MDLT"} and check["verdict"].iloc[0] == "not reproduced"
     farthest = pd.read_csv(tmp_path / "tables/sisec18/reproduction_tracks.csv").iloc[0]

@@ -44,8 +44,10 @@ class Runs:
         """Start Snakemake in `folder`, in a session of its own; what it prints goes to a file."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile"]
         command += [ROOT / "config.yaml", self.root / "mine.yaml", "--cores", "2", *arguments]
+        dated = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}  # of pages that tell when they were made
         with (folder / "printed.txt").open("ab") as printed:
-            return subprocess.Popen(list(map(str, command)), stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
+            output: dict[str, Any] = {"stdout": printed, "stderr": subprocess.STDOUT, "start_new_session": True}
+            return subprocess.Popen(list(map(str, command)), env=dated, **output)
 
     def run(self, folder: Path, *arguments: str) -> None:
         status = self.start(folder, *arguments).wait(WAIT_S)

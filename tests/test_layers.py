@@ -28,6 +28,7 @@ MAY_READ_STEMS = {"data/stems.py", "scoring/engines.py", "data/sample.py"}
 WITHOUT_TORCH = {
     *("doctor.py", "separation/oracles.py", "data/tracks.py", "data/mixtures.py", "comparison/boxplots.py", "comparison/pairwise.py"),
     *("comparison/published.py", "comparison/runs.py", "comparison/statistics.py", "comparison/page.py", "comparison/compare.py"),
+    *("comparison/page_figures.py", "comparison/page_tables.py", "comparison/export.py", "comparison/boxes.py"),
     *("scoring/scores.py", "scoring/aggregate.py", "submission/check.py", "submission/score_check.py", "submission/write.py"),
     *("couplings/figures.py", "couplings/table.py"),
 }

@@ -70,17 +70,18 @@ def compare(
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 218,
     figures: Annotated[
-        Literal["shown", "all"], typer.Option(help="shown: the figures of SDR that are on the page. all: the figures of every metric.")
+        Literal["shown", "all"],
+        typer.Option(help="shown: those of SDR, on the page. all: also those of every metric, as PDF, SVG and PNG."),
     ] = "shown",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison in the folder.")] = False,
 ) -> None:
     """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
-    from madsep.comparison.compare import PARTS, compare
+    from madsep.comparison.compare import PARTS, Options, compare
     from madsep.comparison.runs import read_runs
     from madsep.core.files import check_unused
     from madsep.core.intervals import Bootstrap
     from madsep.scoring.scores import METRICS
 
     check_unused(output, PARTS if overwrite else ())
-    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), reproduces, METRICS if figures == "all" else METRICS[:1])
+    compare(read_runs(runs), output, Bootstrap(n_resamples, seed), Options(reproduces, METRICS if figures == "all" else ()))
     typer.echo(output / "index.html")

@@ -1,49 +1,75 @@
 """Compare runs with each other and, if they are on MUSDB18's test tracks, with the systems of SiSEC 2018."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from madsep.comparison.boxplots import draw_boxplots
+from madsep.comparison.export import RECORD
+from madsep.comparison.listening import listening_links
 from madsep.comparison.page import Results, framing_of, render_page
-from madsep.comparison.pairwise import draw_pairwise
 from madsep.comparison.published import published_kinds, published_medians, published_track_medians
 from madsep.comparison.reproduction_text import headline, reproduction_text
 from madsep.comparison.runs import MARK, Group, Run, split_runs
+from madsep.comparison.significance import LEVEL, with_attainable
 from madsep.comparison.statistics import matrix, pairwise_tests, ranking, systems_medians
 from madsep.comparison.trainings import reproductions, spread
+from madsep.comparison.whole_track import whole_track_means
 from madsep.core.errors import InputError, nearest
-from madsep.core.files import new_folder, write_text
+from madsep.core.files import new_folder, write_json, write_text
 from madsep.core.intervals import Bootstrap
 from madsep.core.logs import log
+from madsep.core.pages import origin
+from madsep.core.progress import Progress
 from madsep.core.tables import write_table
-from madsep.scoring.scores import METRICS
 
 SIGNIFICANT_DIGITS = 8
-PARTS = ("index.html", "tables", "figures")  # of the folder that is written
+N_STEPS = 3  # of the progress in each group
+PARTS = ("index.html", RECORD, "tables", "figures")  # of the folder that is written
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
 
-def compare(
-    runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, reproduces: str | None = None, drawn: Sequence[str] = METRICS[:1]
-) -> None:
-    """Write `folder`/{index.html, tables/<group>/*.csv, figures/<group>/*.{pdf,svg,png}}; it is replaced whole or not at all.
+@dataclass(frozen=True)
+class Options:
+    """The published system to check runs against (None: the one of a run's name), the metrics drawn as files, the listening page."""
 
-    Figures are drawn of the metrics `drawn`, by default of SDR alone, which the page shows.
+    reproduces: str | None = None
+    drawn: Sequence[str] = ()
+    listening: bool = False  # planned in the same run
+
+
+def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, options: Options = Options()) -> None:
+    """Write `folder`/{index.html, comparison.json, tables/<group>/*.csv}; it is replaced whole or not at all.
+
+    The page shows figures of SDR. Those of the metrics `options.drawn` are also drawn as figures/<group>/*.{pdf,svg,png}.
 
     The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
-    Each run of sisec18 is checked against the published system `reproduces`, or, if that is None, against the one with its own name.
+    Each run of sisec18 is checked against the published system `options.reproduces` or, if that is None, the one with its own name.
+    comparison.json says of each group which data and engines its scores are of; `madsep.comparison.export` reads it.
 
-    Raises InputError if `reproduces` is unknown or no run is on MUSDB18's test tracks.
+    Raises InputError if `options.reproduces` is unknown or no run is on MUSDB18's test tracks.
     """
     groups = split_runs(runs)
-    _check_reproducible(groups, reproduces)
-    with new_folder(folder) as new:
-        results = [_compare_group(group, new, bootstrap, reproduces, drawn) for group in groups]
-        write_text(new / "index.html", render_page(results, new, bootstrap))
+    _check_reproducible(groups, options.reproduces)
+    links = listening_links(folder, sorted({track for run in runs for track in run.n_frames()}), options.listening)
+    with new_folder(folder) as new, Progress("comparing", N_STEPS * len(groups) + 1) as progress:
+        results = [_compare_group(group, new, bootstrap, options, progress) for group in groups]
+        write_text(new / "index.html", render_page([replace(found, links=links) for found in results], new, bootstrap))
+        write_json(new / RECORD, _record(results, bootstrap))
+        progress.advance(1, "page")
+
+
+def _record(results: Sequence[Results], bootstrap: Bootstrap) -> dict[str, Any]:
+    groups = {}
+    for found in results:
+        engines = {found.names[run.name]: run.details.engine or "not recorded" for run in found.group.runs}
+        framing = found.group.frames or "frames of 1 s every 1 s"
+        groups[found.group.name] = {"title": found.title, "data": found.data, "frames": framing, "engines": engines}
+    return {"made_by": origin(), "bootstrap": asdict(bootstrap), "groups": groups}
 
 
 def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None:
@@ -54,35 +80,47 @@ def _check_reproducible(groups: Sequence[Group], reproduces: str | None) -> None
         raise InputError(f"{groups[0].runs[0].name}: cannot be checked against {reproduces}. {groups[0].reason}")
 
 
-def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, reproduces: str | None, drawn: Sequence[str]) -> Results:
+def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, options: Options, progress: Progress) -> Results:
     for line in ([group.reason] if group.reason else []) + group.notes:
         log.info("%s: %s", group.name, line)
-    if reproduces and not group.is_sisec18:
-        log.warning("%s: not checked against %s, whose tracks are others", ", ".join(run.name for run in group.runs), reproduces)
-    tracks = _tracks(group)
-    medians, pairs = _as_published(systems_medians(tracks, bootstrap)), pairwise_tests(tracks)
+    if options.reproduces and not group.is_sisec18:
+        log.warning("%s: not checked against %s, whose tracks are others", ", ".join(run.name for run in group.runs), options.reproduces)
+    names = _names(group)
+    tracks = _tracks(group, names)
+    medians = _as_published(systems_medians(tracks, bootstrap))
+    means = whole_track_means(group.runs, names, bootstrap)
+    progress.advance(1, f"{group.name}: medians")
+    pairs = with_attainable(pairwise_tests(tracks))
+    progress.advance(1, f"{group.name}: paired tests")
     tables = {"medians": medians, "track_medians": tracks, "pairwise": pairs}
-    checks = reproductions(group, published_track_medians(), reproduces)
+    if len(means):
+        tables["whole_track"] = means
+    checks = reproductions(group, published_track_medians(), options.reproduces)
     retrained = spread(group.runs)
     if len(retrained):
         tables["trainings"] = retrained
     if checks:
-        names = [(check.run, check.published) for check in checks]
-        tables["reproduction"] = _stack([check.summary for check in checks], names)
-        tables["reproduction_tracks"] = _stack([check.tracks for check in checks], names)
-    paths = []
-    for name, table in tables.items():
-        paths.append(folder / "tables" / group.name / f"{name}.csv")
-        write_table(table, paths[-1], SIGNIFICANT_DIGITS)
+        keys = [(check.run, check.published) for check in checks]
+        tables["reproduction"] = _stack([check.summary for check in checks], keys)
+        tables["reproduction_tracks"] = _stack([check.tracks for check in checks], keys)
+    paths = _write_tables(tables, folder / "tables" / group.name)
     for check in checks:
         log.info("%s", headline(check))
     if checks:
         texts = [reproduction_text(check, framing_of(group, check.run)) for check in checks]
         paths.append(folder / "tables" / group.name / "reproduction.txt")
         write_text(paths[-1], "\n\n".join(texts))
-    log.info("%s: drawing the figures", group.name)
-    figures = _draw(tracks[tracks["metric"].isin(drawn)], pairs, ranking(medians), folder / "figures" / group.name)
-    return Results(group, medians, checks, paths, figures)
+    order = ranking(medians)
+    figures = _draw(tracks[tracks["metric"].isin(options.drawn)], pairs, order, folder / "figures" / group.name)
+    progress.advance(1, f"{group.name}: figures")
+    return Results(group, names, order, tracks, medians, means, pairs, checks, paths, figures)
+
+
+def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    paths = [folder / f"{name}.csv" for name in tables]
+    for path, table in zip(paths, tables.values(), strict=True):
+        write_table(table, path, SIGNIFICANT_DIGITS)
+    return paths
 
 
 def _stack(tables: list[pd.DataFrame], names: list[tuple[str, str]]) -> pd.DataFrame:
@@ -90,17 +128,18 @@ def _stack(tables: list[pd.DataFrame], names: list[tuple[str, str]]) -> pd.DataF
     return pd.concat(tables, keys=names, names=["run", "published"]).reset_index(["run", "published"])
 
 
-def _tracks(group: Group) -> pd.DataFrame:
-    """Medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share.
+def _names(group: Group) -> dict[str, str]:
+    """Return the names of a group's runs in the comparison; a run that has a published system's name gets a mark."""
+    taken = published_kinds() if group.is_sisec18 else {}
+    return {run.name: run.name + MARK * (run.name in taken) for run in group.runs}
 
-    A run that has a published system's name gets a mark.
-    """
-    published = published_track_medians() if group.is_sisec18 else pd.DataFrame()
-    taken = set(published.get("system", []))
-    own = [run.medians.assign(system=run.name + MARK * (run.name in taken), kind=run.kind) for run in group.runs]
+
+def _tracks(group: Group, names: Mapping[str, str]) -> pd.DataFrame:
+    """Medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share."""
+    own = [run.medians.assign(system=names[run.name], kind=run.kind) for run in group.runs]
     columns = ["system", "kind", "track", "target", "metric", "median", "n_frames", "nan_share"]
-    tables = [*own, published.assign(n_frames=np.nan, nan_share=np.nan)] if group.is_sisec18 else own
-    return pd.concat([table[columns] for table in tables], ignore_index=True)
+    published = [published_track_medians().assign(n_frames=np.nan, nan_share=np.nan)] if group.is_sisec18 else []
+    return pd.concat([table[columns] for table in (*own, *published)], ignore_index=True)
 
 
 def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +152,9 @@ def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: Path) -> Figures:
     """Draw the boxplots and, of two systems or more, the matrix of tests, for each target and metric."""
+    from madsep.comparison.boxplots import draw_boxplots  # with pyplot's parts, which the page does without
+    from madsep.comparison.pairwise import draw_pairwise
+
     figures: Figures = {}
     for target, metric in tracks[["target", "metric"]].drop_duplicates().itertuples(index=False):
         name = f"{target}_{metric}".replace("/", "_")
@@ -121,9 +163,10 @@ def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: P
         family = pairs[(pairs["target"] == target) & (pairs["metric"] == metric)]
         if len(family):
             systems = [system for system in order if system in {*family["system"], *family["other"]}]
-            square = {column: matrix(family, systems, column) for column in ("p_holm", "median_difference")}
+            square = {column: matrix(family, systems, column) for column in ("p_holm", "p_attainable", "median_difference")}
             title = f"{target} {metric} (v4; frames=median): paired differences over {_counts(family['n_tracks'])}"
-            matrices = draw_pairwise(square["p_holm"], square["median_difference"], title, folder / f"pairwise_{name}")
+            tested = square["p_holm"].where(square["p_attainable"] < LEVEL)
+            matrices = draw_pairwise(tested, square["median_difference"], title, folder / f"pairwise_{name}")
             figures[target, metric, title] = matrices
     return figures
 

@@ -12,13 +12,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
+from madsep.comparison.significance import LEVEL
 from madsep.core.errors import InputError
 from madsep.core.figures import STYLE, broken, save
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LEVEL = 0.05
 N_WITH_VALUES = 16  # a matrix of more systems than this has no room for the cells' values
 CELL_INCHES, VALUE_CELL_INCHES, LETTER_INCHES = 0.17, 0.4, 0.065
 MIN_SIDE_INCHES = 2.4  # of the whole matrix, for the sake of its scale of colours
@@ -30,8 +30,9 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
     """Draw the paired differences between all systems as a matrix whose insignificant cells are hatched, as PDF, SVG and PNG.
 
     `p_values` (systems, systems) are of the Wilcoxon signed-rank test over tracks, corrected by Holm's method; NaN if
-    nothing was tested. `differences` (same shape and labels) are medians over tracks of the row's minus the column's
-    score in dB. The files are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
+    nothing was tested, or if no test of so few tracks could be significant. `differences` (same shape and labels) are
+    medians over tracks of the row's minus the column's score in dB. The files are `stem_path` with .pdf, .svg and .png
+    added; they are returned in this order.
 
     Raises InputError if there are no systems; ValueError if the two tables do not have the same labels on every side.
     """
@@ -96,5 +97,5 @@ def _limit(sizes: Floats) -> float:
 def _cell_legend() -> list[Patch]:
     return [
         Patch(**INSIGNIFICANT, label=f"not significant: p of at least {LEVEL}\n(Wilcoxon signed-rank test over tracks, Holm's correction)"),
-        Patch(**UNTESTED, label="not tested: a system with itself, or no tracks to compare"),
+        Patch(**UNTESTED, label="not tested: a system with itself, or too few tracks to show a difference"),
     ]

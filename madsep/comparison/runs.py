@@ -1,13 +1,14 @@
 """Scored runs to compare: read them, and tell those on MUSDB18's test tracks from those on other data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from madsep.comparison.details import Details, details_of_scores, details_of_tables
 from madsep.comparison.published import published_frames, published_kinds
 from madsep.core.errors import InputError
 from madsep.core.reading import is_there
@@ -36,6 +37,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty if they are not known
     layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty if it is not known
     frames: str = ""  # how the frames differ from SiSEC's of 1 s, in words; empty if they do not
+    details: Details = field(default_factory=Details)
 
     @property
     def kind(self) -> str:
@@ -51,7 +53,7 @@ class Run:
     def about(self) -> str:
         """What is recorded about the run apart from its scores, as one line; empty if nothing is."""
         recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
-        facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts)}
+        facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts), "scored by": self.details.engine}
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
 
     def n_frames(self) -> dict[str, int]:
@@ -104,18 +106,19 @@ def read_run(folder: Path, name: str) -> Run:
     provenance.yaml in the same folder as the scores or as test/, as in submissions, gives the recipe. Raises InputError if there are no
     scores or if a file is not what it should be.
     """
-    table = folder / TABLE
-    frames = ""
+    table, frames = folder / TABLE, ""
     if is_there(table):
-        medians = read_track_medians(table)
+        medians, details = read_track_medians(table), details_of_tables(folder)
     else:
         scores = read_scores(folder)
         medians, frames = track_medians(scores), framing(scores)
+        details = details_of_scores(folder, scores)
     _check_targets(medians, folder)
     provenance = _provenance([folder, folder.resolve().parent] if folder.resolve().name == "test" else [folder])
     layouts = recorded(provenance, "data").get("layouts")
     known = list(map(str, layouts)) if isinstance(layouts, list) else []
-    return Run(name, medians, recorded(provenance, "settings"), known, frames)
+    engine = details.engine or str(recorded(provenance, "scoring").get("engine", ""))
+    return Run(name, medians, recorded(provenance, "settings"), known, frames, replace(details, engine=engine))
 
 
 def read_system(name: str, folder: Path, settings: Mapping[str, Any]) -> Run:
@@ -124,7 +127,8 @@ def read_system(name: str, folder: Path, settings: Mapping[str, Any]) -> Run:
     Raises InputError if a table was changed, or if the present scores are others than those that the tables were made from.
     """
     record = check_tables(folder)
-    return Run(name, read_track_medians(folder / TABLE), settings, record.facts["layouts"])
+    medians, details = read_track_medians(folder / TABLE), details_of_tables(folder)
+    return Run(name, medians, settings, record.facts["layouts"], details=details)
 
 
 def read_track_medians(path: Path) -> pd.DataFrame:

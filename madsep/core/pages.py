@@ -20,6 +20,7 @@ def render(template: str, folder: Path, **values: Any) -> str:
     """
     loader = jinja2.FileSystemLoader([folder, TEMPLATES])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # keys keep their order
     return environment.get_template(template).render(origin=origin(), **values)
 
 

@@ -60,6 +60,7 @@ rule compare:
         "../envs/madsep.yaml"
     params:
         systems=plan.compared,
+        listening="results/listen/index.html" in plan.results,
         bootstrap=config["bootstrap"],
         identity=plan.identity(plan.scored),
     script:
