@@ -101,8 +101,7 @@ def scatter_values(tracks: pd.DataFrame, runs: Sequence[Run], names: Mapping[str
     for target, of_target in table.groupby("target", sort=False):
         wide = of_target.pivot(index="track", columns=["system", "metric"], values="median")
         systems: dict[str, dict[str, list[float | None]]] = {}
-        keys: list[tuple[str, str]] = wide.columns.to_list()
-        for system, metric in keys:
+        for system, metric in wide.columns.to_flat_index():
             column = wide[system, metric]
             numbers = [None if np.isnan(value) else round(float(value), SCATTER_DECIMALS) for value in column]
             systems.setdefault(str(system), {})[str(metric)] = numbers
