@@ -101,7 +101,7 @@ def scatter_values(tracks: pd.DataFrame, runs: Sequence[Run], names: Mapping[str
     for target, of_target in table.groupby("target", sort=False):
         wide = of_target.pivot(index="track", columns=["system", "metric"], values="median")
         systems: dict[str, dict[str, list[float | None]]] = {}
-        for system, metric in wide.columns.to_flat_index():
+        for system, metric in ((key[0], key[1]) for key in wide.columns.to_list()):
             column = wide[system, metric]
             numbers = [None if np.isnan(value) else round(float(value), SCATTER_DECIMALS) for value in column]
             systems.setdefault(str(system), {})[str(metric)] = numbers
