@@ -94,7 +94,7 @@ def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selectio
         return []
     if config["extra_root"] is None:
         raise InputError(
-            f"systems: {asking[0]} trains on further tracks, but extra_root is not set; set it to a folder with train/<track>/<stem>.wav "
+            f"systems: {asking[0]} trains on additional tracks; set extra_root to a folder with train/<track>/<stem>.wav "
             "or with MedleyDB's songs."
         )
     found = find_extra_tracks(config["extra_root"], dataset, known)
