@@ -94,7 +94,8 @@ def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selectio
         return []
     if config["extra_root"] is None:
         raise InputError(
-            f"systems: {asking[0]} trains on additional tracks; set extra_root to a folder with train/<track>/<stem>.wav, or to MedleyDB's."
+            f"systems: {asking[0]} trains on additional tracks; set extra_root to a folder with train/<track>/<stem>.wav "
+            "or with MedleyDB's songs."
         )
     found = find_extra_tracks(config["extra_root"], dataset, known)
     four = [name for name in asking if set(selection.trained[name].sources) - {"vocals", "background"}]
