@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from madsep.api import Scores, Separator, compare, load, oracles, read_scores, score
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Scores", "Separator", "__version__", "compare", "load", "oracles", "read_scores", "score"]
 
 
