@@ -75,13 +75,20 @@ def _packages() -> Finding:
     try:
         lines = importlib.metadata.requires(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
-        return Finding("packages", False, f"{PACKAGE} is not installed, so no versions to compare", "pip install madsep, or make setup in a clone")
+        return Finding(
+            "packages", False, f"{PACKAGE} is not installed, so no versions to compare", "pip install madsep, or make setup in a clone"
+        )
     needed = [Requirement(line) for line in lines]
     needed = [package for package in needed if package.marker is None or package.marker.evaluate({"extra": ""})]
     faults = [fault for package in needed if (fault := _package_fault(package))]
     if not faults:
         return Finding("packages", True, f"{len(needed)} as required")
-    return Finding("packages", False, "\n".join(faults), "install them again, with the same extras: pip install --upgrade madsep, or make setup in a clone")
+    return Finding(
+        "packages",
+        False,
+        "\n".join(faults),
+        "install them again, with the same extras: pip install --upgrade madsep, or make setup in a clone",
+    )
 
 
 def _package_fault(needed: Requirement) -> str:

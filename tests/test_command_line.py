@@ -44,6 +44,7 @@ def madsep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     ("line", "message"),
     [
         ("separate --devcie cpu", "no such option: --devcie; did you mean '--device'? See `madsep separate -h`."),
+        ("separate a b -device cpu", "no such option: -device; did you mean '--device'? See `madsep separate -h`."),
         ("seperate a", "no such command 'seperate'; did you mean 'separate'? See `madsep -h`."),
         (
             "score a b c --engine fsat",

@@ -1,6 +1,7 @@
 """The command line's frame, on which every other module of this folder registers its verbs."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,8 @@ def mistake(error: TyperException) -> str:
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     wrong, known = "", list[str]()
     if context and message.startswith("No such option"):
-        message, wrong = error.message, error.message.partition(": ")[2]
+        wrong = _as_typed(error.message.partition(": ")[2])
+        message = f"No such option: {wrong}"
         known = [name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts)]
     elif context and message.startswith("No such command"):
         wrong, known = message.split("'")[1], list(getattr(context.command, "commands", ()))
@@ -60,3 +62,8 @@ def mistake(error: TyperException) -> str:
     usage = f" See `{context.command_path} -h`." if context else ""
     hint = nearest(wrong, known)
     return f"{message[0].lower()}{message[1:]}{hint or '.'}{usage}"
+
+
+def _as_typed(letter: str) -> str:
+    """The whole word of a long option with one dash, which is read as single letters: `-device` for `-d`."""
+    return next((word for word in sys.argv[1:] if word.startswith(letter) and not word.startswith("--")), letter)
