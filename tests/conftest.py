@@ -16,8 +16,10 @@ from madsep.synth import make_dataset
 
 torch.set_num_threads(1)  # the tests' networks are tiny: more threads would only wait for each other
 
-# A shell ignores SIGINT in what it starts in the background, and children inherit that: tests that send it would wait for ever.
+# A shell ignores SIGINT in what it starts in the background, and nohup SIGHUP. Children inherit that, and tests that send them would wait
+# for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

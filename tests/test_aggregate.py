@@ -351,7 +351,7 @@ def test_the_overview_refuses_what_does_not_belong_together(system: System, tmp_
         assert not (system.folder / "tables.json").exists() and not (tmp_path / "table.txt").exists()
     system.score([1.0, 3.0, 8.0])
     system.aggregate(n_tracks=2)
-    with pytest.raises(InputError, match="S1: its tables and those of MIX cover different tracks"):
+    with pytest.raises(InputError, match="S1: its tables are of other tracks than those of MIX"):
         overview(system, mix)
 
 

@@ -196,7 +196,7 @@ def test_score_prints_the_medians_of_what_could_be_scored(madsep: Call) -> None:
 def test_medians_have_three_decimals(madsep: Call) -> None:
     write_json("scores/test/A.json", scores(4), allow_nan=True)
     status, printed, _ = madsep("medians scores")
-    assert status == 0 and printed.splitlines()[1] == "vocals,SDR,2.500,1,0.250"
+    assert status == 0 and printed.splitlines()[1].startswith("vocals,SDR,2.500,1,0.250,")
 
 
 @pytest.mark.slow

@@ -286,6 +286,6 @@ def test_faults_of_the_matrix_are_said(tmp_path: Path) -> None:
     one, other = square([[1.0]], ["A"]), square([[1.0]], ["B"])
     with pytest.raises(ValueError, match="same systems in rows and columns"):
         draw_pairwise(one, other, "vocals SDR", tmp_path / "matrix")
-    with pytest.raises(InputError, match="vocals SDR: no systems to compare"):
+    with pytest.raises(InputError, match="vocals SDR: there are no systems to compare"):
         draw_pairwise(one[:0][[]], one[:0][[]], "vocals SDR", tmp_path / "matrix")
     assert list(tmp_path.iterdir()) == []

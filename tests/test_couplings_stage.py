@@ -334,7 +334,7 @@ def test_the_command(command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert status == 0 and {path.name for path in (tmp_path / "out").iterdir()} == {
         name for name in FILES if name.endswith(("z", "v", "l"))
     }
-    assert [line for line in lines if "nca" in line] == ["madsep: WARNING: song 0 .. song 1: nca has not converged in 2 iterations"]
+    assert [line for line in lines if ": nca " in line] == ["madsep: WARNING: song 0 .. song 1: nca has not converged in 2 iterations"]
     provenance = yaml.safe_load((tmp_path / "out/provenance.yaml").read_text())
     assert provenance["layers"] == ["layers.0", "layers.1"] and provenance["options"]["n_frames"] == 70
     assert provenance["options"]["double"]

@@ -262,7 +262,7 @@ def test_files_add_up_to_the_mixture_except_where_the_accompaniment_clips(tmp_pa
     generator = np.random.default_rng(0)
     steps = generator.integers(-32768, 32768, (2, 500))
     voice = generator.uniform(-0.9, 0.9, (1, 2, 500)).astype(np.float32)
-    clipped = write_targets(iter([voice]), ("vocals",), (steps / 32768).astype(np.float32), tmp_path, RATE_HZ)
+    clipped = write_targets(iter([voice]), ("vocals",), (steps / 32768).astype(np.float32), target_files(tmp_path, ["vocals"]), RATE_HZ)
     vocals, accompaniment = (read(tmp_path / f"{target}.wav").T.astype(int) for target in TARGETS)
     beyond = ~np.isin(steps - vocals, np.arange(-32768, 32768))
     assert clipped == {"vocals": 0, "accompaniment": np.count_nonzero(beyond)} and beyond.any()

@@ -181,7 +181,7 @@ def test_files_in_the_wrong_place(submission: Path) -> None:
     assert check(submission) == [
         f"{TRACKS[0]}: 2 JSON files have this name",
         f"train/{TRACKS[0]}.json: score files belong directly in test/",
-        "test/vocals.wav: does not belong here; besides test/*.json, only description.md, provenance.yaml, README, README.md are allowed",
+        "test/vocals.wav: does not belong here; only test/*.json, description.md, provenance.yaml, README, README.md do",
     ]
 
 

@@ -98,9 +98,13 @@ def _training(recipe: Recipe) -> str:
         f"Cost: {family.cost}{loss}. Optimiser: {training.optimiser.capitalize()} with a learning rate of {_rate(training)}, "
         f"for {training.n_epochs} epochs with batches of {training.batch_size} sequences and seed {training.seed}. "
         f"The gradient norm{of_each} is {_bound(training.gradient_norm_clip)}. Matrix products are computed in {training.precision}. "
-        f"Data: {tracks}. Channels are averaged, and {training.edge_frames_dropped} frames at either end of each track are left out. "
-        f"{_augmentation(training.augmentation)} Inputs: {normalisation}. There is no dropout."
+        f"Data: {tracks}. Channels are averaged, and {training.edge_frames_dropped} frames at either end of each track are left out."
+        f"{_blocks(training.block_s)} {_augmentation(training.augmentation)} Inputs: {normalisation}. There is no dropout."
     )
+
+
+def _blocks(block_s: float | None) -> str:
+    return "" if block_s is None else f" Of each block of {block_s} s, the first sequences are used, as many as DeepConvSep's code counts."
 
 
 def _bound(clip: float | None) -> str:
