@@ -22,8 +22,8 @@ from madsep.core.places import unwritable
 from madsep.core.provenance import list_gpus
 from madsep.core.reading import reading
 from madsep.data.containers import examine_audio
-from madsep.data.datasets import MUSDB18, Dataset
-from madsep.data.tracks import SUBSETS, Track, find_tracks
+from madsep.data.datasets import MUSDB18, SUBSETS, Dataset
+from madsep.data.tracks import Track, find_tracks
 
 PACKAGE = "madsep"
 DISK_NEED_GB = 27  # full MUSDB18: prepared arrays, estimates and scores of one system

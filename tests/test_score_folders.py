@@ -15,7 +15,8 @@ from wavs import RATE_HZ, noise_stems, write_track
 
 from madsep.core.errors import InputError
 from madsep.core.workers import _Worker
-from madsep.data.layouts import Layout, song_file
+from madsep.data.choices import Layout
+from madsep.data.layouts import song_file
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 from madsep.scoring.engines import Engine

@@ -8,7 +8,7 @@ import typer
 from madsep.cli.base import Output, app, one_output
 from madsep.core.errors import InputError
 from madsep.core.logs import log
-from madsep.data.tracks import SUBSETS
+from madsep.data.datasets import SUBSETS
 
 DECIMALS = ".3f"
 

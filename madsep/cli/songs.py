@@ -7,9 +7,7 @@ import typer
 
 from madsep.cli.base import Output, app, one_output
 from madsep.core.files import check_new
-from madsep.data.encodings import Encoding, Format
-from madsep.data.layouts import Layout
-from madsep.data.wav_writer import Subtype
+from madsep.data.choices import Format, Layout, Subtype
 
 
 @app.command()
@@ -34,6 +32,7 @@ def separate(
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
+    from madsep.data.encodings import Encoding
     from madsep.separation.songs import Output, separate_songs
 
     chosen = tuple(dict.fromkeys(stems.split(","))) if stems else ()

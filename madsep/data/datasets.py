@@ -9,6 +9,7 @@ from pathlib import Path
 STEMS = ("vocals", "drums", "bass", "other")
 TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
 ALL_TARGETS = (*STEMS, "accompaniment")
+SUBSETS = ("train", "test")
 BASELINE = "MIX"  # SiSEC's floor, scored in every run: the estimate of each source is a fourth of the mixture
 
 

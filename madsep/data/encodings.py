@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from madsep.core.errors import InputError
-from madsep.data.wav_writer import Subtype, WavWriter
+from madsep.data.choices import Format, Subtype
+from madsep.data.wav_writer import WavWriter
 
-Format = Literal["wav", "flac", "mp3"]
 MAX_FLAC_CHANNELS = 8
 MP3_CHANNELS = 2
 LEAST_BIT_RATE = 64  # below, the coder would resample

@@ -20,8 +20,7 @@ from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.reading import visible
 from madsep.data.containers import examine_audio
-from madsep.data.datasets import MIR1K
-from madsep.data.tracks import SUBSETS
+from madsep.data.datasets import MIR1K, SUBSETS
 from madsep.data.wav_writer import INT16_SCALE, WavWriter
 
 TRAINING_SINGERS = ("abjones", "amy")

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from madsep.core.errors import InputError
 from madsep.core.reading import is_there, visible
-from madsep.data.datasets import ALL_TARGETS
-from madsep.data.tracks import STEM_SUFFIX, SUBSETS
+from madsep.data.choices import Layout
+from madsep.data.datasets import ALL_TARGETS, SUBSETS
+from madsep.data.tracks import STEM_SUFFIX
 
-Layout = Literal["mdx", "musdb", "mvsep"]
 SUFFIXES = (".wav", ".flac")
 STEM_FILE = "stem file"  # stands for all stems in `SongFiles.files`
 NAMES = ("mixture", *ALL_TARGETS)

@@ -17,7 +17,6 @@ from madsep.core.reading import reading, visible
 from madsep.data import medleydb
 from madsep.data.datasets import DATASETS, Dataset
 
-SUBSETS = ("train", "test")
 MAX_SLUG_WORDS = 48  # characters
 STEM_SUFFIX = ".stem.mp4"
 

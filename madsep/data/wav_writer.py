@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
+from madsep.data.choices import Subtype
 
 INT16_SCALE = 32768
 BITS = {"PCM_16": 16, "PCM_24": 24}
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)  # more needs sizes of 64 bits, which RF64 has
 NO_PEAK_CHUNK = 0x1050  # libsndfile's SFC_SET_ADD_PEAK_CHUNK, which soundfile does not offer; the chunk holds the time of writing
 
-Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
 

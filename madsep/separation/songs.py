@@ -14,8 +14,9 @@ from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.temporary import sweep_below
 from madsep.data.audio import BLOCK_SAMPLES, load_song
+from madsep.data.choices import Layout
 from madsep.data.encodings import WAV, Encoding
-from madsep.data.layouts import Layout, song_file
+from madsep.data.layouts import song_file
 from madsep.models.checkpoint import load_checkpoint
 from madsep.separation.network import Separator, ZeroedLatent
 from madsep.separation.output import Form, resampled, softened, write_targets
