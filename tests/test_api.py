@@ -115,6 +115,7 @@ def test_single_targets_unknown_ones_and_unknown_oracles_are_refused() -> None:
     [
         ("import madsep", ("numpy", "torch", "pandas", "scipy", "madsep.api", "madsep.core")),
         ("from madsep import Separator, load, score", ("torch", "pandas", "scipy")),
+        ("import madsep.cli", ("numpy", "soundfile", "torch", "pandas", "scipy")),
         ("import madsep.bsseval", ("torch", "pandas", "soundfile", "matplotlib")),
     ],
 )
