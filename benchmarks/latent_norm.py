@@ -2,7 +2,8 @@
 
     python benchmarks/latent_norm.py                                        how much weaker they are in MDL1 at full size (half a minute)
     python benchmarks/latent_norm.py TREE                                   TREE is made by `madsep import-mir1k`
-    python benchmarks/latent_norm.py TREE --strength 50 --set training.n_epochs=20
+    python benchmarks/latent_norm.py TREE --strength 100 --every 6 --set training.n_epochs=4 --set training.batch_size=16 \
+        --set network.n_encoder_bins=96 --set network.n_denoiser_hidden=96    the figures of docs/systems.md (a quarter of an hour)
 
 Without TREE it takes H_dec from initial weights and a synthetic song. With TREE, for each seed it trains the recipe with the entrywise L1
 norm and its published weight, with each other norm at equal strength, and without a penalty. Equal strength means that the weighted norm
