@@ -38,14 +38,14 @@ def refuse_second_run() -> None:
 
 
 def result(plan: Plan) -> str:
-    """Return what ends a run: the table, if it is of this plan, and the paths of the comparison and the submissions."""
+    """Return what ends a run: the table, if it is of this plan, and the paths of the pages and the submissions that are there."""
     table = Path("results/table.txt")
     lines = []
     with contextlib.suppress(InputError):
         if table.is_file() and read_json("results/table.json")["identity"] == plan.identity(plan.scored):
             lines.append(read_text(table))
     if lines:
-        made = [Path(file) for file in plan.results]
+        made = [Path(file) for file in plan.results if Path(file).is_file()]
         lines += [f"comparison: {file.resolve()}" for file in made if file.parent.name == "compare"]
         lines += [f"listening page: {file.resolve()}" for file in made if file.parent.name == "listen"]
         lines += [f"submission: {file.parent.resolve()}" for file in made if file.parts[0] == "submission"]
