@@ -276,7 +276,7 @@ def test_a_run_by_madsep_run(tmp_path: Path, musdb: Path) -> None:
         shutil.copy(track / "vocals.wav", given / "test" / track.name)
     completed = command("run", *options, "--set", f"external.OLD.estimates={given}", "--", "--quiet", "rules")
     assert completed.returncode == 0, completed.stderr
-    assert completed.stdout.startswith("snakemake --snakefile ") and "Traceback" not in completed.stderr
+    assert completed.stdout.startswith("snakemake --quiet rules host --snakefile ") and "Traceback" not in completed.stderr
     assert (folder / "results/OLD/medians.csv").is_file() and left_behind(folder) == []
     again = command("run", *options, "--set", f"external.OLD.estimates={given}", "-n")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
