@@ -239,7 +239,7 @@ def test_a_run_at_work_is_left_alone(tmp_path: Path, musdb: Path) -> None:
 
 def test_without_the_workflow_it_says_so(tmp_path: Path, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "site-packages/madsep")
-    message = f"{tmp_path}/site-packages/madsep: the workflow's Snakefile is neither in this folder nor beside it; install madsep again."
+    message = f"{tmp_path}/site-packages/madsep: the workflow's Snakefile was not found in this folder or next to it; install madsep again."
     assert refused(wanted(tmp_path, musdb)) == message
 
 

@@ -10,7 +10,7 @@ PAGE = "../listen/index.html"  # relative to the comparison
 
 
 def listening_links(folder: Path, tracks: Iterable[str], is_planned: bool) -> dict[str, str]:
-    """Return the link of each track, by name, to the listening page beside `folder`.
+    """Return the link of each track, by name, to the listening page next to `folder`.
 
     There is none to a track that is not on the page, and none at all if the page is neither there nor planned in the same run.
     """

@@ -31,7 +31,7 @@ class Track:
 
     name: str
     subset: str  # train, test, or extra for further training tracks
-    layout: str  # wav, stems, or the name of a data set with folders of its own, dsd100 or medleydb
+    layout: str  # wav, stems, or dsd100 or medleydb, which have other folders
     path: str  # of the stem file, or of the folder with the mixture or the song
     duration_s: float
     dataset: str

@@ -131,6 +131,6 @@ def _song_name(song: Path) -> str:
 
 
 def _place(files: Mapping[str, Path]) -> str:
-    """What a song was separated into: a folder of its own, or files among those of others."""
+    """The folder that holds only this song's files, or the files themselves if others share the folder."""
     first, *others = files.values()
     return str(first.parent if first.stem in files else " and ".join(map(str, (first, *others))))

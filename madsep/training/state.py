@@ -107,7 +107,7 @@ class TrainingState:
         Snapshot(self._tensors(), self._metadata(identity)).write(path)
 
     def snapshot(self, identity: str) -> Snapshot:
-        """Return a copy of the state in the host's memory; a GPU makes it while the host goes on, before the steps that follow.
+        """Return a copy of the state in the host's memory; a GPU copies it before the next step while the host continues.
 
         There is room for one copy: the next call overwrites it.
         """

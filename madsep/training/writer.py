@@ -1,4 +1,4 @@
-"""Writing that goes on while a training trains: one thread, one write at a time."""
+"""Write files in a thread while training continues, one at a time."""
 
 import time
 from collections.abc import Callable

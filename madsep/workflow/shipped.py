@@ -18,7 +18,7 @@ def shipped(*parts: str) -> Path:
     for root in (PACKAGE / "_workflow", PACKAGE.parent):
         if (root / "Snakefile").is_file():
             return root.joinpath(*parts)
-    raise InputError(f"{PACKAGE}: the workflow's Snakefile is neither in this folder nor beside it; install madsep again.")
+    raise InputError(f"{PACKAGE}: the workflow's Snakefile was not found in this folder or next to it; install madsep again.")
 
 
 def write_config(folder: Path) -> Path:
