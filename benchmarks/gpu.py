@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 HERE = Path(__file__).resolve().parent
+TESTS = [str(HERE.parent / "tests" / f"test_{name}.py") for name in ("kernels", "sequences", "training_on_gpu")]
 PARTS = {
-    "tests": ["-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", str(HERE.parent / "tests/test_kernels.py")],
+    "tests": ["-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "-k", "on_a_gpu", *TESTS],
     "training": [str(HERE / "training.py"), "--device", "cuda"],
     "separation": [str(HERE / "separation.py"), "--device", "cuda"],
     "arithmetic": [str(HERE / "precision.py"), "--device", "cuda"],

@@ -1,7 +1,8 @@
-"""A program that kills trainings: python killing.py PREPARED ROOT SEED. It prints, as JSON, folder -> before which operations.
+"""A program that kills trainings: python killing.py PREPARED ROOT SEED DEVICE N. It prints, as JSON, folder -> before which operations.
 
 An operation is one on the file system in the training's folder. Each training is a child process that kills itself with SIGKILL,
-started from one process that has everything imported, so that a run takes no longer than its training.
+started from one process that has everything imported, so that a run takes no longer than its training. Of the N trainings, the first is
+killed twice. The parent never touches the GPU, which a process cannot share with those it forks.
 """
 
 import json
@@ -10,14 +11,17 @@ import random
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.utils.tensorboard
 from tiny import tiny_recipe
-from trainings import EACH_STEP, Tracks, read_all_prepared, run
+from trainings import EACH_STEP, Tracks, read_all_prepared
+
+from madsep.core.devices import Device
+from madsep.training.train import Options, train
 
 RECIPE = tiny_recipe(training={"n_epochs": 1})
-KILLS = [2, *8 * [1]]  # of each training
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
 
@@ -34,7 +38,7 @@ class Operations:
             self.count += 1
 
 
-def train_in_child(tracks: Tracks, folder: Path, last: int | None) -> int | None:
+def train_in_child(tracks: Tracks, folder: Path, device: Device, last: int | None) -> int | None:
     """Train in a process of its own; return the number of its operations, or None if it was killed before number `last`."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -43,7 +47,7 @@ def train_in_child(tracks: Tracks, folder: Path, last: int | None) -> int | None
         try:
             operations = Operations(folder, last)
             sys.addaudithook(operations)
-            run(RECIPE, tracks, folder, EACH_STEP)
+            train(RECIPE, tracks, [], folder, Options(device, 1, EACH_STEP))
             os.write(writer, str(operations.count).encode())
             status = 0
         finally:
@@ -56,20 +60,22 @@ def train_in_child(tracks: Tracks, folder: Path, last: int | None) -> int | None
     return int(told) if status == 0 else None
 
 
-def main(tracks: Tracks, root: Path, seed: int) -> None:
+def main(tracks: Tracks, root: Path, seed: int, device: Device, n_trainings: int) -> None:
     torch.use_deterministic_algorithms(True)  # imports much, once
+    torch.use_deterministic_algorithms(False)
     generator = random.Random(seed)
-    n_operations = train_in_child(tracks, root / "whole", None)
+    n_operations = train_in_child(tracks, root / "whole", device, None)
     assert n_operations is not None
     kills: dict[str, list[int]] = {}
-    for number, n_kills in enumerate(KILLS):
+    for number in range(n_trainings):
+        n_kills = 2 if number == 0 else 1
         folder = root / f"killed{number}"
         kills[folder.name] = [generator.randrange(n_operations // n_kills) for _ in range(n_kills)]
         for last in kills[folder.name]:
-            assert train_in_child(tracks, folder, last) is None
-        assert train_in_child(tracks, folder, None) is not None
+            assert train_in_child(tracks, folder, device, last) is None
+        assert train_in_child(tracks, folder, device, None) is not None
     print(json.dumps(kills))
 
 
 if __name__ == "__main__":
-    main(read_all_prepared(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))
+    main(read_all_prepared(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]), cast(Device, sys.argv[4]), int(sys.argv[5]))

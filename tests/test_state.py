@@ -84,7 +84,7 @@ def test_a_run_killed_while_it_saves_resumes(whole_runs: Mapping[str, Path], tra
 def test_processes_killed_at_any_moment_leave_what_the_next_ones_need(tracks: Tracks, tmp_path: Path) -> None:
     """Ten kills by SIGKILL, two of them of one training, each just before a drawn operation on the training's files."""
     here, seed = Path(__file__).parent, random.randrange(10**9)
-    program = [sys.executable, here / "killing.py", tracks[0].file.parent, tmp_path, str(seed)]
+    program = [sys.executable, here / "killing.py", tracks[0].file.parent, tmp_path, str(seed), "cpu", "9"]
     environment = {"PYTHONPATH": f"{here}:{here.parent}", "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(program, cwd=here.parent, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import SIZES, tiny_recipe
 from torch import Tensor
-from trainings import NEVER, Tracks, losses, run, same_bytes, sequences_of
+from trainings import NEVER, Tracks, run, same_bytes, sequences_of
 
 from madsep.core.errors import InputError
 from madsep.front_end.stft import Stft
@@ -21,7 +21,6 @@ from madsep.training.sequences import Sequences
 from madsep.training.state import TrainingState
 from madsep.training.step import GraphStep, Step, stepper
 from madsep.training.tally import Tally
-from madsep.training.train import Options, train
 
 pytestmark = pytest.mark.usefixtures("torch_settings_restored")
 
@@ -332,15 +331,6 @@ def test_only_a_gpu_captures(tracks: Tracks) -> None:
     assert isinstance(stepper(*arguments, CPU), Step)
     on_gpu = stepper(*arguments, torch.device("cuda", 0))
     assert isinstance(on_gpu, GraphStep) and on_gpu.batch_size == 4
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_replayed_run_is_the_one_by_one_run(tracks: Tracks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, options = tiny_recipe(training={"n_epochs": 3}), Options("cuda", 1, NEVER)
-    train(recipe, tracks, [], tmp_path / "replayed", options)
-    monkeypatch.setattr(loop, "stepper", lambda recipe, state, sequences, device: Step(recipe, state, sequences))
-    train(recipe, tracks, [], tmp_path / "single", options)
-    assert losses(tmp_path / "replayed") == pytest.approx(losses(tmp_path / "single"), rel=1e-3)
 
 
 # --- no word to the host
