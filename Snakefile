@@ -17,7 +17,7 @@ from madsep.workflow.settings import check_settings
 
 min_version("9.0")
 
-# with --quiet rules host, as `madsep run` starts it: one line per finished job
+# with --quiet rules host, as from `madsep run`: one line per finished job
 lines = JobLines(on_nothing=lambda: print(result(plan)))
 is_quiet = workflow.output_settings.quiet == {Quietness.RULES, Quietness.HOST}
 if workflow.is_main_process and workflow.modifier.is_main_snakefile() and is_quiet:
@@ -25,8 +25,8 @@ if workflow.is_main_process and workflow.modifier.is_main_snakefile() and is_qui
     lines.attach()
 
 
-# the settings of the folder of the run, unless another workflow gives them
-# what they leave out is taken from the config.yaml that ships
+# read config.yaml in the folder of the run, unless another workflow passes settings
+# missing keys get the defaults of the shipped config.yaml
 if Path("config.yaml").exists() and not workflow.modifier.skip_configfile:
     with plain_errors():
         check_settings(Path("config.yaml"))
@@ -37,7 +37,7 @@ if Path("config.yaml").exists() and not workflow.modifier.skip_configfile:
 report: "workflow/report/workflow.rst"
 
 
-# for --sdm apptainer; built as docs/containers.md says
+# for --sdm apptainer; docs/containers.md shows how to build it
 container: "workflow/envs/madsep.sif"
 
 
@@ -48,12 +48,12 @@ with plain_errors():
             f"module with prefix '{prefix}': the workflow's paths are fixed."
         )
     plan = make_plan(config, workflow.is_main_process)
-    # jobs in conda environments or containers have packages of their own
+    # conda environments and containers have their own packages
     if plan and not workflow.deployment_settings.deployment_method:
         check_packages(plan)
 
 
-if plan is None:  # the sample has yet to be fetched; the next run uses it
+if plan is None:  # this run only downloads the sample; the next one uses it
 
     # the only rule that needs a network; it runs on the machine on which snakemake was started
     rule fetch:
@@ -105,7 +105,7 @@ onsuccess:
     print(
         result(plan)
         if plan
-        else f"{sample_root(config)}: the sample of MUSDB18 is there now; run snakemake again."
+        else f"{sample_root(config)}: the sample of MUSDB18 has been downloaded. Run the same command again."
     )
 
 

@@ -114,7 +114,7 @@ def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
         (lambda c: c.update(device="gpu"), "config: 'device' is 'gpu': input should be 'auto', 'cpu' or 'cuda'"),
         (lambda c: c.update(dataset="musdb"), "config: 'dataset' is 'musdb': input should be 'musdb18', 'sample', "),
         (lambda c: c.update(systems=[]), "config: 'systems' is []: list should have at least 1 item"),
-        (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems' is ['MDL1', 'MDL1']: an entry stands there twice"),
+        (lambda c: c.update(systems=["MDL1", "MDL1"]), "config: 'systems' is ['MDL1', 'MDL1']: an entry occurs twice"),
         (lambda c: c.update(overrides={"MDL1": 3}), "config: 'overrides.MDL1' is 3: input should be a valid dictionary"),
         (lambda c: c.update(external={2024: {}}), "config: 'external': YAML does not read the name 2024 as text. Quote it."),
         (lambda c: c.update(overrides={False: {}}), "config: 'overrides': YAML does not read the name False as text. Quote it."),

@@ -46,7 +46,7 @@ def test_a_job_that_died_before_it_had_a_log_is_found_in_snakemakes(here: Path) 
     write("a.log", "ERROR: said there\n")
     assert faults(50, [str(snakemake), str(here / "gone.log")]) == [
         "ERROR: said there",
-        "ERROR: results/logs/score/a.log: the job ended before it could write there (killed, or out of memory?)",
+        "ERROR: results/logs/score/a.log: the job ended before it wrote this log (killed, or out of memory?)",
     ]
 
 
@@ -58,7 +58,7 @@ def test_slurms_reason_stands_for_a_jobs() -> None:
 
 
 def test_a_run_without_any_log_says_where_to_look() -> None:
-    assert faults(50, []) == ["ERROR: no job says what is wrong; Snakemake's own lines above do."]
+    assert faults(50, []) == ["ERROR: no log of a job names a cause; see Snakemake's own lines above."]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

@@ -231,7 +231,7 @@ def test_four_stems_are_prepared_apart(make: Make) -> None:
         ({"systems": ["MDL2"]}, "systems: there is no system 'MDL2'.*did you mean 'MDLT'"),
         ({"systems": ["MDL1"], "external": {"MIX": {"estimates": "x"}}}, "reserved for the MIX baseline"),
         ({"systems": ["MDL1"], "external": {"prepared": {"estimates": "x"}}}, "the run keeps its own files in results/prepared"),
-        ({"systems": ["MDL1"], "external": {"my sep": {"estimates": "x"}}}, "holds other characters"),
+        ({"systems": ["MDL1"], "external": {"my sep": {"estimates": "x"}}}, "has characters other than"),
         ({"systems": ["MDL1"], "external": {"HEL1": {"estimates": "x"}}}, "a recipe has this name"),
         ({"systems": ["MIM-DWF+"]}, "MIM-DWF\\+ trains on additional tracks; set extra_root"),
         ({"couplings": ["MSS-DAE"]}, "couplings: MSS-DAE is not among the recipes"),

@@ -258,7 +258,7 @@ def test_init_writes_the_defaults_once(tmp_path: Path) -> None:
     assert (folder / "config.yaml").read_text() == CONFIG.read_text()
     (folder / "config.yaml").write_text("device: cpu\n")
     completed = command("init", "--directory", folder)
-    assert completed.returncode == 1 and completed.stderr.startswith(f"madsep: ERROR: {folder}/config.yaml: is there already, and stays")
+    assert completed.returncode == 1 and completed.stderr.startswith(f"madsep: ERROR: {folder}/config.yaml: exists already")
     assert (folder / "config.yaml").read_text() == "device: cpu\n" and len(list(folder.iterdir())) == 1
 
 

@@ -72,7 +72,7 @@ def test_the_sample_is_fetched_by_a_run_of_its_own(musdb: Path, tmp_path: Path, 
     assert not sample.exists()
     fetched = run(folder, config)
     assert fetched.jobs == {"fetch": 1}
-    assert "results/musdb-sample: the sample of MUSDB18 is there now; run snakemake again." in fetched.lines
+    assert "results/musdb-sample: the sample of MUSDB18 has been downloaded. Run the same command again." in fetched.lines
     assert len(list((sample / "test").iterdir())) == 2
     again = dry_run(folder, config)
     assert "fetch" not in again.jobs and again.jobs["separate"] == 1

@@ -1,1 +1,1 @@
-"""What the Snakemake workflow asks: the plan of a run, its config, its cluster."""
+"""The Python side of the Snakemake workflow: config, plan, messages and cluster of a run."""

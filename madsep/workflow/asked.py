@@ -1,7 +1,7 @@
-"""What the rules ask of the plan: functions that Snakemake calls with the wildcards of a job.
+"""Input and params functions of the rules. Snakemake calls them with the wildcards of a job.
 
-`job` is the name of a batch of tracks, `kind` says how tracks are prepared, `training` is the name of a folder in results/trainings.
-Identities are among the params of every rule, so Snakemake runs a job again if anything that its result depends on has changed.
+The wildcard `job` names a batch of tracks, `kind` a kind of prepared audio, and `training` a folder in results/trainings.
+The params of every rule include identities, so Snakemake reruns a job if anything that its result depends on has changed.
 """
 
 import re
@@ -13,105 +13,105 @@ from typing import Any
 from madsep.core.files import digest
 from madsep.workflow.plan import Plan
 
-Wildcards = Any  # of Snakemake: one attribute for each wildcard of the rule
+Wildcards = Any  # Snakemake's class, with one attribute per wildcard of the rule
 
 
 def any_of(names: Iterable[str]) -> str:
-    """Return a pattern that exactly these names match, of which there may be none."""
+    """Return a regular expression that matches exactly these names, and nothing if there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Inputs and params of the rules."""
+    """Inputs and params of the rules, looked up in the plan."""
 
     plan: Plan
 
     # prepare and train
 
     def prepare_tracks(self, wildcards: Wildcards) -> dict[str, str]:
-        """Identities of the prepared audio that a job makes, by slug."""
+        """Return the identities of the prepared audio that a job writes, by slug."""
         return self.plan.prepared(wildcards.kind, self.plan.slugs("prepare", wildcards.job))
 
     def training_prepared(self, wildcards: Wildcards) -> list[str]:
-        """Prepared tracks that a training needs."""
+        """Return the job files of the prepared tracks that a training reads."""
         return self.plan.prepared_for_training(self.plan.trainings[wildcards.training])
 
     def training_data(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What a training's data.json says."""
+        """Return the content of a training's data.json."""
         return self.plan.training_data(self.plan.trainings[wildcards.training])
 
     def trained_system(self, wildcards: Wildcards) -> str:
-        """Name of the recipe that a training is made by."""
+        """Return the name of the recipe of a training."""
         return self.plan.trained_recipe(wildcards.training).name
 
     def training_seed(self, wildcards: Wildcards) -> int:
-        """The seed of a training."""
+        """Return the seed of a training."""
         return self.plan.trained_recipe(wildcards.training).training.seed
 
     def training_kind(self, wildcards: Wildcards) -> str:
-        """Kind of the prepared audio that a training reads."""
+        """Return the kind of prepared audio that a training reads."""
         return self.plan.training_kind(self.plan.trainings[wildcards.training])
 
     def finished_training(self, wildcards: Wildcards) -> str:
-        """The file that says that the weights of a system are trained."""
+        """Return the job file of the training that a system's weights come from."""
         return f"{self.plan.training(wildcards.system)}/jobs/train.json"
 
     def system_values(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Plain values of all that decides a system's weights and estimates."""
+        """Return the settings that decide a system's weights and estimates, as plain values."""
         return self.plan.selection.recipes[wildcards.system].system_values()
 
     # separate and score
 
     def separate_prepared(self, wildcards: Wildcards) -> list[str]:
-        """Prepared tracks of a separation job."""
+        """Return the job files of the prepared tracks that a separation job reads."""
         return self.plan.prepared_for_test(wildcards.system, self.plan.slugs("separate", wildcards.job))
 
     def separate_tracks(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What a separation job works on: identities of the references, and of the estimates that it makes."""
+        """Return the tracks of a separation job: the identities of their references and of the estimates to write."""
         return self._tracks(wildcards.system, self.plan.slugs("separate", wildcards.job))
 
     def score_prepared(self, wildcards: Wildcards) -> list[str]:
-        """Prepared tracks of a scoring job."""
+        """Return the job files of the prepared tracks that a scoring job reads."""
         return self.plan.prepared_for_test(wildcards.system, self.plan.slugs("score", wildcards.job))
 
     def score_estimated(self, wildcards: Wildcards) -> list[str]:
-        """Estimates of a scoring job."""
+        """Return the job files of the estimates that a scoring job reads."""
         return self.plan.estimated(wildcards.system, self.plan.slugs("score", wildcards.job))
 
     def score_tracks(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What a scoring job works on."""
+        """Return the tracks of a scoring job: the identities of their references and estimates."""
         return self._tracks(wildcards.system, self.plan.slugs("score", wildcards.job))
 
     def external(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Plain values of a system that is no recipe."""
+        """Return the settings of an external system, as plain values."""
         values: dict[str, Any] = self.plan.selection.externals[wildcards.system].model_dump()
         return values
 
-    # what is made of all test tracks
+    # all test tracks
 
     def test_prepared(self, wildcards: Wildcards) -> list[str]:
-        """All prepared test tracks of a system."""
+        """Return the job files of all test tracks that are prepared for a system."""
         return self.plan.prepared_for_test(wildcards.system, self.plan.test)
 
     def test_estimated(self, wildcards: Wildcards) -> list[str]:
-        """All estimates of a system."""
+        """Return the job files of all estimates of a system."""
         return self.plan.estimated(wildcards.system, self.plan.test)
 
     def test_scored(self, wildcards: Wildcards) -> list[str]:
-        """All scores of a system."""
+        """Return the job files of all scores of a system."""
         return [f"results/{wildcards.system}/scores/jobs/{job}.json" for job in self.plan.jobs("score", "test")]
 
     def test_tracks(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What is scored of a system: references and estimates of all test tracks."""
+        """Return the identities of the references and of a system's estimates of all test tracks."""
         return self._tracks(wildcards.system, self.plan.test)
 
     def audited_tracks(self, wildcards: Wildcards) -> dict[str, Any]:
-        """The same for the tracks that museval scores again."""
+        """Return the same as `test_tracks` for the tracks that museval scores again."""
         return self._tracks(wildcards.system, self.plan.audited)
 
     def audited_scored(self, wildcards: Wildcards) -> list[str]:
-        """Scores of the tracks that museval scores again."""
+        """Return the job files of the scores of the tracks that museval scores again."""
         return [f"results/{wildcards.system}/scores/jobs/{job}.json" for job in self.plan.jobs_with("score", self.plan.audited)]
 
     def _tracks(self, system: str, slugs: Any) -> dict[str, Any]:
@@ -128,17 +128,17 @@ class Asked:
     # couplings, comparison and submission
 
     def couplings_tracks(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Identities of the test tracks that couplings are fitted to, and of the training."""
+        """Return the identities of the test tracks that couplings are fitted to, and of the training."""
         slugs = self.plan.test[:: self.plan.config["nca"]["every_track"]]
         identities = self.plan.training_identities
         return {"prepared": self.plan.prepared("test", slugs), "training": identities[wildcards.system]}
 
     def couplings_prepared(self, wildcards: Wildcards) -> list[str]:
-        """All prepared test tracks."""
+        """Return the job files of all prepared test tracks."""
         return [f"results/prepared/test/jobs/{job}.json" for job in self.plan.jobs("prepare", "test")]
 
     def submission(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What a submission is made from."""
+        """Return the ingredients of a submission, with their digest as its identity."""
         plan, system = self.plan, self._submitted(wildcards)
         made_from = {
             "system": system,
@@ -154,7 +154,7 @@ class Asked:
         return made_from | {"jobs": self._jobs_of(system), "identity": digest(made_from)}
 
     def submitted_files(self, wildcards: Wildcards) -> list[str]:
-        """Checkpoint, prepared tracks, estimates, scores and audit of a submission."""
+        """Return the files that a submission depends on: checkpoint, audit, and job files of prepared tracks, estimates and scores."""
         plan, system = self.plan, self._submitted(wildcards)
         files = [f"results/{system}/checkpoint.safetensors", *plan.prepared_for_training(system)]
         files += [*plan.prepared_for_test(system, plan.test), *plan.estimated(system, plan.test)]
@@ -168,7 +168,7 @@ class Asked:
         return self.plan.selection.submissions[wildcards.name]
 
     def _jobs_of(self, system: str) -> dict[str, list[str]]:
-        """Benchmark and log files of the jobs of a submission, by stage, without folder and suffix."""
+        """Return the names of the benchmark and log files of a submission's jobs by stage, without folder and suffix."""
         plan = self.plan
         prepared = map(Path, [*plan.prepared_for_training(system), *plan.prepared_for_test(system, plan.test)])
         return {

@@ -1,4 +1,4 @@
-"""The run's config against its settings: every fault at once, misspelt keys with the nearest right one."""
+"""Check the config of a run. All faults are reported at once, and a misspelt key with the nearest known one."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from madsep.workflow.types import entry_type, item_type, takes_text
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raise InputError with one line for each fault of `config`."""
+    """Raise InputError with one line per fault if `config` is not valid."""
     try:
         Config.model_validate(config)
     except ValidationError as error:
@@ -24,9 +24,9 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def typed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `config` with texts that are numbers or truth values to YAML as such; Snakemake's --config gives text.
+    """Return `config` with text parsed as numbers and truth values, because Snakemake's --config passes text.
 
-    They stay text if the settings expect text.
+    Text stays text if the settings expect text.
     """
     values: dict[str, Any] = _typed(config, Config)
     return values
@@ -44,7 +44,7 @@ def _typed(value: Any, kind: Any) -> Any:
 
 
 def describe_keys(defaults: Path) -> str:
-    """Return a Markdown table of all keys: name, default, meaning; from the settings and the config file that ships."""
+    """Return a Markdown table of all keys with default and meaning. `defaults` is the shipped config.yaml."""
     rows = [f"| `{path}` | `{value}` | {text} |" for path, value, text in _rows(Config, read_yaml(defaults), "")]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
 
@@ -59,7 +59,7 @@ def _line(fault: Any) -> str:
 
 
 def _nested(key: str, known: list[str]) -> str:
-    """What to write instead of a key with dots."""
+    """Return a hint on what to write instead of a key with dots."""
     outer, *inner = key.split(".")
     if outer not in known or not all(inner) or not inner:
         return ""

@@ -10,7 +10,7 @@ from madsep.separation.external import ExternalSettings
 
 def _distinct(items: list[Any]) -> list[Any]:
     if len(set(items)) < len(items):
-        raise ValueError("an entry stands there twice")
+        raise ValueError("an entry occurs twice")
     return items
 
 
@@ -22,7 +22,7 @@ Seeds = Annotated[list[Whole], AfterValidator(_distinct)]
 
 
 class RunSettings(Settings):
-    """Base of the settings of a run, which take no value of another type."""
+    """Base of the settings of a run. Values must have the declared type and are not converted."""
 
     model_config = ConfigDict(strict=True)
 
@@ -49,7 +49,7 @@ class Scoring(RunSettings):
     """How estimates are scored on MUSDB18."""
 
     engine: Literal["museval", "fast"] = Field(
-        description="`museval` is the campaign's scorer. `fast` is the package's engine, which gives the same numbers much sooner."
+        description="`museval` is the campaign's scorer. `fast` is the package's engine, which gives the same numbers much faster."
     )
     audit_tracks: Whole = Field(
         description="Number of test tracks that museval scores again if the engine is `fast`. The run fails if a score differs by more than"
@@ -73,18 +73,18 @@ class Listening(RunSettings):
     )
     excerpt_s: Annotated[float, Field(ge=1)] = Field(description="Seconds of each excerpt.")
     max_mb: Annotated[float, Field(ge=1)] = Field(
-        description="Maximum size of all excerpts in MB. They are FLAC if they fit, or else Opus, and shorter if need be."
+        description="Maximum size of all excerpts in MB. They are FLAC if that fits, otherwise Opus, and shortened if necessary."
     )
 
 
 class Fits(RunSettings):
-    """How couplings are fitted (neural couplings algorithm) and at how many frames Jacobians are computed."""
+    """Fits of the neural couplings algorithm, and the number of frames at which Jacobians are computed."""
 
     n_iterations: Count = Field(description="Maximum number of iterations per fit.")
     learning_rate: Positive = Field(description="Learning rate of Adam in each fit.")
     tolerance: Positive | None = Field(
-        description="A fit ends when its loss changes by less than this fraction in 20 iterations. With `null` it takes all of "
-        "`n_iterations`."
+        description="A fit ends when its loss changes by less than this fraction in 20 iterations. With `null` it always "
+        "takes `n_iterations`."
     )
     orientation: Literal["module", "toy"] = Field(
         description="Orientation of the fitted gates: `module` as in the published module, `toy` as in its toy script (square layers only)."
@@ -112,7 +112,7 @@ class Config(RunSettings):
     """All settings of a run."""
 
     musdb_root: str | None = Field(
-        description="Folder of the data set. It, or the only folder in it that does, holds `train/` and `test/` with one folder of wavs per"
+        description="Folder of the data set. It or one of its subfolders holds `train/` and `test/`, with one folder of wavs per"
         " track or, for MUSDB18, `*.stem.mp4` files."
     )
     dataset: Literal["musdb18", "sample", "dsd100", "mir1k"] = Field(
@@ -121,7 +121,7 @@ class Config(RunSettings):
         "`Test/`; or `mir1k`, a folder made by `madsep import-mir1k` and scored by GNSDR."
     )
     allow_partial: bool = Field(
-        description="Accept a data set that does not consist of exactly the 100 training and 50 test tracks of MUSDB18, or the 175 and 825 "
+        description="Accept a data set with other tracks than the 100 training and 50 test tracks of MUSDB18, or than the 175 and 825 "
         "clips of MIR-1K."
     )
     extra_root: str | None = Field(
@@ -135,7 +135,7 @@ class Config(RunSettings):
     protocol: Literal["sisec18", "sisec16", "mdx21", "mir1k"] | None = Field(
         description="How scores are computed and averaged: `sisec18` (BSSEval v4, frames of 1 s, median of medians), `sisec16` (BSS Eval "
         "v3 in mono, frames of 30 s every 15 s, median of all frames), `mdx21` (SDR of whole tracks, mean) or `mir1k` (GNSDR). `null` "
-        "means that of the data set: `sisec18` for MUSDB18, `sisec16` for DSD100, `mir1k` for MIR-1K."
+        "is the default of the data set: `sisec18` for MUSDB18, `sisec16` for DSD100, `mir1k` for MIR-1K."
     )
     systems: Names = Field(
         min_length=1,

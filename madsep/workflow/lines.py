@@ -1,4 +1,4 @@
-"""What a quiet run shows: one line per finished job and, on a terminal, a bar with what is running. Faults are shown as they come."""
+"""Output of a quiet run: one line per finished job, failures as they occur and, on a terminal, a progress bar."""
 
 import logging
 import time
@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 SNAKEMAKE_LOG = "snakemake.logging"  # name of Snakemake's logger
-TARGET = "all"  # a rule that only collects the others
+TARGET = "all"  # this rule only collects the results of the others
 NOTHING = "Nothing to be done"
 FAILED = ("job_error", "group_error")
 TAIL = 400  # bytes
 
 
 class Started(NamedTuple):
-    """A job at work."""
+    """A running job."""
 
     name: str  # rule and wildcards
     logs: list[Path]
@@ -26,10 +26,10 @@ class Started(NamedTuple):
 
 
 class JobLines(logging.Handler):
-    """Shows the events of Snakemake's logger on stderr, in place of Snakemake's own lines. Warnings and errors stay Snakemake's."""
+    """Log handler that shows Snakemake's events on stderr. It replaces Snakemake's own lines except its warnings and errors."""
 
     def __init__(self, on_nothing: Callable[[], object]) -> None:
-        """`on_nothing` is called if no job has to run."""
+        """Make the progress bar. `on_nothing` is called if no job has to run."""
         super().__init__()
         self.on_nothing = on_nothing
         self.running: dict[int, Started] = {}
@@ -40,7 +40,7 @@ class JobLines(logging.Handler):
         self.row = self.bar.add_task("", total=None)
 
     def attach(self) -> None:
-        """Take the place of the handlers that write to the terminal."""
+        """Attach to Snakemake's logger, and restrict its other handlers to warnings and errors."""
         logger = logging.getLogger(SNAKEMAKE_LOG)
         for handler in logger.handlers:
             handler.addFilter(_is_fault_of_snakemake)
@@ -68,7 +68,7 @@ class JobLines(logging.Handler):
         super().close()
 
     def _begin(self, jobs: Mapping[str, int]) -> None:
-        """Count the jobs to run; a dry run tells them a second time."""
+        """Show how many jobs each rule will run. Only the first call counts, because a dry run reports the jobs twice."""
         if self.bar.tasks[0].total is not None:
             return
         counts = {rule: count for rule, count in jobs.items() if rule not in (TARGET, "total")}
@@ -92,7 +92,7 @@ class JobLines(logging.Handler):
             self._say(f"  {line}")
 
     def _fail(self, number: int | None) -> None:
-        """Name a job that failed. What is wrong is said at the end of the run."""
+        """Name a failed job and its logs. The cause is reported at the end of the run."""
         if number is not None and (job := self.running.pop(number, None)) is not None:
             self._say(f"failed: {job.name}, see {', '.join(map(str, job.logs))}")
 
@@ -101,14 +101,14 @@ class JobLines(logging.Handler):
 
 
 class Running(ProgressColumn):
-    """The job that started first of those at work, and the last line of its log."""
+    """Column that shows the longest-running job and the last line of its log."""
 
     def __init__(self, running: Mapping[int, Started]) -> None:
         super().__init__()
         self.running = running
 
     def render(self, task: Task) -> Text:
-        """Return what stands behind the bar."""
+        """Return the text to the right of the bar."""
         jobs = sorted(self.running.values(), key=lambda job: job.since)
         if not jobs:
             return Text()
@@ -118,7 +118,7 @@ class Running(ProgressColumn):
 
 
 def _is_fault_of_snakemake(record: logging.LogRecord) -> bool:
-    """Whether Snakemake itself warns or ends; what jobs say is left to `JobLines`."""
+    """Whether a record is a warning or error of Snakemake itself. `JobLines` shows failed jobs."""
     return record.levelno >= logging.WARNING and getattr(record, "event", None) not in FAILED
 
 
@@ -127,7 +127,7 @@ def _last_line(log: Path) -> str:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - TAIL))
             lines = stream.read().decode("utf-8", errors="replace").splitlines()
-    except OSError:  # it has yet to be made
+    except OSError:  # the log does not exist yet
         return ""
     return lines[-1].partition(": ")[2] if lines else ""
 

@@ -1,11 +1,11 @@
-"""Whether another run is at work in a folder."""
+"""Detect the lock of another run in a folder."""
 
 from pathlib import Path
 
-LOCKS = ".snakemake/locks"  # Snakemake keeps a file there for each lock
+LOCKS = ".snakemake/locks"  # Snakemake keeps one file per lock here
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a Snakemake works in `folder`, or was killed there and has left its lock."""
+    """Whether Snakemake is running in `folder`, or was killed there and left its lock."""
     locks = folder / LOCKS
     return locks.is_dir() and any(locks.iterdir())

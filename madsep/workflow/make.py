@@ -1,4 +1,4 @@
-"""From the config to the plan: the config is checked, the tracks are found and known by their digests, the systems are selected."""
+"""Make the plan of a run: check the config, select the systems, find the tracks and compute their digests."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,15 +26,15 @@ SAMPLE = "results/musdb-sample"
 
 
 def make_plan(config: dict[str, Any], is_main: bool) -> Plan | None:
-    """Return the plan of the run in the current folder; None while its sample of MUSDB18 has yet to be fetched.
+    """Return the plan of the run in the current folder, or None if its sample of MUSDB18 has not been downloaded yet.
 
-    The main process of a run looks at the data and writes results/inventory.json; the processes of its jobs read that. What `config` leaves
-    out is taken from the config.yaml that ships; texts in it that are numbers are turned into such. Raises InputError for a faulty config,
-    data set or choice of systems.
+    The main process of a run reads the data set and writes results/inventory.json, which the processes of its jobs read. `config` is
+    completed in place: missing keys get the defaults of the shipped config.yaml, and text that stands for a number becomes one. Raises
+    InputError for a faulty config, data set or choice of systems.
     """
     config.update(merged(read_settings([shipped(CONFIG)]), typed(config)))
     check_config(config)
-    dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is one of MUSDB18
+    dataset = DATASETS.get(config["dataset"], MUSDB18)  # the sample is part of MUSDB18
     protocol_of(config["protocol"], dataset)
     selection = select_systems(config, dataset)
     if is_main and config["dataset"] == "sample" and not sample_is_there(sample_root(config)):
@@ -66,9 +66,9 @@ def sample_root(config: Mapping[str, Any]) -> str:
 
 
 def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> dict[str, Track]:
-    """Find the tracks of the run, compute what is not known yet of their digests, and write the inventory.
+    """Find the tracks of the run, compute their missing digests and write the inventory.
 
-    What killed processes have left is removed. While another run is at work, nothing is written.
+    Files that killed processes left are removed. If another run is active, its files and the inventory are left alone.
     """
     is_sample = config["dataset"] == "sample"
     root = sample_root(config) if is_sample else config["musdb_root"]
@@ -88,7 +88,7 @@ def _find(config: Mapping[str, Any], dataset: Dataset, selection: Selection) -> 
 
 
 def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selection, known: Sequence[str]) -> list[Track]:
-    """Find the further training tracks, if a recipe asks for them."""
+    """Find the additional training tracks if a recipe trains on them."""
     asking = [name for name, recipe in selection.trained.items() if recipe.training.extra_tracks]
     if not asking:
         return []
@@ -100,14 +100,14 @@ def _find_extra(config: Mapping[str, Any], dataset: Dataset, selection: Selectio
     found = find_extra_tracks(config["extra_root"], dataset, known)
     four = [name for name in asking if set(selection.trained[name].sources) - {"vocals", "background"}]
     if four and any(track.layout == LAYOUT for track in found):
-        raise InputError(f"systems: {four[0]} trains on drums and bass, which songs in MedleyDB's layout are not divided into.")
+        raise InputError(f"systems: {four[0]} trains on drums and bass, but songs in MedleyDB's layout have no such stems.")
     return found
 
 
 def _validation(config: Mapping[str, Any], selection: Selection, tracks: Mapping[str, Track]) -> tuple[str, ...]:
-    """Slugs of the training tracks held out by recipes that validate: those of the config, or else chosen for it.
+    """Return the slugs of the training tracks that recipes with validation hold out: those in the config, or else the default choice.
 
-    Raises InputError if the config names others, and if a recipe that validates would have nothing left to train on.
+    Raises InputError if the config names an unknown track, or if a recipe with validation would have no tracks left to train on.
     """
     slugs = {track.name: slug for slug, track in tracks.items() if track.subset == "train"}
     for name in config["validation_tracks"]:
@@ -118,7 +118,7 @@ def _validation(config: Mapping[str, Any], selection: Selection, tracks: Mapping
     has_extra = any(track.subset == "extra" for track in tracks.values())
     if asking and not has_extra and set(names) == set(slugs):
         raise InputError(
-            f"systems: {asking[0]} holds training tracks out for validation, which leaves none of {len(slugs)} to train on; "
-            "give it more tracks, or choose others in validation_tracks."
+            f"systems: {asking[0]} holds out all {len(slugs)} training tracks for validation, so none are left to train on; "
+            "add training tracks, or choose fewer in validation_tracks."
         )
     return tuple(slugs[name] for name in names)

@@ -1,4 +1,4 @@
-"""What a run says at its start and at its end, as plain lines."""
+"""Messages at the start and at the end of a run."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ SLURM_LOGS = Path(".snakemake/slurm_logs")
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the process with the plain lines of an InputError."""
+    """Print the lines of an InputError without a traceback, and end the process."""
     try:
         yield
     except InputError as error:
@@ -27,18 +27,18 @@ def plain_errors() -> Iterator[None]:
 
 
 def refuse_second_run() -> None:
-    """End a run on Slurm while jobs of an earlier one, whose Snakemake was killed, are there: both would write the same files."""
+    """End this run if Slurm still has jobs of an earlier run whose Snakemake was killed. Both would write the same files."""
     with plain_errors():
         jobs = jobs_in_queue(Path.cwd())
     if jobs:
         sys.exit(
-            f"ERROR: jobs of an earlier run in this folder are still in Slurm: {', '.join(jobs)}. Wait for them, what they finish is kept, "
+            f"ERROR: jobs of an earlier run in this folder are still in Slurm: {', '.join(jobs)}. Wait for them (their results are kept) "
             f"or end them: scancel {' '.join(jobs)}\nWhen squeue no longer lists them, run the same command again."
         )
 
 
 def result(plan: Plan) -> str:
-    """Return what ends a run: the table, if it is of this plan, and the paths of the pages and the submissions that are there."""
+    """Return the last lines of a run: its table and the paths of its pages and submissions. Empty if the table is from another plan."""
     table = Path("results/table.txt")
     lines = []
     with contextlib.suppress(InputError):
@@ -53,22 +53,21 @@ def result(plan: Plan) -> str:
 
 
 def faults(since: float, snakemake_logs: Sequence[str]) -> list[str]:
-    """Return the plain lines of the jobs that have failed since a time (seconds since the epoch), from their own logs.
+    """Return the error messages of the jobs that failed after `since` (seconds since the epoch), from their logs.
 
-    For a job that ended without a message there is Slurm's, or the last line of its log. A job that ended before it had a log is found in
-    Snakemake's.
+    If a log has no message, Slurm's message or the last line of the log is returned. Snakemake's logs name the jobs that have no log.
     """
     logs = sorted(path for path in LOGS.rglob("*.log") if path.stat().st_mtime >= since)
     lines = [line for log in logs for line in _fault(log)]
     texts = [_text(Path(path)) for path in snakemake_logs if Path(path).is_file()]
     failed = [log for text in texts for log in re.findall(r"^ +log: (\S+) \(check log file", text, re.MULTILINE)]
     silent = [log for log in dict.fromkeys(failed) if Path(log) not in logs]
-    lines += [f"ERROR: {log}: the job ended before it could write there (killed, or out of memory?)" for log in silent]
-    return lines or ["ERROR: no job says what is wrong; Snakemake's own lines above do."]
+    lines += [f"ERROR: {log}: the job ended before it wrote this log (killed, or out of memory?)" for log in silent]
+    return lines or ["ERROR: no log of a job names a cause; see Snakemake's own lines above."]
 
 
 def _text(log: Path) -> str:
-    """A log's text, or the line that says why it cannot be read."""
+    """Return the text of a log, or an error line if it cannot be read."""
     try:
         return read_bytes(log).decode("utf-8", "replace")
     except InputError as error:
@@ -89,7 +88,7 @@ def _fault(log: Path) -> Iterator[str]:
 
 
 def _slurm_message(text: str) -> str | None:
-    """The reason that Slurm gives in its own log of the job that a log's first line names."""
+    """Return the error in Slurm's own log of a job. `text` is the log of the job, whose first line gives its Slurm id."""
     job = re.match(r"INFO: Slurm job (\d+) on ", text)
     logs = SLURM_LOGS.rglob(f"{job[1]}.log") if job else ()
     found = [re.search(r"^slurmstepd.*? error: (.*)", _text(log), re.MULTILINE) for log in logs]

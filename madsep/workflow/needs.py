@@ -1,4 +1,4 @@
-"""What jobs need: memory in MB, time in minutes, GPUs. Snakemake calls these with a job's wildcards and the number of the attempt."""
+"""Resources of jobs: memory in MB, time in minutes, GPUs. Snakemake passes a job's wildcards and the number of the attempt."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -14,34 +14,34 @@ NETWORK_MB = 3000
 TRAINING_MB = 6000
 NSDR_MB = 2000
 BASE_MB = 1500
-PREPARE_MB_PER_S = {False: 3, True: 6}  # of the longest track; True: all stems
+PREPARE_MB_PER_S = {False: 3, True: 6}  # per second of the longest track; True: all stems
 EXTERNAL_MB_PER_S = 10
 LISTEN_MB_PER_S = 5
 # museval takes about 18 MB per second of two stereo targets, 30 of five
 SCORE_MB_PER_S = {"museval": {2: 18, 5: 30}, "fast": {2: 4, 5: 4}}
-# per minute of audio, at most
+# upper limits, per minute of audio
 MINUTES = {"prepare": 0.25, "separate": 1, "external": 5, "score": 2, "preview": 0.25, "listen": 0.25, "couplings": 5}
 
 
 class Needs:
-    """Resources of the jobs of a plan; memory and time grow with the attempt."""
+    """Resources of the jobs of a plan. Memory and time grow with each attempt."""
 
     def __init__(self, plan: Plan, on_cluster: Callable[[], bool]) -> None:
-        """`on_cluster` says whether jobs are submitted to a cluster; Snakemake knows it only after it has read the rules."""
+        """Store the plan. `on_cluster` tells whether jobs go to a cluster. Snakemake knows this only after it has read the rules."""
         self.plan, self.on_cluster = plan, on_cluster
 
     @cached_property
     def n_gpus(self) -> int:
-        """GPUs of this machine."""
+        """Number of GPUs in this machine."""
         return len(list_gpus())
 
     def gpu(self, wildcards: Any) -> int:
-        """GPUs of a job that can use one: with `device: auto` one if there is any here, or on the nodes of the cluster."""
+        """Return the number of GPUs of a job that can use one. With `device: auto` it is 1 if this machine or the cluster has GPUs."""
         device = self.plan.config["device"]
         return int(device == "cuda" or (device == "auto" and bool(self.n_gpus or (self.on_cluster() and self._cluster_gpus))))
 
     def external_gpu(self, wildcards: Any) -> int:
-        """GPUs of a job of a system that is no recipe."""
+        """Return the number of GPUs of a job of an external system. Only callables get one."""
         return self.gpu(wildcards) if self.plan.selection.externals[wildcards.system].separator else 0
 
     @cached_property
@@ -49,72 +49,72 @@ class Needs:
         return offers_gpus()
 
     def prepare_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a prepare job."""
+        """Return the memory of a prepare job."""
         slugs = self.plan.slugs("prepare", wildcards.job)
         return attempt * (BASE_MB + int(PREPARE_MB_PER_S["four" in wildcards.kind] * self._longest_s(slugs)))
 
     def prepare_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of a prepare job."""
+        """Return the time of a prepare job."""
         return self._minutes("prepare", self.plan.slugs("prepare", wildcards.job), attempt)
 
     def train_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a training; it does not grow with each part that a time limit ends."""
+        """Return the memory of a training. It is doubled only once, because an attempt may also have ended at its time limit."""
         return min(attempt, 2) * TRAINING_MB
 
     def separate_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a separation by a network."""
+        """Return the memory of a separation by a network."""
         return attempt * NETWORK_MB
 
     def separate_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of a separation by a network."""
+        """Return the time of a separation by a network."""
         return self._minutes("separate", self.plan.slugs("separate", wildcards.job), attempt)
 
     def external_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a separation by a callable or an oracle."""
+        """Return the memory of a separation by a callable or an oracle."""
         return attempt * (1000 + int(EXTERNAL_MB_PER_S * self._longest_s(self.plan.slugs("separate", wildcards.job))))
 
     def external_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of a separation by a callable or an oracle."""
+        """Return the time of a separation by a callable or an oracle."""
         return self._minutes("external", self.plan.slugs("separate", wildcards.job), attempt)
 
     def score_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a scoring job."""
+        """Return the memory of a scoring job."""
         return attempt * self._scoring_mb(wildcards.system, self.plan.slugs("score", wildcards.job), self.plan.scorer(wildcards.system))
 
     def score_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of a scoring job."""
+        """Return the time of a scoring job."""
         return self._minutes("score", self.plan.slugs("score", wildcards.job), attempt)
 
     def audit_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory to score the audited tracks by museval."""
+        """Return the memory for scoring the audited tracks with museval."""
         return attempt * self._scoring_mb(wildcards.system, self.plan.audited, "museval")
 
     def audit_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time to score the audited tracks by museval."""
+        """Return the time for scoring the audited tracks with museval."""
         return self._minutes("score", self.plan.audited, attempt)
 
     def preview_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory to score all test tracks by the fast engine."""
+        """Return the memory for scoring all test tracks with the fast engine."""
         return attempt * self._scoring_mb(wildcards.system, self.plan.test, "fast")
 
     def preview_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time to score all test tracks by the fast engine."""
+        """Return the time for scoring all test tracks with the fast engine."""
         return self._minutes("preview", self.plan.test, attempt)
 
     def listen_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of the listening page, which holds the references and one system's estimates of a track at a time."""
+        """Return the memory of the listening page, which loads the references and one system's estimates of one track at a time."""
         return attempt * (BASE_MB + int(LISTEN_MB_PER_S * self._longest_s(self.plan.test)))
 
     def listen_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of the listening page, at most that of all tracks of all systems."""
+        """Return the time of the listening page, as if it showed all tracks of all systems."""
         return len(self.plan.scored) * self._minutes("listen", self.plan.test, attempt)
 
     def couplings_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of the fits of couplings."""
+        """Return the memory of the fits of couplings."""
         return attempt * TRAINING_MB
 
     def couplings_minutes(self, wildcards: Any, attempt: int) -> int:
-        """Time of the fits of couplings."""
+        """Return the time of the fits of couplings."""
         return self._minutes("couplings", self.plan.test, attempt)
 
     def _scoring_mb(self, system: str, slugs: Sequence[str], engine: str) -> int:

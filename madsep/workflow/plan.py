@@ -1,6 +1,7 @@
-"""The plan of a run: one object, made from the config and the data set, that answers every question the workflow asks.
+"""The plan of a run: one object, made from the config and the data set, that knows all jobs and files of the workflow.
 
-What a job's result depends on is known before anything runs, as identities: digests of sources and settings.
+Identities, which are digests of sources and settings, say what each result depends on before any job runs. A job that has finished
+writes a job file, jobs/<job>.json in the folder of its stage, which Snakemake watches.
 """
 
 import random
@@ -29,15 +30,15 @@ class Plan:
     dataset: Dataset
     selection: Selection
     tracks: Mapping[str, Track]  # by slug: training, test and extra tracks
-    targets: Mapping[str, tuple[str, ...]]  # of each system and of the baseline
+    targets: Mapping[str, tuple[str, ...]]  # per system, including the baseline
     validation: tuple[str, ...]  # slugs of the training tracks held out by recipes that validate
-    external_ingredients: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of each system that is no recipe, by slug
+    external_ingredients: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # per external system, by slug
 
     # systems
 
     @property
     def systems(self) -> list[str]:
-        """All systems but the baseline."""
+        """All systems except the baseline."""
         return self.selection.names
 
     @property
@@ -47,12 +48,12 @@ class Plan:
 
     @property
     def trained(self) -> list[str]:
-        """Recipes that are trained, not given the weights of another."""
+        """Recipes that are trained, as opposed to those that use the weights of another recipe."""
         return [name for name, recipe in self.selection.recipes.items() if recipe.weights_from is None]
 
     @cached_property
     def protocol(self) -> Protocol:
-        """How the run is scored."""
+        """The protocol by which the run is scored."""
         return protocol_of(self.config["protocol"], self.dataset)
 
     @property
@@ -63,7 +64,7 @@ class Plan:
 
     @property
     def is_submitted(self) -> bool:
-        """Whether its scores can be submitted to SiSEC 2018."""
+        """Whether the scores of the run can be submitted to SiSEC 2018."""
         return self.protocol == SISEC18 and self.dataset == MUSDB18
 
     # tracks and the jobs that work on them
@@ -81,7 +82,7 @@ class Plan:
         return sorted(random.Random(scoring["audit_seed"]).sample(self.test, n_tracks))
 
     def jobs(self, stage: str, subset: str) -> dict[str, tuple[str, ...]]:
-        """Return the jobs of a stage on a subset: name -> slugs. A job works on one track, or on several short ones."""
+        """Return the jobs of a stage on a subset, as slugs by job name. A job covers one track or several short ones."""
         return self._jobs[stage, subset]
 
     def slugs(self, stage: str, job: str) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class Plan:
         return next(jobs[job] for (of_stage, _), jobs in self._jobs.items() if of_stage == stage and job in jobs)
 
     def jobs_with(self, stage: str, slugs: Sequence[str]) -> list[str]:
-        """Return the names of the jobs of a stage that hold any of some test tracks."""
+        """Return the names of the jobs of a stage that include any of the given test tracks."""
         return [name for name, members in self.jobs(stage, "test").items() if not set(members).isdisjoint(slugs)]
 
     @cached_property
@@ -106,10 +107,10 @@ class Plan:
     # prepared audio
 
     def form(self, kind: str) -> Form:
-        """Return how tracks of a kind are prepared.
+        """Return the form of a kind of prepared audio.
 
-        `train` (always mono) or `test`, `-four` with all stems, `-mono` as the mean of the channels, `-16000` at another rate than the data
-        set's.
+        A kind is `train` (always mono) or `test`, followed by `-four` for all stems, `-mono` for the mean of the channels, and the rate in
+        hertz, such as `-16000`, if it is not that of the data set.
         """
         subset, *parts = kind.split("-")
         stems = STEMS if "four" in parts else ("vocals",)
@@ -135,11 +136,11 @@ class Plan:
         return {slug: form.identity(self.tracks[slug]) for slug in slugs}
 
     def prepared_for_test(self, system: str, slugs: Sequence[str]) -> list[str]:
-        """Return the files that say that some test tracks are prepared for a system."""
+        """Return the job files of the given test tracks, prepared for a system."""
         return [f"results/prepared/{self.test_kind(system)}/jobs/{job}.json" for job in self.jobs_with("prepare", slugs)]
 
     def prepared_for_training(self, system: str) -> list[str]:
-        """Return the files that say that the tracks are prepared that a recipe trains on."""
+        """Return the job files of the prepared tracks that a recipe trains on."""
         subsets = self._training_subsets(system)
         jobs = [job for subset in subsets for job in self.jobs("prepare", subset)]
         return [f"results/prepared/{self.training_kind(system)}/jobs/{job}.json" for job in jobs]
@@ -147,29 +148,29 @@ class Plan:
     # trainings
 
     def training_data(self, system: str) -> dict[str, Any]:
-        """Return what a recipe trains on: the identities of prepared tracks by slug, and the slugs held out for validation."""
+        """Return the data of a training: identities of the prepared tracks by slug, and the slugs held out for validation."""
         slugs = [slug for subset in self._training_subsets(system) for slug in self._slugs(subset)]
         held_out = self.validation if self.selection.trained[system].training.validation else ()
         return {"tracks": self.prepared(self.training_kind(system), slugs), "validation": list(held_out)}
 
     @cached_property
     def training_identities(self) -> dict[str, str]:
-        """The identity of the training that gives each recipe's weights."""
+        """The identity of the training that each recipe's weights come from."""
         data = {name: self.training_data(name) for name in self.selection.recipes}
         trained = self.selection.trained
         return {name: training_identity(trained[name], found["tracks"], found["validation"]) for name, found in data.items()}
 
     @cached_property
     def trainings(self) -> dict[str, str]:
-        """Names of the trainings' folders in results/trainings, each with a system whose weights it gives."""
+        """Names of the folders in results/trainings, each with one of the systems that use its weights."""
         return {self._training_name(name): name for name in self.selection.recipes}
 
     def training(self, system: str) -> str:
-        """Return the folder of the training that gives a system's weights."""
+        """Return the folder of the training that a system's weights come from."""
         return f"results/trainings/{self._training_name(system)}"
 
     def trained_recipe(self, training: str) -> Recipe:
-        """Return the recipe that a training, given by its folder's name, is made by."""
+        """Return the recipe of a training. `training` is the name of its folder."""
         return self.selection.trained[self.trainings[training]]
 
     def _training_name(self, system: str) -> str:
@@ -178,10 +179,10 @@ class Plan:
     def _training_subsets(self, system: str) -> list[str]:
         return ["train", "extra"] if self.selection.trained[system].training.extra_tracks else ["train"]
 
-    # estimates, scores and what is made of them
+    # estimates and scores
 
     def estimates(self, system: str, slugs: Sequence[str]) -> dict[str, str]:
-        """Return the identities of a system's estimates, by slug; MIX has none."""
+        """Return the identities of a system's estimates, by slug. MIX has none."""
         if system == BASELINE:
             return {}
         known = self.prepared(self.test_kind(system), slugs)
@@ -192,32 +193,32 @@ class Plan:
         return {slug: digest([known[slug], own[slug], self.targets[system]]) for slug in slugs}
 
     def scorer(self, system: str) -> str:
-        """Return what scores a system: the engine, but MIX, which is never submitted, is scored by the fast one."""
+        """Return the engine that scores a system. MIX is never submitted, so the fast engine scores it instead of museval."""
         return "fast" if system == BASELINE and self.engine == "museval" else self.engine
 
     def scores(self, system: str, slugs: Sequence[str]) -> dict[str, Any]:
-        """Return what a system's scores are made from: references, estimates, engine and targets."""
+        """Return what a system's scores depend on: references, estimates, engine and targets."""
         references = self.prepared(self.test_kind(system), slugs)
         made_from = {"references": references, "estimates": self.estimates(system, slugs)}
         return made_from | {"engine": self.scorer(system), "targets": list(self.targets[system])}
 
     def estimated(self, system: str, slugs: Sequence[str]) -> list[str]:
-        """Return the files that say that a system has separated some test tracks; none for MIX."""
+        """Return the job files of a system's estimates of the given test tracks. MIX has none."""
         if system == BASELINE:
             return []
         return [f"results/{system}/estimates/jobs/{job}.json" for job in self.jobs_with("separate", slugs)]
 
     def identity(self, systems: Sequence[str]) -> str:
-        """Return the digest of all that the tables of some systems are made from."""
+        """Return a digest of everything that the tables of the given systems depend on."""
         return digest({"scores": {name: self.scores(name, self.test) for name in systems}, "bootstrap": self.config["bootstrap"]})
 
-    # what a run ends with
+    # results
 
     @property
     def results(self) -> list[str]:
-        """The files that a run makes."""
+        """Paths of the final files of the run."""
         files = ["results/table.txt", *(f"results/{name}/losses.svg" for name in self.trained)]
-        if self.protocol in (SISEC18, MIR1K):  # whose scores the listening page reads
+        if self.protocol in (SISEC18, MIR1K):  # the listening page reads only their scores
             files.append("results/listen/index.html")
         if self.config["couplings"]:
             files.append("results/couplings.html")
@@ -231,7 +232,7 @@ class Plan:
 
     @property
     def listened_kinds(self) -> list[str]:
-        """Kinds of prepared audio of the test tracks, the one with all stems first."""
+        """Kinds of prepared test audio that the listening page reads, the one with all stems first."""
         return sorted({self.test_kind(name) for name in self.scored}, reverse=True)
 
     @property

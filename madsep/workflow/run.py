@@ -1,4 +1,4 @@
-"""`madsep run`: the config and the data are looked at first, then the workflow is started by Snakemake."""
+"""`madsep run`: check the config and the data, then start the workflow with Snakemake."""
 
 import contextlib
 import shlex
@@ -15,27 +15,27 @@ from madsep.workflow.make import make_plan
 from madsep.workflow.settings import merged, parse_change, read_settings
 from madsep.workflow.shipped import CONFIG, shipped
 
-SETTINGS = "results/run.json"  # what a run was started with: all of its settings
-STARTERS = ("--unlock", "--dry-run", "--dryrun", "-n", "--cleanup-metadata")  # of Snakemake: what a lock does not forbid
+SETTINGS = "results/run.json"  # all settings of the last run
+STARTERS = ("--unlock", "--dry-run", "--dryrun", "-n", "--cleanup-metadata")  # options of Snakemake that a lock allows
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `madsep run` was asked for; paths are relative to the current folder."""
+    """Options of `madsep run`. Paths are relative to the current folder."""
 
-    files: Sequence[Path]  # laid over config.yaml, the last one on top
-    changes: Sequence[str]  # KEY=VALUE with dotted keys and YAML values, on top of the files
-    directory: Path  # of results/ and submission/
+    files: Sequence[Path]  # override config.yaml and the files before them
+    changes: Sequence[str]  # KEY=VALUE with dotted keys and YAML values; override the files
+    directory: Path  # holds results/ and submission/
     cores: str | None
     profile: str | None
-    arguments: Sequence[str]  # Snakemake's own
-    verbose: bool = False  # show all of Snakemake's lines and those of the jobs; otherwise one line per finished job
+    arguments: Sequence[str]  # for Snakemake
+    verbose: bool = False  # show all output of Snakemake and of the jobs instead of one line per finished job
 
 
 def prepare_run(wanted: Wanted) -> list[str]:
     """Check the config, the folder and the data, write the settings into results/run.json, and return Snakemake's command.
 
-    Raises InputError for each thing that is wrong, before anything is started.
+    Raises InputError if anything is wrong, before any job starts.
     """
     require("snakemake", "madsep run")
     config = read_settings([shipped(CONFIG), *_own(wanted.directory), *wanted.files])
@@ -56,13 +56,13 @@ def prepare_run(wanted: Wanted) -> list[str]:
 
 
 def _own(directory: Path) -> list[Path]:
-    """The run's own config.yaml, which Snakemake reads as well."""
+    """Return the config.yaml in the folder of the run, if there is one. Snakemake reads it as well."""
     own = directory / CONFIG
     return [own] if own.is_file() and not own.samefile(shipped(CONFIG)) else []
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise InputError unless the folders of the run and of Snakemake can be written."""
+    """Raise InputError unless the folders of the run and of Snakemake are writable."""
     for name in ("results", "submission", ".snakemake"):
         with scratch_folder(folder / name):
             pass
@@ -80,11 +80,11 @@ def _command(wanted: Wanted, folder: Path) -> list[str]:
 
 
 def _profile(name: str) -> str:
-    """Return the path of a profile: a folder, or the name of one that ships. Raises InputError if the plugin of its executor is missing."""
+    """Return the path of a profile, given as a folder or by name. Raises InputError if the plugin of its executor is missing."""
     places = (Path(name), shipped(name), shipped("workflow/profiles", name))
     found = next((path.absolute() for path in places if path.is_dir()), None)
     if found is None:
-        return name  # which Snakemake looks for in its own places
+        return name  # Snakemake searches its own folders for it
     settings = found / "config.yaml"
     executor = read_yaml(settings).get("executor") if settings.is_file() else None
     require(f"snakemake_executor_plugin_{executor}".replace("-", "_"), f"the profile {name}")
@@ -92,5 +92,5 @@ def _profile(name: str) -> str:
 
 
 def shown(command: Sequence[str]) -> str:
-    """Return Snakemake's command as a person types it."""
+    """Return Snakemake's command as a user would type it."""
     return shlex.join(["snakemake", *command[3:]])

@@ -1,4 +1,4 @@
-"""Which systems a run is asked for, what they estimate, and whether they fit the data."""
+"""Select the systems of a run, determine their targets, and check that they fit the data set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,27 +10,27 @@ from madsep.data.datasets import TARGETS, Dataset
 from madsep.separation.external import External, external_names, external_targets, find_external
 from madsep.systems.recipe import Recipe, load_recipe, recipe_names
 
-BASELINE = "MIX"  # a fourth of the mixture as the estimate of each source; scored in every run
-# names in results/ that no system can have
+BASELINE = "MIX"  # every run scores it; it estimates each source as a quarter of the mixture
+# names that the run itself uses in results/
 RESERVED = r"benchmarks|compare|listen|logs|musdb-sample|prepared|trainings"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The systems of a run by name: recipes, and systems that are none."""
+    """The systems of a run by name: recipes and external systems."""
 
     recipes: Mapping[str, Recipe]
     externals: Mapping[str, External]
-    trained: Mapping[str, Recipe]  # for each recipe the one whose training gives its weights
+    trained: Mapping[str, Recipe]  # for each recipe, the one that its weights are trained with
 
     @property
     def names(self) -> list[str]:
-        """All systems but the baseline."""
+        """All systems except the baseline."""
         return [*self.recipes, *self.externals]
 
     @property
     def submissions(self) -> dict[str, str]:
-        """Names of the submissions' folders, each with the recipe's: of several trainings of a recipe, the first is submitted."""
+        """Systems to submit, by the name of the submission's folder. Only the first training of each recipe is submitted."""
         return {recipe.short_name: name for name, recipe in self.recipes.items() if name == recipe.name}
 
 
@@ -66,9 +66,9 @@ def select_systems(config: Mapping[str, Any], dataset: Dataset) -> Selection:
 
 
 def targets_of(name: str, selection: Selection, dataset: Dataset, test_tracks: Sequence[str]) -> tuple[str, ...]:
-    """Return what a system estimates: vocals and accompaniment, or all stems and accompaniment; for MIX, all that any system does.
+    """Return the targets of a system: vocals or all four stems, and the accompaniment. MIX has the targets that any system has.
 
-    `test_tracks` are true names. Raises InputError if a system's targets cannot be found out.
+    `test_tracks` are names, not slugs. Raises InputError if the targets of a system cannot be determined.
     """
     if name == BASELINE:
         return max((targets_of(other, selection, dataset, test_tracks) for other in selection.names), key=len, default=TARGETS)
@@ -83,17 +83,17 @@ def targets_of(name: str, selection: Selection, dataset: Dataset, test_tracks: S
 
 
 def _trainings(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Recipe]:
-    """Return a recipe by its name, and once more per further seed as NAME-seedSEED; with its own seed if there are no `seeds`."""
+    """Return the trainings of a recipe: NAME with the first seed, NAME-seedSEED with each other. No `seeds`: its own seed."""
     names = [recipe.name, *(f"{recipe.name}-seed{seed}" for seed in seeds[1:])]
     return {name: recipe.with_seed(seed) for name, seed in zip(names, seeds or [recipe.training.seed], strict=True)}
 
 
 def _check_name(name: str, where: str) -> None:
-    """Refuse a name that only a recipe, the baseline or the run itself can have; a system's name is that of a folder in results/."""
+    """Refuse a name that is reserved, or that is not fit for a folder in results/."""
     if name == "":
         fault = "it is empty"
     elif not re.fullmatch(r"[\w+-]+", name):
-        fault = "it holds other characters than letters, digits, +, - and _"
+        fault = "it has characters other than letters, digits, +, - and _"
     elif name in recipe_names():
         fault = "a recipe has this name"
     elif name == BASELINE:
@@ -111,7 +111,7 @@ def _check_short_names(selection: Selection) -> None:
 
 
 def _check_data(name: str, recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a recipe whose front end works at a higher rate than the data have, or that needs stems they do not have."""
+    """Refuse a recipe that needs a higher sampling rate or other stems than the data set has."""
     rate_hz = recipe.front_end.sample_rate_hz
     if rate_hz > dataset.sample_rate_hz:
         raise InputError(
@@ -126,7 +126,7 @@ def _check_data(name: str, recipe: Recipe, dataset: Dataset) -> None:
 
 
 def _check_coupled(name: str, selection: Selection, dataset: Dataset) -> None:
-    """Refuse couplings of a system that is not a recipe of the run, has no dense layers on single frames, or has another rate."""
+    """Refuse couplings of a system that is no recipe of the run, lacks dense layers on single frames, or has another rate."""
     if name not in selection.recipes:
         raise InputError(f"couplings: {name} is not among the recipes of `systems`{nearest(name, selection.recipes)}; name it there, too.")
     recipe = selection.recipes[name]

@@ -1,4 +1,4 @@
-"""The settings of a run from files and from the command line, read with file, line and fault before Snakemake reads them."""
+"""Read and check settings from files and the command line before Snakemake does. Errors name the file and the line."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from madsep.workflow.types import entry_type, known, takes_null, takes_text
 
 
 def read_settings(files: Sequence[Path]) -> dict[str, Any]:
-    """Return the settings of YAML files laid over each other. Raises InputError with file and line for one that is faulty."""
+    """Return the merged settings of YAML files. Later files override earlier ones. Raises InputError with file and line of a fault."""
     config: dict[str, Any] = {}
     for path in files:
         values = read_yaml(path)
@@ -26,13 +26,13 @@ def read_settings(files: Sequence[Path]) -> dict[str, Any]:
 
 
 def check_settings(path: Path) -> None:
-    """Read a YAML file of settings that Snakemake is about to read, if it is there. Raises InputError as `read_settings` does."""
+    """Check a settings file that Snakemake will read, if it exists. Raises InputError as `read_settings` does."""
     if path.exists():
         read_settings([path])
 
 
 def _check_plain(node: yaml.Node | None) -> None:
-    """Refuse what Snakemake reads as a date or another object than text, a number, a truth value or null."""
+    """Raise InputError if a value is a date or anything else than text, a number, a truth value or null."""
     if isinstance(node, yaml.ScalarNode):
         if node.tag.rpartition(":")[2] not in ("str", *KINDS):
             raise InputError(f"line {node.start_mark.line + 1}: YAML reads {node.value} as a date or another object. Quote it")
@@ -43,10 +43,9 @@ def _check_plain(node: yaml.Node | None) -> None:
 
 
 def parse_change(change: str) -> dict[str, Any]:
-    """Return the settings of KEY=VALUE, such as {"scoring": {"engine": "fast"}} of scoring.engine=fast.
+    """Return KEY=VALUE as nested settings: scoring.engine=fast gives {"scoring": {"engine": "fast"}}.
 
-    If the settings expect text, the value is not taken for a number or a truth value. Raises InputError unless the key is known and the
-    value is YAML.
+    The value stays text if the settings expect text. Raises InputError unless the key is known and the value is YAML.
     """
     key, equals, text = change.partition("=")
     names = key.split(".")
@@ -71,7 +70,7 @@ def parse_change(change: str) -> dict[str, Any]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings `above` laid over those `below`, as Snakemake lays config files over each other."""
+    """Return `below` overridden by `above`, key by key at every level, as Snakemake merges config files."""
     together = dict(below)
     for key, value in above.items():
         known = together.get(key)

@@ -1,4 +1,4 @@
-"""The files of the workflow that come with the package: Snakefile, config.yaml and the folder workflow/."""
+"""Files of the workflow that come with the package: Snakefile, config.yaml and the folder workflow/."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def shipped(*parts: str) -> Path:
     """Return the path of a file or folder of the workflow, such as shipped("Snakefile").
 
-    An installed package holds them in madsep/_workflow. In a checkout or an editable install they are those at the top of the repository.
-    Raises InputError if there is neither.
+    An installed package has them in madsep/_workflow, a checkout or an editable install at the top of the repository.
+    Raises InputError if they are in neither place.
     """
     for root in (PACKAGE / "_workflow", PACKAGE.parent):
         if (root / "Snakefile").is_file():
@@ -22,10 +22,10 @@ def shipped(*parts: str) -> Path:
 
 
 def write_config(folder: Path) -> Path:
-    """Write the config.yaml that ships, with its comments, into a folder, and return its path. Raises InputError if there is one."""
+    """Copy the shipped config.yaml with its comments into a folder and return its path. Raises InputError if there is one."""
     path = folder / CONFIG
     if path.exists() or path.is_symlink():
-        raise InputError(f"{path}: is there already, and stays as it is. To begin with the defaults again, move it away first.")
+        raise InputError(f"{path}: exists already and was not changed. To start again from the defaults, move it away first.")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, shipped(CONFIG).read_text(encoding="utf-8"))
     return path

@@ -1,4 +1,4 @@
-"""What Slurm says about its nodes, and which jobs of a workflow are in its queue."""
+"""Ask Slurm for the jobs of a workflow in its queue, and for the GPUs of its nodes."""
 
 import getpass
 import shutil
@@ -9,7 +9,7 @@ from madsep.core.errors import InputError
 
 
 def jobs_in_queue(folder: Path) -> list[str]:
-    """Return the ids of this user's jobs in Slurm's queue that a Snakemake in `folder` has submitted; none if there is no Slurm.
+    """Return the ids of this user's jobs in Slurm's queue that Snakemake submitted from `folder`. Empty without Slurm.
 
     Raises InputError if Slurm does not answer.
     """
@@ -24,7 +24,7 @@ def jobs_in_queue(folder: Path) -> list[str]:
 
 
 def offers_gpus() -> bool:
-    """Whether a node of the cluster offers GPUs (gres); true if no Slurm answers here."""
+    """Whether any node of the cluster offers GPUs (gres). True if Slurm does not answer."""
     if shutil.which("sinfo") is None:
         return True
     completed = subprocess.run(["sinfo", "--noheader", "--format=%G"], capture_output=True, encoding="utf-8", check=False)

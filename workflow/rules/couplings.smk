@@ -1,4 +1,4 @@
-"""What trained networks do to their input: couplings of the systems named in `couplings`, over the test tracks."""
+"""Neural couplings of the systems named in `couplings`, computed over the test tracks."""
 
 
 rule couplings:

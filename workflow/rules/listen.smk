@@ -1,4 +1,4 @@
-"""The page to listen to what the systems of a run estimate."""
+"""The listening page with the estimates of all systems of a run."""
 
 
 rule listen:

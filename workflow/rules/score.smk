@@ -39,7 +39,7 @@ rule aggregate:
         "../scripts/aggregate.py"
 
 
-# what ends a run; table.json says which scores it is of
+# the table that a run ends with; table.json identifies its scores
 rule table:
     input:
         expand("results/{system}/tables.json", system=plan.scored),

@@ -1,7 +1,7 @@
-"""SiSEC 2018 on MUSDB18: previews and audits by the two engines, the comparison, submissions."""
+"""SiSEC 2018 on MUSDB18: previews, audits, the comparison, submissions."""
 
 
-# museval scores a few tracks again that the fast engine has scored
+# museval scores again a few of the tracks that the fast engine has scored
 rule audit:
     input:
         prepared=ask.test_prepared,
@@ -71,7 +71,7 @@ rule submission:
     input:
         ask.submitted_files,
     output:
-        update("submission/{name}/provenance.yaml"),  # the job reads the one before
+        update("submission/{name}/provenance.yaml"),  # the job reads the previous file
     log:
         "results/logs/submission/{name}.log",
     conda:

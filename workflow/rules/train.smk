@@ -1,4 +1,4 @@
-# its folder's name changes with the recipe and the data, so finished weights stay; weights that are there are not trained again
+# the folder's name depends on the recipe and the data, so finished weights are kept and reused
 rule train:
     input:
         ask.training_prepared,
@@ -14,7 +14,7 @@ rule train:
     resources:
         gpu=needs.gpu,
         mem_mb=needs.train_mb,
-        runtime=1440,  # minutes; the next job resumes from the state that this one has saved
+        runtime=1440,  # minutes; the next job resumes from the saved state
         slurm_extra="--signal=TERM@120",  # seconds before the limit
     params:
         system=ask.trained_system,

@@ -1,4 +1,4 @@
-"""Adapter: compare all systems of a run, and with those of SiSEC 2018 if the tracks are the same."""
+"""Adapter: compare all systems of a run with each other and, if the tracks are the same, with those of SiSEC 2018."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: the couplings of one system over the test tracks."""
+"""Adapter: compute the couplings of one system over the test tracks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: a table of the couplings of several systems."""
+"""Adapter: write a table of the couplings of several systems."""
 
 from pathlib import Path
 

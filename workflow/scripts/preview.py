@@ -1,4 +1,4 @@
-"""Adapter: show medians by the fast engine while museval is still scoring."""
+"""Adapter: compute medians with the fast engine while museval is still scoring."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: separate the test tracks of one job by a trained network."""
+"""Adapter: separate the test tracks of one job with a trained network."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: separate the test tracks of one job by a callable or an oracle, or copy estimates from a folder."""
+"""Adapter: separate the test tracks of one job with a callable or an oracle, or copy estimates from a folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter: write the table that ends a run, and which scores it is of."""
+"""Adapter: write the table at the end of a run, with the identity of its scores."""
 
 from pathlib import Path
 
