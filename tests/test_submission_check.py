@@ -115,7 +115,7 @@ def test_shipped_lists_are_the_campaigns(shared: Path) -> None:
 def test_names_default_to_the_fifty(submission: Path) -> None:
     faults = check_submission(submission)
     assert sum(fault.endswith(".json: missing") for fault in faults) == 50 - 2
-    assert faults.count("test/A & B - It's (Mine).json: \"A & B - It's (Mine)\" is none of the 50 test tracks") == 1
+    assert faults.count("test/A & B - It's (Mine).json: \"A & B - It's (Mine)\" is not one of the 50 test tracks") == 1
     assert len(faults) == 49
 
 
@@ -154,7 +154,7 @@ def test_names_cut_at_a_dot(submission: Path) -> None:
     (submission / "test" / f"{TRACKS[1]}.json").rename(submission / "test" / "M.json")
     expected = [
         f"test/{TRACKS[1]}.json: missing",
-        "test/M.json: 'M' is none of the 3 test tracks",
+        "test/M.json: 'M' is not one of the 3 test tracks",
     ]
     assert campaign_check(submission, TRACKS, "ABC1") == expected
     assert check(submission) == expected

@@ -1,1 +1,1 @@
-"""A submission to SiSEC: its description, its files, its check."""
+"""Write, check and export submissions to SiSEC."""

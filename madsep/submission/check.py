@@ -1,4 +1,4 @@
-"""Faults of a SiSEC submission: the campaign's own acceptance rules, and stricter ones.
+"""Check a SiSEC submission by the campaign's own acceptance rules and by stricter ones.
 
 The campaign's rules are those of tests/test_submissions.py in https://github.com/sigsep/sigsep-mus-2018. Its tests/data hold the originals
 of `data/musdb18_test.json` (mus18_test_tracks.json, here sorted) and `museval.schema.json`.
@@ -29,10 +29,10 @@ OTHER_FILES = (DESCRIPTION, provenance.FILE, *READMES)
 
 
 class Verdict(NamedTuple):
-    """The faults of a submission, one line each.
+    """Faults of a submission, one line each.
 
-    For an error the campaign would refuse the submission, or its scores do not hold. A warning is about form alone, as published
-    submissions have it: description.md differs from the template, or a file that is no score does not belong there.
+    An error means that the campaign would refuse the submission or that its scores are not valid. A warning concerns form alone and also
+    occurs in published submissions: description.md differs from the template, or a file does not belong in the folder.
     """
 
     errors: list[str]
@@ -40,22 +40,22 @@ class Verdict(NamedTuple):
 
 
 def check_submission(folder: Path, expected_tracks: list[str] | None = None, short_name: str | None = None) -> list[str]:
-    """Return every fault of the submission in `folder`, errors and warnings alike, as `judge_submission` finds them."""
+    """Return all errors and warnings that `judge_submission` finds in the submission in `folder`."""
     errors, warnings = judge_submission(folder, expected_tracks, short_name)
     return [*errors, *warnings]
 
 
 def judge_submission(folder: Path, expected_tracks: list[str] | None = None, short_name: str | None = None) -> Verdict:
-    """Return the errors and warnings of the submission in `folder`; none of either if it is as madsep writes it.
+    """Return the errors and warnings of the submission in `folder`. A submission as madsep writes it has neither.
 
-    The test tracks are `expected_tracks`, or `data: test_tracks` of the submission's provenance.yaml, or the 50 of MUSDB18. If there is a
-    provenance.yaml, its digests must agree with each other and with the score files. The short name is the folder's unless it is given.
+    The expected test tracks are `expected_tracks`, or else `data: test_tracks` of provenance.yaml, or else the 50 of MUSDB18. The digests
+    in provenance.yaml, if it exists, must agree with each other and with the score files. `short_name` defaults to the folder's name.
     """
     if not folder.is_dir():
         return Verdict([f"{folder}: no such folder"], [])
     try:
         files_below(folder)
-    except InputError as error:  # a folder that may not be read
+    except InputError as error:  # an unreadable folder
         return Verdict([str(error)], [])
     name = short_name or Path(os.path.abspath(folder)).name  # resolve() would follow a link  # noqa: PTH100
     document, errors = _read_provenance(folder)
@@ -71,7 +71,7 @@ def judge_submission(folder: Path, expected_tracks: list[str] | None = None, sho
 
 
 def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list[str]:
-    """Return the faults by the campaign's four rules: short name, description.md, the tracks' names, the schema."""
+    """Return violations of the campaign's four rules: length of the short name, description.md, track names, and schema."""
     faults = []
     if len(short_name) > MAX_NAME_LENGTH:
         faults.append(f"{short_name}: the folder's name has {len(short_name)} characters; at most {MAX_NAME_LENGTH} are allowed")
@@ -84,7 +84,7 @@ def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list
     validator = Draft202012Validator(read_json(HERE / "museval.schema.json"))
     for path, document in documents.items():
         if path.stem not in test_names:
-            faults.append(f"{_label(folder, path)}: {path.stem!r} is none of the {len(test_names)} test tracks")
+            faults.append(f"{_label(folder, path)}: {path.stem!r} is not one of the {len(test_names)} test tracks")
         if isinstance(document, InputError):
             faults.append(str(document))
             continue
@@ -95,9 +95,9 @@ def campaign_check(folder: Path, test_names: list[str], short_name: str) -> list
 
 
 def _documents(folder: Path) -> dict[Path, Any]:
-    """Return every JSON below `folder` with its content, or with the InputError that says why it cannot be read.
+    """Return the content of every .json file below `folder`, or the InputError that reading it raised.
 
-    Hidden ones and those of other strangers, which the campaign's check would read too, are left to `_misplaced_files`.
+    Hidden files and files left by other programs are skipped. `_misplaced_scores` reports them.
     """
     documents: dict[Path, Any] = {}
     for path in files_below(folder):
@@ -110,7 +110,7 @@ def _documents(folder: Path) -> dict[Path, Any]:
 
 
 def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the content of provenance.yaml, empty if there is none or it cannot be read, and its faults."""
+    """Return the content of provenance.yaml and its faults. The content is empty if the file is missing or unreadable."""
     path = folder / provenance.FILE
     try:
         if not is_there(path):
@@ -126,21 +126,21 @@ def _read_provenance(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _listed_tracks(document: dict[str, Any]) -> list[str] | None:
-    """Return `data: test_tracks` if it is a list of names."""
+    """Return `data: test_tracks` if it is a list of names, or else None."""
     data = document.get("data")
     names = data.get("test_tracks") if isinstance(data, dict) else None
     return names if isinstance(names, list) and names and all(isinstance(name, str) for name in names) else None
 
 
 def _durations_s(document: dict[str, Any]) -> dict[str, float]:
-    """Return `data: durations_s`, as far as it gives seconds by name."""
+    """Return the valid entries of `data: durations_s`: seconds by track name."""
     data = document.get("data")
     durations_s = data.get("durations_s") if isinstance(data, dict) else None
     return {name: seconds for name, seconds in durations_s.items() if is_number(seconds)} if isinstance(durations_s, dict) else {}
 
 
 def _misplaced_scores(folder: Path) -> Iterator[str]:
-    """Yield each .json outside test/, which the campaign's check would take for a track."""
+    """Yield a fault for each .json file outside test/, because the campaign's check would take it for a track."""
     for path in files_below(folder):
         label = _label(folder, path)
         if path.suffix == ".json" and _is_strange(folder, path):
@@ -150,7 +150,7 @@ def _misplaced_scores(folder: Path) -> Iterator[str]:
 
 
 def _misplaced_files(folder: Path) -> Iterator[str]:
-    """Yield each other file that belongs to no submission."""
+    """Yield a warning for each other file that does not belong in a submission."""
     for path in files_below(folder):
         label = _label(folder, path)
         if path.suffix == ".json":
@@ -171,16 +171,16 @@ def _is_strange(folder: Path, path: Path) -> bool:
 
 
 def _read_description(folder: Path) -> tuple[bytes | None, list[str]]:
-    """Return the content of description.md, None if there is none or it cannot be read, and why it cannot."""
+    """Return the content of description.md, or None if it is missing or unreadable, and the error if it is unreadable."""
     path = folder / DESCRIPTION
     try:
-        return (read_bytes(path, MAX_DESCRIPTION_BYTES) if is_there(path) else None), []  # campaign_check says what is missing
+        return (read_bytes(path, MAX_DESCRIPTION_BYTES) if is_there(path) else None), []  # campaign_check reports a missing file
     except InputError as error:
         return None, [str(error).removeprefix(f"{folder}/")]
 
 
 def _description_faults(raw: bytes | None, short_name: str) -> Iterator[str]:
-    """Yield each point in which description.md differs from the campaign's template, whose comments may be deleted."""
+    """Yield each difference between description.md and the campaign's template. Deleted comments do not count."""
     if raw is None:
         return
     try:
@@ -194,7 +194,7 @@ def _description_faults(raw: bytes | None, short_name: str) -> Iterator[str]:
 
 
 def _head_faults(lines: list[str], name: str) -> Iterator[str]:
-    """Check the part before the first section: heading, authors, affiliations, contact."""
+    """Yield faults in the part before the first section: heading, authors, affiliations, contact."""
     first_section = next((i for i, line in enumerate(lines) if line.startswith("## ")), len(lines))
     head = [line for line in lines[:first_section] if line]
     if not head or not head[0].startswith("# "):

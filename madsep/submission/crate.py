@@ -1,4 +1,4 @@
-"""A submission with its provenance as an RO-Crate: a folder that archives and other programs can read.
+"""Export a submission with its provenance as an RO-Crate, a folder that archives and other programs can read.
 
 The crate is a copy and lies outside the submission, because the campaign's check takes every .json in a submission's folder for a track.
 Soiland-Reyes et al., "Packaging research artefacts with RO-Crate", Data Science 5(2), 2022; profile: Process Run Crate 0.5.
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-TERMS = "https://w3id.org/ro/terms/workflow-run/context"  # which has sha256
+TERMS = "https://w3id.org/ro/terms/workflow-run/context"  # defines sha256
 METADATA = "ro-crate-metadata.json"
 CODE = "https://github.com/madsep/madsep"
 TYPES = {".json": "application/json", ".md": "text/markdown", ".yaml": "application/yaml"}
 
 
 def write_crate(submission: Path, folder: Path) -> None:
-    """Write `folder` with ro-crate-metadata.json and copies of the submission's files, whole or not at all.
+    """Write ro-crate-metadata.json and copies of the submission's files into `folder`, completely or not at all.
 
-    Raises InputError if `folder` is in use or lies in the submission, and if the submission has errors or no provenance.yaml.
+    Raises InputError if `folder` is not empty or lies inside the submission, or if the submission has errors or no provenance.yaml.
     """
-    from rocrate.rocrate import ROCrate  # seconds to import
+    from rocrate.rocrate import ROCrate  # takes seconds to import
 
     check_unused(folder)
     if folder.resolve().is_relative_to(submission.resolve()):
         raise InputError(f"{folder}: lies in the submission, where the campaign's check would read its metadata; choose another folder.")
     if errors := judge_submission(submission).errors:
-        raise InputError(f"{submission}: not valid ({errors[0]}); `madsep check` lists all that is to mend.")
+        raise InputError(f"{submission}: not valid ({errors[0]}); `madsep check` lists all faults.")
     if not is_there(submission / FILE):
-        raise InputError(f"{submission}: has no {FILE}, so that nothing is known of its making; expected a submission that madsep wrote.")
+        raise InputError(f"{submission}: has no {FILE}, so its origin is unknown; expected a submission that madsep wrote.")
     provenance = parse_provenance(read_yaml(submission / FILE))
     crate = ROCrate()
     _describe(crate, submission, provenance)
@@ -48,7 +48,7 @@ def write_crate(submission: Path, folder: Path) -> None:
 
 
 def _describe(crate: "ROCrate", submission: Path, provenance: Provenance) -> None:
-    """Enter the files, what they were made from, and the action that made them."""
+    """Add the files, their ingredients, and the action that made them to the crate."""
     name, written = submission.resolve().name, datetime.datetime.fromisoformat(provenance.written)
     title = provenance.settings["description"]["title"]
     crate.name = f"{name}: scores of {len(provenance.scores)} tracks for the Signal Separation Evaluation Campaign"
@@ -72,7 +72,7 @@ def _describe(crate: "ROCrate", submission: Path, provenance: Provenance) -> Non
 
 
 def _made_from(crate: "ROCrate", provenance: Provenance) -> list[Any]:
-    """The data, the recipe and the checkpoint, known by their digests."""
+    """Return entities for the data, the recipe and the checkpoint, with their digests."""
     data, checkpoint = provenance.data, provenance.checkpoint
     tracks = [
         _entity(crate, f"#{subset}/{slug_of(track)}", "CreativeWork", name=track, sha256=prepared.sha256)

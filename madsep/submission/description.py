@@ -1,4 +1,4 @@
-"""description.md of a submission, after the campaign's template; the method's text is generated from the settings that ran."""
+"""Generate a submission's description.md after the campaign's template. The text on the method follows from the settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ TARGETS = {
 def describe(recipe: Recipe, scoring: Mapping[str, Any], authors: Mapping[str, str | None]) -> str:
     """Return the text of description.md for `recipe`.
 
-    `scoring` holds the engine and its audit. `authors` holds authors, affiliations and contact, each of which may be None.
+    `scoring` holds the engine and its audit. `authors` holds authors, affiliations and contact. Each of them may be None.
     """
     text = recipe.description
     names = authors["authors"] or f"Reproduction with madsep of the system by {text.original_authors}"

@@ -1,4 +1,4 @@
-"""provenance.yaml of a submission: what it holds, and whether its digests agree with each other and with the scores."""
+"""Content of a submission's provenance.yaml, and checks that its digests agree with each other and with the scores."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from madsep.systems.identity import system_identity_of, training_identity_of
 from madsep.systems.recipe import System
 
 FILE = "provenance.yaml"
-N_DIGITS = 12  # of a digest in a message
+N_DIGITS = 12  # number of digits of a digest that messages show
 
 
 class _Part(BaseModel):
@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class Prepared(_Part):
-    """Prepared audio of one track: the SHA-256 of the files that it was read from, by stem, and its own."""
+    """Prepared audio of one track: its SHA-256, and that of each source file, by stem."""
 
     sources: dict[str, str]
     form: str  # digest of how it was prepared
@@ -42,7 +42,7 @@ class Training(_Part):
 
 
 class CheckpointFile(_Part):
-    """The checkpoint that separated the tracks: its SHA-256, and what it says that it was made from."""
+    """The checkpoint that separated the tracks: its SHA-256, and the origin that it records."""
 
     sha256: str
     identity: str  # of the system
@@ -51,7 +51,7 @@ class CheckpointFile(_Part):
 
 
 class Estimates(_Part):
-    """One track's estimates: what they were made from, the SHA-256 of each wav, and the number of clipped samples of each target."""
+    """Estimates of one track: digests of their ingredients, SHA-256 of each wav, and number of clipped samples per target."""
 
     made_from: dict[str, str]
     files: dict[str, str]
@@ -59,14 +59,14 @@ class Estimates(_Part):
 
 
 class Scores(_Part):
-    """One track's scores: what they were made from, and the SHA-256 of test/<track>.json."""
+    """Scores of one track: digests of their ingredients, and the SHA-256 of test/<track>.json."""
 
     made_from: dict[str, str]
     sha256: str
 
 
 class Data(_Part):
-    """The tracks by name. `layouts` and `ffmpeg` say how they were read, `notes` what was noticed."""
+    """The tracks by name. `layouts` and `ffmpeg` record how they were read, `notes` what was noticed while preparing them."""
 
     layouts: list[str]
     ffmpeg: str | None
@@ -80,7 +80,7 @@ class Data(_Part):
 
 
 class Provenance(_Part):
-    """All that a submission was made from."""
+    """Everything that a submission was made from."""
 
     written: str
     madsep_commit: str | None
@@ -89,7 +89,7 @@ class Provenance(_Part):
     settings: dict[str, Any]  # the recipe
     settings_sha256: dict[str, str]  # of each of its sections
     scoring: dict[str, Any]
-    description_sha256: str  # of description.md as it was generated; a file with another digest was edited by a person
+    description_sha256: str  # of the generated description.md; if the file has another digest, a person edited it
     training: Training
     checkpoint: CheckpointFile
     data: Data
@@ -157,7 +157,7 @@ def _identity_faults(provenance: Provenance) -> Iterator[str]:
 
 
 def _track_faults(provenance: Provenance) -> Iterator[str]:
-    """Yield where the estimates and scores of a test track were made from something else than is listed."""
+    """Yield a fault if estimates or scores of a test track were made from anything other than what is listed."""
     data, expected = provenance.data, set(provenance.data.test_tracks)
     for where, names in (("data.test", data.test), ("estimates", provenance.estimates), ("scores", provenance.scores)):
         for name in sorted(expected ^ set(names)):
@@ -178,7 +178,7 @@ def _track_faults(provenance: Provenance) -> Iterator[str]:
 
 
 def _audit_faults(provenance: Provenance) -> Iterator[str]:
-    """Yield the tracks whose audit compared other scores than those submitted."""
+    """Yield a fault for each track whose audit compared other scores than the submitted ones."""
     audit = provenance.scoring.get("audit_by_museval")
     audited = audit.get("scores") if isinstance(audit, dict) else None
     if not isinstance(audited, dict):

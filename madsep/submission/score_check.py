@@ -1,6 +1,6 @@
-"""Faults in the scores of one track, and differences between the tracks of a submission, in museval's JSON layout.
+"""Check scores in museval's JSON layout: each track by itself, and the tracks of a submission against each other.
 
-Values of the wrong type are skipped here. The schema reports them.
+Values of the wrong type are skipped here. The check of the schema reports them.
 """
 
 import math
@@ -21,9 +21,9 @@ Frames = list[dict[str, Any]]
 
 
 def target_set_faults(documents: dict[str, Any]) -> Iterator[str]:
-    """Yield a fault for each track (label -> JSON content) whose targets differ from those of most tracks, and if these are incomplete.
+    """Yield a fault for each track whose targets differ from those of most tracks, and one if those of most tracks are incomplete.
 
-    A complete set is vocals with accompaniment, or the four stems, or both.
+    `documents` maps labels of tracks to JSON content. A complete set is vocals with accompaniment, or the four stems, or both.
     """
     if not documents:
         return
@@ -57,7 +57,7 @@ def track_faults(document: Any, duration_s: float | None) -> Iterator[str]:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value read from JSON or YAML is a number, NaN and infinities included."""
+    """Whether a value read from JSON or YAML is a number. NaN and infinities count as numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -93,7 +93,7 @@ def _target_faults(frames: Frames) -> Iterator[str]:
 
 
 def _nan_pattern_faults(targets: dict[str, Frames]) -> Iterator[str]:
-    """Yield frames that are NaN for some targets but not for others that were scored with them.
+    """Yield frames that are NaN for some targets but not for others that were scored together with them.
 
     A frame is dropped for all targets if any reference or estimate is silent (museval/metrics.py, `bss_eval`). If vocals and accompaniment
     are both present, museval scores these two separately from the other stems.

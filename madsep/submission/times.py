@@ -1,4 +1,4 @@
-"""How long the jobs of a submission took, from Snakemake's benchmark files and the jobs' logs."""
+"""Time and memory of a submission's jobs, from Snakemake's benchmark files and the jobs' logs."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ from typing import Any
 
 from madsep.core.reading import read_text, reading
 
-MAX_LINE = 1000  # characters of a log's first line
+MAX_LINE = 1000  # maximum number of characters to read of a log's first line
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs of a run: `names` gives those of each stage, such as {"separate": ["separate/MDL1/a-song-1f0c93d2"]}.
+    """Jobs of a run. `names` lists them by stage, such as {"separate": ["separate/MDL1/a-song-1f0c93d2"]}.
 
     Job <name> has its benchmark in `benchmarks`/<name>.tsv and its log in `logs`/<name>.log.
     """
@@ -28,7 +28,7 @@ class Jobs:
 def times(jobs: Jobs) -> dict[str, dict[str, Any]]:
     """Return the number of jobs, the sum of their wall-clock seconds and their peak memory (MB) for each stage.
 
-    `not_measured` lists jobs without a benchmark file, `slurm_job_ids` the jobs that ran under Slurm; each is left out if there are none.
+    `not_measured` lists the jobs without a benchmark file, `slurm_job_ids` those that ran on Slurm. Empty lists are left out.
     """
     return {stage: _of_stage(jobs, names) for stage, names in jobs.names.items()}
 
@@ -44,19 +44,19 @@ def _of_stage(jobs: Jobs, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _benchmark(path: Path) -> dict[str, str] | None:
-    """Return a benchmark file's one row, by column; None if there is no such file."""
+    """Return the only row of a benchmark file, by column, or None if there is no such file."""
     if not path.is_file():
         return None
     return next(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t"), None)
 
 
 def _number(text: str) -> float | None:
-    """Return a number of a benchmark file; None for what Snakemake could not measure."""
+    """Return a number in a benchmark file, or None if Snakemake could not measure it."""
     return None if text in ("-", "NA", "") else float(text)
 
 
 def _slurm_job_id(log: Path) -> int | None:
-    """Return the Slurm job that a log's first line names; None for a job that did not run on Slurm."""
+    """Return the Slurm id in the first line of a job's log, or None if the job did not run on Slurm."""
     found = re.match(r"INFO: Slurm job (\d+) on ", _first_line(log)) if log.exists() else None
     return int(found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""Write a submission to the Signal Separation Evaluation Campaign: description, scores by true name, provenance."""
+"""Write a submission to the Signal Separation Evaluation Campaign: description, one score file per track, provenance."""
 
 import contextlib
 import datetime
@@ -31,7 +31,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Sources:
-    """What a submission is made from."""
+    """Inputs of a submission."""
 
     checkpoint: Path
     training: Path  # folder of the training
@@ -45,7 +45,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class _Records:
-    """The stages' records, by the tracks' true names."""
+    """Records of the stages, by track name."""
 
     checkpoint: Mapping[str, Any]  # metadata
     weights: Record
@@ -55,16 +55,16 @@ class _Records:
 
 
 def read_scoring(engine: str, audit: Path | None = None) -> dict[str, Any]:
-    """Return what provenance and description say of the scores: the engine and, if museval audited it, each track's worst difference."""
+    """Return the engine and, if museval audited it, the audit, for the provenance and the description."""
     return {"engine": engine} | ({} if audit is None else {"audit_by_museval": read_json(audit)})
 
 
 def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any], authors: Authors, folder: Path) -> None:
-    """Write `folder`/{description.md, provenance.yaml, test/<true name>.json}, check it, and only then put it in place.
+    """Write description.md, provenance.yaml and test/<track>.json, check them, and only then put them into `folder`.
 
-    A description.md that was edited by hand and a README are kept; a `folder` that is a link is followed. Raises InputError with one line
-    for each fault, and `folder` stays as it was, if something was made from anything other than is given here, if the check finds a fault,
-    or if `folder` holds files that are not part of a submission.
+    A hand-edited description.md and a README are kept. If `folder` is a link, it is followed. Raises InputError with one line per fault,
+    and leaves `folder` unchanged, if an artefact was made from anything other than `sources`, if the check finds a fault, or if `folder`
+    holds files that are not part of a submission.
     """
     records = _read(sources, recipe)
     text = describe(recipe, scoring, authors)
@@ -85,12 +85,12 @@ def write_submission(sources: Sources, recipe: Recipe, scoring: Mapping[str, Any
 
 
 def _read(sources: Sources, recipe: Recipe) -> _Records:
-    """Read the records of all that a submission is made from.
+    """Read the records of everything that a submission is made from.
 
-    Artefacts that were changed, or made from something else than is present, are forgotten, so that the same command makes them again.
-    Raises InputError with a line for each; what depends on a fault is not looked at.
+    If an artefact was changed, or made from anything other than what is present, its record is removed, so that the same command makes it
+    again. Raises InputError with one line per fault. Artefacts that depend on a faulty one are not checked.
     """
-    from madsep.models.checkpoint import WEIGHTS, read_tensors  # which imports torch
+    from madsep.models.checkpoint import WEIGHTS, read_tensors  # imports torch
 
     faults: list[str] = []
 
@@ -121,7 +121,7 @@ def _read(sources: Sources, recipe: Recipe) -> _Records:
 
 
 def _check_estimates(stage: Stage, checkpoint: str, track: PreparedTrack) -> None:
-    """Raise InputError, and forget a track's estimates, if they were made from another checkpoint or other audio than is present."""
+    """Raise InputError and remove the record of a track's estimates if they were made from another checkpoint or other audio."""
     made_from = stage.record(track.slug).made_from
     for what, present, words in (
         ("checkpoint", checkpoint, "another checkpoint"),
@@ -200,11 +200,11 @@ def _estimates(record: Record) -> Estimates:
 
 
 def _kept(folder: Path, text: str, test_names: set[str]) -> list[str]:
-    """Return the names of the files in `folder` that a person wrote. Raises InputError if it holds files that belong to no submission."""
+    """Return the names of the files in `folder` that a person wrote. Raises InputError if others are not part of a submission."""
     if not folder.is_dir():
         return []
     written: dict[str, Any] = {}
-    with contextlib.suppress(InputError):  # it is replaced
+    with contextlib.suppress(InputError):  # an unreadable file is replaced
         written = read_yaml(folder / FILE)
     earlier = written.get("scores") if isinstance(written.get("scores"), dict) else {}
     ours = {DESCRIPTION, FILE, *READMES, *(f"test/{name}.json" for name in {*test_names, *(earlier or {})})}
