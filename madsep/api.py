@@ -1,7 +1,7 @@
-"""The package in Python: separate, score, compare. Audio is float32 (n_channels, n_samples) with full scale at 1, rates are in hertz.
+"""The Python API: separate, score, compare. Audio is float32 (n_channels, n_samples) with full scale at 1. Rates are in hertz.
 
-Paths are strings or `pathlib.Path`. What a user can mend raises `madsep.core.errors.InputError`, a ValueError. What a function needs is
-imported when it is called.
+Paths are strings or `pathlib.Path`. An error that the user can fix is a `madsep.core.errors.InputError`, which is a ValueError.
+Functions import what they need when they are called.
 """
 
 import math
@@ -26,8 +26,10 @@ Audio = NDArray[np.float32]
 
 
 class Scores(NamedTuple):
-    """Scores of one track. `frames`: target, metric, time, duration (s), score (dB); `medians` over frames: target, metric, median (dB),
-    n_frames, nan_share (0 to 1).
+    """Scores of one track, as two tables.
+
+    The columns of `frames` are target, metric, time (s), duration (s) and score (dB). Those of `medians`, which are taken over frames, are
+    target, metric, median (dB), n_frames and nan_share (0 to 1).
     """
 
     frames: "pd.DataFrame"
@@ -35,7 +37,7 @@ class Scores(NamedTuple):
 
 
 class Separator:
-    """A trained system in memory, ready to separate; `load` makes it from a checkpoint.
+    """A trained system in memory, ready to separate. `load` reads it from a checkpoint.
 
     >>> import madsep, numpy as np
     >>> separator = madsep.load("checkpoint.safetensors", device="cpu")
@@ -56,19 +58,19 @@ class Separator:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What `separate` returns, in its order: the vocals or all four stems, then the accompaniment."""
+        """Names of the targets in the order of `separate`: vocals or all four stems, then accompaniment."""
         return (*self._network.targets, "accompaniment")
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate of the system; audio of other rates is resampled to it and back."""
+        """Sampling rate of the system. Audio at another rate is resampled to it and back."""
         return self._network.checkpoint.recipe.front_end.sample_rate_hz
 
     def separate(self, audio: np.ndarray, rate: int) -> dict[str, Audio]:
-        """Separate `audio` (n_channels, n_samples) of `rate` Hz; return each target in float32, of the same shape and rate.
+        """Separate `audio` (n_channels, n_samples) at `rate` Hz into targets of the same shape and rate, in float32.
 
-        Each channel is separated alone. The accompaniment of a system of vocals alone is the mixture minus them. Raises InputError for
-        another rank, no samples, more than 32 channels, and samples that are not finite.
+        Each channel is separated on its own. If the system estimates only vocals, the accompaniment is the mixture minus the vocals.
+        Raises InputError for another rank, no samples, more than 32 channels, or samples that are not finite.
         """
         from madsep.data.audio import resample_to_length
         from madsep.separation.output import accompaniment_of, resampled
@@ -94,10 +96,10 @@ class Separator:
         stems: Sequence[str] = (),
         overwrite: bool = False,
     ) -> dict[str, Path]:
-        """Separate a song of any rate, channel count and length into `output`/<its name>/<target>.<format>; return the files by target.
+        """Separate a song of any rate, channel count and length. Return the paths of the written files, by target.
 
-        Memory does not grow with the song's length. `stems` are the targets to write, none for all. Raises InputError if the song cannot
-        be read, a file exists and may not be replaced, or the format cannot hold the song.
+        The files are `output`/<song>/<target>.<format>. `stems` names the targets to write, by default all. Memory does not grow with the
+        song's length. Raises InputError if the song cannot be read, a file exists and `overwrite` is false, or the format cannot hold it.
         """
         from madsep.core.files import check_new, refuse_inputs
         from madsep.data.encodings import Encoding
@@ -113,10 +115,10 @@ class Separator:
 
 
 def load(checkpoint: AnyPath, device: Literal["auto", "cpu", "cuda"] = "auto") -> Separator:
-    """Return the system in a checkpoint, such as results/MDL1/checkpoint.safetensors, on a GPU if `auto` finds one.
+    """Return the system in a checkpoint, such as results/MDL1/checkpoint.safetensors. `auto` uses a GPU if there is one.
 
-    Raises InputError if the file is no checkpoint or damaged, if PyTorch is not installed, and for `cuda` without a GPU. `Separator` has an
-    example.
+    Raises InputError if the file is damaged or not a checkpoint, if PyTorch is not installed, or if `cuda` finds no GPU. `Separator` has
+    an example.
     """
     require("torch", "madsep.load")
     import torch
@@ -132,10 +134,10 @@ def load(checkpoint: AnyPath, device: Literal["auto", "cpu", "cuda"] = "auto") -
 
 
 def score(references: Mapping[str, np.ndarray], estimates: Mapping[str, np.ndarray], rate: int) -> Scores:
-    """Return the BSSEval v4 scores of one track, frame by frame of 1 s as in SiSEC 2018, and their medians; museval's numbers.
+    """Return the BSSEval v4 scores of one track in frames of 1 s, as in SiSEC 2018, and their medians. They equal museval's.
 
     `references` and `estimates` map two targets or more to arrays (n_channels, n_samples) of one shape. Raises InputError if they differ
-    in shape, an estimate has no reference, or a signal is not finite. `madsep.bsseval` scores with other frames and windows.
+    in shape, an estimate has no reference, or a signal is not finite. `madsep.bsseval` offers other windows and hops.
 
     >>> import madsep, numpy as np
     >>> vocals, accompaniment, noise = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 2, 16_000))
@@ -171,9 +173,9 @@ def score(references: Mapping[str, np.ndarray], estimates: Mapping[str, np.ndarr
 
 
 def read_scores(folder: AnyPath) -> "pd.DataFrame":
-    """Return every frame of the museval JSON files in `folder`, or in its test/: track, target, metric, time, duration (s), score (dB).
+    """Return all frames of museval's JSON files in `folder` or its test/: track, target, metric, time (s), duration (s), score (dB).
 
-    Raises InputError if there are none, or one is not in museval's layout.
+    Raises InputError if there are no files, or if one is not in museval's layout.
 
     >>> import madsep
     >>> madsep.read_scores("scores").columns.tolist()
@@ -185,10 +187,10 @@ def read_scores(folder: AnyPath) -> "pd.DataFrame":
 
 
 def compare(runs: Mapping[str, AnyPath], output: AnyPath, n_resamples: int = 10_000, seed: int = 218, overwrite: bool = False) -> Path:
-    """Compare folders of museval's JSON files, by name, with each other and with the systems of SiSEC 2018; return the page.
+    """Compare folders of museval's JSON files with each other and with the systems of SiSEC 2018. Return the path of the page.
 
-    `output` then holds index.html, tables/ and figures/. The bootstrap's intervals are of `n_resamples` resamples drawn by `seed`.
-    Raises InputError if a folder holds no scores, or `output` is in use; with `overwrite` an earlier comparison is replaced.
+    `runs` maps names to folders. `output` then holds index.html, tables/ and figures/. The bootstrap draws `n_resamples` resamples with
+    `seed`. Raises InputError if a folder holds no scores, or if `output` is not empty. `overwrite` replaces an earlier comparison.
 
     >>> import madsep
     >>> madsep.compare({"mine": "scores"}, "page", n_resamples=100).as_posix()
@@ -209,9 +211,9 @@ def compare(runs: Mapping[str, AnyPath], output: AnyPath, n_resamples: int = 10_
 def oracles(
     mixture: np.ndarray, references: Mapping[str, np.ndarray], names: Sequence[str] = ("IBM1", "IBM2", "IRM1", "IRM2", "MWF")
 ) -> dict[str, dict[str, Audio]]:
-    """Return what SiSEC 2018's oracles estimate from a mixture and its true sources, by oracle and target.
+    """Return the estimates of SiSEC 2018's oracles for a mixture and its true sources, by oracle and target.
 
-    All arrays are (n_channels, n_samples). The accompaniment, if it is no source, is the sum of all estimates but the vocals'.
+    All arrays are (n_channels, n_samples). If the accompaniment is not among the sources, it is the sum of all estimates except the vocals.
     Raises InputError for an unknown oracle, and ValueError if shapes differ.
 
     >>> import madsep, numpy as np
@@ -232,11 +234,11 @@ def oracles(
 
 
 def _checked(name: str, audio: np.ndarray) -> Audio:
-    """Return audio as float32. Raises InputError unless it is finite, of two dimensions, and not empty."""
+    """Return `audio` as float32. Raises InputError unless it is finite, two-dimensional and not empty."""
     from madsep.data.containers import MAX_CHANNELS
 
     if audio.ndim != 2 or audio.shape[1] == 0 or not 1 <= audio.shape[0] <= MAX_CHANNELS:
-        expected = f"expected (n_channels, n_samples) of 1 to {MAX_CHANNELS} channels; transpose it, or give audio[None] of one channel"
+        expected = f"expected (n_channels, n_samples) of 1 to {MAX_CHANNELS} channels; transpose it, or pass audio[None] for one channel"
         raise InputError(f"{name}: has shape {audio.shape}; {expected}.")
     if not np.isfinite(audio).all():
         raise InputError(f"{name}: holds NaN or infinite samples.")

@@ -1,4 +1,4 @@
-"""Check the machine and the data before a long run: what is wrong, and how to fix it."""
+"""Check the machine and the data before a long run, and say how to fix what is wrong."""
 
 import importlib.metadata
 import platform
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(root: Path | None, dataset: Dataset, allow_partial: bool) -> list[Finding]:
-    """Examine the machine and, if `root` is given, the data set under it. Reads headers only; raises nothing."""
+    """Examine the machine and, if `root` is given, the data set under it. Reads only headers of audio files, and raises no error."""
     full = root is not None and dataset is MUSDB18 and not allow_partial
     findings = [_python(), _packages(), *_ffmpeg(), _gpu(), _memory(full), _disk(full), _folders()]
     return findings if root is None else findings + _data(root, dataset, allow_partial)
@@ -50,7 +50,7 @@ def examine(root: Path | None, dataset: Dataset, allow_partial: bool) -> list[Fi
 def report(findings: Sequence[Finding]) -> str:
     """Return the findings as a table for a terminal."""
     table = Table()
-    for heading in ("", "looked at", "found", "what to do"):
+    for heading in ("", "check", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
         mark = Text("ok", "green") if finding.ok else Text("wrong", "bold red")
@@ -132,7 +132,7 @@ def _folders() -> Finding:
 
 
 def _amount(name: str, found_bytes: int, need_gb: int, full: bool, remedy: str) -> Finding:
-    """Compare with what the full MUSDB18 needs; with less data, or none, any amount will do."""
+    """Compare an amount with what the full MUSDB18 needs. With less data, or none, any amount is enough."""
     ok = not full or found_bytes >= need_gb * 1e9
     detail = f"{found_bytes / 1e9:.0f} GB; the full MUSDB18 needs {need_gb} GB"
     return Finding(name, ok, detail, "" if ok else remedy)
@@ -162,7 +162,7 @@ def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
 
 
 def _tracks(root: Path, dataset: Dataset, allow_partial: bool) -> tuple[list[Track], str]:
-    """Return the tracks under `root`, or what is wrong with them."""
+    """Return the tracks under `root`, and what is wrong with them as text. Either is empty."""
     faults = Faults()
     with faults.gathered():
         return find_tracks(root, dataset, allow_partial), ""
@@ -170,7 +170,7 @@ def _tracks(root: Path, dataset: Dataset, allow_partial: bool) -> tuple[list[Tra
 
 
 def _track_fault(track: Track, dataset: Dataset) -> str:
-    """Return what the headers of one track say against it, or nothing."""
+    """Return the faults in the headers of one track as one line, or an empty text."""
     faults, headers = Faults(), []
     with faults.gathered():
         headers = _stem_headers(track) if track.layout == "stems" else _wav_headers(track, dataset)

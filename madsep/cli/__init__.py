@@ -1,6 +1,6 @@
-"""The command line: what a person types, each verb one call into the package.
+"""The command line. Each command is one call into the package.
 
-Each module of this folder holds a few verbs and registers them on `madsep.cli.base.app`. All modules are imported here.
+The modules of this folder define the commands and register them with `madsep.cli.base.app`. All of them are imported here.
 """
 
 import importlib
@@ -20,9 +20,9 @@ for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends as a plain line and exit status 1, a defect as one and status 2.
+    """Run the command line and end the process. Errors are shown as plain lines.
 
-    A mistake in the command line itself ends as a plain line and exit status 2, too.
+    The exit status is 1 for an error that the user can fix, and 2 for a defect of madsep or a mistake in the command line.
     """
     with job_log(prefix="madsep: "), interruptible():
         try:

@@ -1,4 +1,4 @@
-"""The command line's frame, on which every other module of this folder registers its verbs."""
+"""The application that the other modules of this folder register their commands with, and helpers for commands."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ from madsep.core.errors import nearest
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
-    suggest_commands=False,  # `mistake` suggests, options and their values too
+    suggest_commands=False,  # `mistake` makes the suggestions, also for options and their values
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # help without Rich, which takes most of the time of a start
+    rich_markup_mode=None,  # no Rich in the help, because importing it takes most of the start-up time
 )
 
 
@@ -30,16 +30,16 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """From MUSDB18 to a validated SiSEC submission. The benchmark itself runs by `madsep run` or by Snakemake."""
+    """Turn MUSDB18 into a validated SiSEC submission. `madsep run` or Snakemake runs the benchmark."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="What to write; it may also be the last argument.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="File or folder to write. It may also be the last argument.")]
 
 
 def one_output(argument: Path | None, option: Path | None) -> Path:
-    """Return the output, given as the last argument or by -o. Raises BadParameter unless it is given once."""
+    """Return the output path. Raises BadParameter unless it is given exactly once, as the last argument or with -o."""
     given = [path for path in (argument, option) if path is not None]
     if len(given) != 1:
         raise typer.BadParameter("expected one output, after -o or as the last argument", param_hint="-o")
@@ -47,7 +47,7 @@ def one_output(argument: Path | None, option: Path | None) -> Path:
 
 
 def mistake(error: TyperException) -> str:
-    """Return what is wrong with a command line as one line, with the command, option or value that may have been meant."""
+    """Return a mistake in the command line as one line, with the nearest known command, option or value."""
     context: typer.Context | None = getattr(error, "ctx", None)
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     wrong, known = "", list[str]()
@@ -65,5 +65,5 @@ def mistake(error: TyperException) -> str:
 
 
 def _as_typed(letter: str) -> str:
-    """The whole word of a long option with one dash, which is read as single letters: `-device` for `-d`."""
+    """Return an unknown option as the user typed it. Typer reads `-device` as single letters and reports `-d`."""
     return next((word for word in sys.argv[1:] if word.startswith(letter) and not word.startswith("--")), letter)

@@ -1,4 +1,4 @@
-"""Verbs for the benchmark that Snakemake runs."""
+"""Commands for the benchmark that Snakemake runs."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from madsep.cli.base import app
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Option(help="Folder of the run; it is made if it is missing.")] = Path()) -> None:
-    """Write config.yaml, all settings with comments, for `madsep run` in the same folder. An existing one stays as it is."""
+def init(directory: Annotated[Path, typer.Option(help="Folder of the run. It is created if it does not exist.")] = Path()) -> None:
+    """Write a config.yaml with all settings and comments, for `madsep run` in the same folder. Never replaces an existing one."""
     from madsep.workflow.shipped import write_config
 
     typer.echo(write_config(directory))
@@ -23,15 +23,15 @@ def run(
     snakemake: Annotated[list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Snakemake's own options, after --.")] = None,
     musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     systems: Annotated[str | None, typer.Option(help="Systems to run, such as MDL1,IRM1.")] = None,
-    config_file: Annotated[list[Path] | None, typer.Option(help="YAML file laid over config.yaml. Can be repeated.")] = None,
+    config_file: Annotated[list[Path] | None, typer.Option(help="YAML file that overrides config.yaml. Can be repeated.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting: scoring.engine=fast.")] = None,
     directory: Annotated[Path, typer.Option(help="Folder for results/ and submission/.")] = Path(),
     cores: Annotated[str | None, typer.Option(help="CPU cores: a number or all.")] = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake's profile: local, slurm or a folder.")] = None,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Show the jobs and start none.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show all lines of Snakemake and of the jobs.")] = False,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Show the jobs without running them.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all output of Snakemake and of the jobs.")] = False,
 ) -> None:
-    """Check the settings and the data, then run the benchmark by Snakemake."""
+    """Check the settings and the data, then run the benchmark with Snakemake."""
     from madsep.workflow.run import Wanted, prepare_run, shown
 
     given = [f"musdb_root={json.dumps(str(musdb_root.absolute()))}"] if musdb_root else []
@@ -44,7 +44,7 @@ def run(
 
 @app.command()
 def systems() -> None:
-    """List the recipes: name, submission's short name, what it is; then the systems of installed packages."""
+    """List the recipes by name, with their short names and titles, and then the systems of installed packages."""
     from madsep.separation.external import installed_systems
     from madsep.systems.recipe import load_recipe, recipe_names
 

@@ -1,4 +1,4 @@
-"""The verb that distils a trained network."""
+"""The command that distils a trained network."""
 
 from pathlib import Path
 from typing import Annotated, Literal

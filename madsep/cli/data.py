@@ -1,4 +1,4 @@
-"""Verbs for data sets."""
+"""Commands for data sets."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,9 +16,9 @@ def synth(
     test: Annotated[int, typer.Option(help="Number of test songs.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the songs. The same seed gives the same bytes.")] = 0,
-    layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Whose folders the wavs lie in.")] = "musdb18",
+    layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Data set whose layout of folders to use.")] = "musdb18",
 ) -> None:
-    """Make a synthetic MUSDB18 or DSD100: sung, drummed and played songs as a tree of wavs."""
+    """Make a tree of wavs like MUSDB18 or DSD100, with synthetic songs."""
     from madsep.synth import make_dataset
 
     make_dataset(one_output(folder, output), train, test, seconds, seed, layout)
@@ -30,7 +30,7 @@ def import_mir1k(
     folder: Annotated[Path | None, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")] = None,
     output: Output = None,
 ) -> None:
-    """Make a tree of MIR-1K's clips that `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER` reads."""
+    """Convert MIR-1K to a tree of clips, for `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER`."""
     from madsep.data.import_mir1k import import_mir1k
 
     import_mir1k(source, one_output(folder, output))
@@ -38,11 +38,11 @@ def import_mir1k(
 
 @app.command()
 def doctor(
-    musdb_root: Annotated[Path | None, typer.Option(help="Folder of the data set to examine as well.")] = None,
-    dataset: Annotated[Literal["musdb18", "dsd100", "mir1k"], typer.Option(help="Which data set that is.")] = "musdb18",
+    musdb_root: Annotated[Path | None, typer.Option(help="Folder of a data set to check as well.")] = None,
+    dataset: Annotated[Literal["musdb18", "dsd100", "mir1k"], typer.Option(help="Name of this data set.")] = "musdb18",
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept missing or unknown tracks.")] = False,
 ) -> None:
-    """Check the machine and the data, and say what is wrong and how to fix it. The exit status is 0 if nothing is."""
+    """Check the machine and the data, and show how to fix what is wrong. The exit status is 0 if nothing is wrong."""
     from madsep.data.datasets import DATASETS
     from madsep.doctor import examine, report
 

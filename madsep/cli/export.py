@@ -1,4 +1,4 @@
-"""The verb that writes a network for other programs."""
+"""The command that exports a network to other programs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,9 +17,9 @@ def export(
         Literal["torchscript", "onnx", "exported-program"],
         typer.Option(help="exported-program for torch.export.load, onnx for ONNX Runtime, torchscript for torch.jit.load, also from C++."),
     ] = "exported-program",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write the network alone, magnitudes in and magnitudes out, for programs without madsep; its entry `madsep` tells the STFT."""
+    """Write the network alone, from magnitudes to magnitudes, for other programs. The file's entry `madsep` describes the STFT."""
     check_new(output, overwrite)
     from madsep.models.export import export as write_export
 

@@ -1,4 +1,4 @@
-"""The verb that writes a page to listen to."""
+"""The command that writes a listening page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from madsep.cli.base import app
 def listen(  # a command's parameters are its options
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="A run, a system of it (results/MDL1), or NAME=FOLDER of estimates or scores."),
+        typer.Argument(metavar="RUN...", help="A run, one of its systems (results/MDL1), or NAME=FOLDER of estimates or scores."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for index.html and audio/. It must be new or empty.")],
     references: Annotated[Path | None, typer.Option(help="Folder of MUSDB18, for estimates that are not part of a run.")] = None,
@@ -21,9 +21,9 @@ def listen(  # a command's parameters are its options
     excerpt_s: Annotated[float, typer.Option(help="Seconds of each excerpt.", min=1)] = 30.0,
     max_mb: Annotated[float, typer.Option(help="Maximum size of all audio of the page, in MB.", min=1)] = 50.0,
     serve: Annotated[bool, typer.Option("--serve", help="Then serve the page on this machine until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option(help="Port for --serve. 0: any that is free.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port for --serve. 0: any free port.", min=0, max=65535)] = 8000,
 ) -> None:
-    """Write a page to listen to mixtures, references and estimates above their frame-wise scores."""
+    """Write a page that plays mixtures, references and estimates above their frame-wise scores."""
     from madsep.core.files import check_unused
     from madsep.listening.listen import Options
     from madsep.listening.listen import listen as write_page

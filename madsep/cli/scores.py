@@ -1,4 +1,4 @@
-"""Verbs for scores."""
+"""Commands for scores."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,11 +20,11 @@ def score(
     out: Annotated[Path | None, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")] = None,
     output: Output = None,
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: the same numbers as museval, many times faster.")] = "fast",
-    jobs: Annotated[int, typer.Option(help="Tracks scored at once.", min=1)] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of tracks to score in parallel.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
     pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
-    """Score estimates by BSSEval v4, write museval's JSON files and print the medians. Files are wavs, flac or stem files."""
+    """Score estimates with BSSEval v4, write museval's JSON files and print the medians. Audio is wav, flac or stem files."""
     from madsep.scoring.engines import Engine
     from madsep.scoring.folders import Options, score_folders
 
@@ -49,14 +49,14 @@ def _print_medians(folder: Path) -> None:
 
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
-    """Print as CSV the median over tracks of the median over frames, in dB: SiSEC's table, if the frames are SiSEC's of 1 s."""
+    """Print the median over tracks of the median over frames as CSV, in dB. With frames of 1 s, this is SiSEC's table."""
     from madsep.core.tables import table_text
     from madsep.scoring.medians import sisec_medians
     from madsep.scoring.scores import framing, read_scores
 
     found = read_scores(scores)
     if frames := framing(found):
-        log.warning("%s: %s; SiSEC's are of 1 s every 1 s, so these medians cannot be compared with SiSEC's", scores, frames)
+        log.warning("%s: %s; SiSEC uses frames of 1 s every 1 s, so these medians cannot be compared with the campaign's", scores, frames)
     typer.echo(table_text(sisec_medians(found), DECIMALS), nl=False)
 
 
@@ -65,13 +65,13 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="FOLDER or NAME=FOLDER of museval's JSON files, in it or its test/.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for index.html, tables/ and figures/.")],
     reproduces: Annotated[
-        str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one of its name.")
+        str | None, typer.Option(metavar="SYSTEM", help="System of SiSEC 2018 to check each run against, instead of the one with its name.")
     ] = None,
-    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the tracks, for the 95 % intervals.", min=1)] = 10_000,
+    n_resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples of the tracks for the 95 % intervals.", min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 218,
     figures: Annotated[
         Literal["shown", "all"],
-        typer.Option(help="shown: those of SDR, on the page. all: also those of every metric, as PDF, SVG and PNG."),
+        typer.Option(help="shown: those of SDR, on the page. all: also one file per metric as PDF, SVG and PNG."),
     ] = "shown",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison in the folder.")] = False,
 ) -> None:

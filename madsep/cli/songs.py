@@ -1,4 +1,4 @@
-"""Verbs for a user's own songs."""
+"""Commands for your own songs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ def separate(
     checkpoint: Annotated[Path, typer.Argument(help="A trained system: results/<system>/checkpoint.safetensors.")],
     songs: Annotated[list[Path], typer.Argument(help="Songs of any rate, channel count and length.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the targets of each song.")],
-    stems: Annotated[str | None, typer.Option(help="Write these targets alone, such as vocals or vocals,accompaniment.")] = None,
+    stems: Annotated[str | None, typer.Option(help="Write only these targets, such as vocals or vocals,accompaniment.")] = None,
     mono: Annotated[bool, typer.Option("--mono", help="Mix the channels of each song into one first.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the files.")] = "wav",
     subtype: Annotated[Subtype | None, typer.Option(help="Sample format of wav or flac, PCM_16 by default. FLOAT never clips.")] = None,
@@ -27,7 +27,7 @@ def separate(
     layout: Annotated[
         Layout, typer.Option(help="Names of the files: mdx <song>/<target>, musdb test/<song>/<target>, mvsep <song>_<target>.")
     ] = "mdx",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
@@ -45,10 +45,10 @@ def import_weights(
     folder: Annotated[Path, typer.Argument(help="Folder with the authors' files, torch_sps_{encoder,decoder,sp_decoder,se}_*.pytorch.")],
     out: Annotated[Path | None, typer.Argument(help="Checkpoint to write, such as mad.safetensors, for `madsep separate`.")] = None,
     output: Output = None,
-    recipe: Annotated[str, typer.Option(help="Recipe of the front end, the inference and the separation.")] = "GRU-RIS-l",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that exists.")] = False,
+    recipe: Annotated[str, typer.Option(help="Recipe that gives the front end, the inference and the separation.")] = "GRU-RIS-l",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
 ) -> None:
-    """Make a checkpoint of the weights that the authors of the Masker-and-Denoiser published (github.com/Js-Mim/mss_pytorch)."""
+    """Make a checkpoint from the weights that the Masker-and-Denoiser's authors published (github.com/Js-Mim/mss_pytorch)."""
     from madsep.models.import_weights import import_weights
     from madsep.systems.recipe import load_recipe
 

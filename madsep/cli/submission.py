@@ -1,4 +1,4 @@
-"""Verbs for a submission."""
+"""Commands for submissions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,10 @@ from madsep.core.logs import log
 
 @app.command()
 def check(submission: Annotated[Path, typer.Argument(help="Folder of a submission, such as submission/MDL1.")]) -> None:
-    """Check a submission, more strictly than the campaign does; list every fault, one line each.
+    """Check a submission more strictly than the campaign does, and list every fault, one per line.
 
-    Errors, for which the campaign would refuse it or its scores do not hold, end with exit status 1. Warnings are about form alone.
+    An error means that the campaign would refuse the submission or that its scores are not valid. The exit status is then 1. Warnings
+    are about form alone.
     """
     from madsep.submission.check import judge_submission
 
@@ -30,7 +31,7 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 @app.command()
 def crate(
     submission: Annotated[Path, typer.Argument(help="Folder of a submission that madsep wrote, such as submission/MDL1.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make, outside the submission; it must not exist or be empty.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create, outside the submission. It must be new or empty.")],
 ) -> None:
     """Copy a submission with its provenance into an RO-Crate, for archives such as Zenodo and for programs that read crates."""
     from madsep.submission.crate import METADATA, write_crate
