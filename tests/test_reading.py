@@ -165,7 +165,7 @@ def test_files_far_too_large_are_not_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RecursionError("deep"), "x: cannot be read as Y (it nests too deep). Remove it."),
+        (RecursionError("deep"), "x: cannot be read as Y (its nesting is too deep). Remove it."),
         (MemoryError(), "x: cannot be read as Y (it holds more than fits into memory). Remove it."),
         (KeyError("a\nb"), "x: cannot be read as Y ('a\\nb'). Remove it."),
         (OverflowError("much\n too much"), "x: cannot be read as Y (much too much). Remove it."),

@@ -96,7 +96,7 @@ ODD = {
     "a: &x {b: 1}\n\nc: {<<: *x}\n": "line 3: aliases are not allowed",
     "a: " + 50 * "[" + "\n": "line 1: more than 20 levels are nested",
     "a: " + 100_000 * "[" + "\n": "line 1: more than 20 levels are nested",
-    "a: 1\na: 2\n": "line 2: the key 'a' stands there twice",
+    "a: 1\na: 2\n": "line 2: the key 'a' occurs twice",
     "a: .inf\n": "line 1: .inf is not a finite number",
     "a: 0b_\n": "line 1: not a number that can be read",
     "a: " + 5000 * "1" + "\n": "line 1: not a number that can be read",

@@ -357,7 +357,7 @@ NESTED = "\n".join(" " * depth + "a:" for depth in range(3000))
         ("a: !!python/object:os.path {}", "line 1: the tag 'tag:yaml.org,2002:python/object:os.path' is not allowed"),
         ("7: a", "line 1: the key '7' is not text; put it in quotes"),
         ("? [a]\n: b", "line 1: a key is not text"),
-        ("a: 1\na: 2", "line 2: the key 'a' stands there twice"),
+        ("a: 1\na: 2", "line 2: the key 'a' occurs twice"),
         ("[" * 100_000, "line 1: more than 20 levels are nested"),
         (NESTED, "has more than 2 MB"),
         ("a: 0x_", "cannot be read as YAML"),

@@ -1,1 +1,1 @@
-"""What every other room uses: errors, files, logs, settings, devices."""
+"""Code that every other folder uses: errors, files, logs, settings, devices."""

@@ -1,4 +1,4 @@
-"""Work that is done ahead of who asks for it, by a thread."""
+"""Prefetching: a thread prepares items before they are needed."""
 
 import queue
 import threading
@@ -9,9 +9,10 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterable[Item], n_items: int = 1) -> Generator[Item, None, None]:
-    """Yield items that a thread makes up to `n_items` before they are asked for; what it raises is raised when its item would come.
+    """Yield `items`, of which a thread prepares up to `n_items` in advance.
 
-    Close the generator to leave it early: the thread then ends after the item it is at.
+    An exception of `items` is raised when the failed item would have been yielded. Close the generator to stop early. The thread then ends
+    after its current item.
     """
     made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(n_items)
     left = threading.Event()
@@ -42,7 +43,7 @@ def ahead(items: Iterable[Item], n_items: int = 1) -> Generator[Item, None, None
                 return
             if error is not None:
                 raise error
-            yield item  # type: ignore[misc]  # there is one wherever there is no error
+            yield item  # type: ignore[misc]  # without an error there is an item
     finally:
         left.set()
         thread.join()

@@ -1,7 +1,7 @@
-"""What a stage of the workflow makes of each track, each known by what it was made from.
+"""The files that a workflow stage makes for each track, identified by their ingredients.
 
-Each stage keeps its files in one folder. `records/<slug>.json` says of one track which ingredients its files were made from and
-which digests they have. `jobs/<name>.json`, the only file that Snakemake knows of, says that a job has made the artefacts of its tracks.
+Each stage keeps its files in one folder. `records/<slug>.json` lists the ingredients of one track's files and the files' digests.
+`jobs/<name>.json`, the only file that Snakemake tracks, says that a job has made the artefacts of its tracks.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from madsep.core.errors import InputError
 from madsep.core.files import digest, read_json, sha256, write_error, write_json
 from madsep.core.temporary import sweep
 
-Ingredients = Mapping[str, str]  # what an artefact is made from, by name: the SHA-256 of a file, a digest, or a setting
+Ingredients = Mapping[str, str]  # inputs of an artefact, by name: the SHA-256 of a file, a digest, or a setting
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one artefact was made from, its files with their SHA-256, and what else the stage says of it."""
+    """The ingredients of one artefact, its files with their SHA-256, and further facts that the stage records."""
 
     made_from: Ingredients
     files: Mapping[str, str]  # relative to the stage's folder
@@ -32,7 +32,7 @@ class Record:
 
     @property
     def content(self) -> str:
-        """Digest of the files' digests: what the next stage takes as its ingredient."""
+        """Digest of the files' digests. The next stage uses it as an ingredient."""
         return digest(dict(self.files))
 
 
@@ -47,9 +47,9 @@ class Stage:
         return read_record(self._record_path(slug))
 
     def checked(self, slug: str) -> Record:
-        """Return the record of a track whose files are as they were written.
+        """Return the record of a track after checking that its files are unchanged.
 
-        Raises InputError if the record or a file is missing or was changed. The artefact is then forgotten, so that the same command
+        Raises InputError if the record or a file is missing or was changed. The artefact is then forgotten, so that rerunning the command
         makes it again.
         """
         try:
@@ -62,7 +62,7 @@ class Stage:
         return record
 
     def is_current(self, slug: str, made_from: Ingredients) -> bool:
-        """Whether the track's artefact was made from these ingredients and its files are as they were written.
+        """Whether the track's artefact was made from these ingredients and its files are unchanged.
 
         If not, it is forgotten, so that no job's stamp promises it, even if making it then fails.
         """
@@ -76,10 +76,9 @@ class Stage:
 
     @contextlib.contextmanager
     def making(self, slug: str, made_from: Ingredients) -> Iterator[dict[str, Any]]:
-        """Make an artefact: the block writes its files and puts them into the dictionary that it gets, {"files": [paths], ...facts}.
+        """Make an artefact. The block writes its files and adds `files` (their paths) and any facts to the dictionary that it receives.
 
-        The old record and the stamps of the jobs that promise it are removed first, so that no reader takes the artefact for finished
-        while it changes.
+        The old record and the stamps of jobs that promise it are removed first, so that no reader uses the artefact while it changes.
         """
         self.forget(slug)
         made: dict[str, Any] = {}
@@ -88,7 +87,7 @@ class Stage:
         write_json(self._record_path(slug), {"made_from": dict(made_from), "files": files, "facts": made})
 
     def finish_job(self, name: str, slugs: Sequence[str]) -> None:
-        """Write jobs/<name>.json, which says that the artefacts of these tracks are made, and remove what killed processes left.
+        """Write jobs/<name>.json, which says that these tracks' artefacts are complete, and remove files left by killed processes.
 
         Raises InputError if a record is missing.
         """
@@ -96,9 +95,9 @@ class Stage:
         write_json(self.folder / "jobs" / f"{name}.json", {"tracks": {slug: sha256(self._record_path(slug)) for slug in slugs}})
 
     def forget(self, slug: str) -> None:
-        """Remove the record of a track and the stamps of the jobs that promise it or cannot be read. Its files stay.
+        """Remove the record of a track and all job stamps that name the track or cannot be read. The track's files stay.
 
-        Raises InputError if they may not be removed.
+        Raises InputError if permissions forbid it.
         """
         stamps = [path for path in (self.folder / "jobs").glob("*.json") if _promises(path, slug)]
         for path in (*stamps, self._record_path(slug)):
@@ -112,7 +111,7 @@ class Stage:
 
 
 def read_record(path: Path) -> Record:
-    """Read one record. Raises InputError if it is missing or is not one."""
+    """Read one record. Raises InputError if the file is missing or is not a record."""
     if not path.is_file():
         raise InputError(f"{path}: is missing; run the same command again to make it.")
     values = read_json(path)
@@ -133,7 +132,7 @@ def _check_file(path: Path, expected: str) -> None:
 
 
 def _promises(stamp: Path, slug: str) -> bool:
-    """Whether a job's stamp names the track, or cannot be read."""
+    """Whether a job's stamp names the track or cannot be read."""
     try:
         return slug in read_json(stamp)["tracks"]
     except (InputError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What ends a command or a job other than success or a defect."""
+"""Exceptions for failures that are not defects, and their messages."""
 
 import contextlib
 import difflib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from madsep.core.extras import missing
 
-# what the disk, its permissions or its names forbid: never a defect of the program
+# causes in the file system, which are never a defect of the program
 OS_ERROR_WORDS = {
     errno.EACCES: "no permission to read or write it",
     errno.EPERM: "no permission to read or write it",
@@ -25,14 +25,14 @@ MAX_REASON = 300  # characters
 
 
 class InputError(ValueError):
-    """Something given from outside is wrong; the message says what, where, what was expected and what to do.
+    """An error in something the user supplied. The message says what is wrong, where, what was expected and what to do.
 
-    The command line and the workflow print the message alone, without a traceback, and end with a non-zero status.
+    The command line and the workflow print only the message, without a traceback, and exit with a non-zero status.
     """
 
 
 class DiskFull(InputError):
-    """A file could not be written for want of space."""
+    """A file could not be written because the disk is full."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(f"{path}: the disk is full; nothing was written. Free some space and run the same command again.")
@@ -40,16 +40,16 @@ class DiskFull(InputError):
 
 
 class Faults:
-    """What is wrong with each of several tracks, raised together when the others are done."""
+    """Faults of several tracks, collected and raised together when the other tracks are done."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
-        """Keep the message of an InputError, or of what `plain` turns into one, for later.
+        """Collect the message of an InputError, or of an exception that `plain` turns into one.
 
-        Raises DiskFull at once: the other tracks would meet it too.
+        Raises DiskFull at once because the other tracks would fail in the same way.
         """
         try:
             yield
@@ -60,26 +60,25 @@ class Faults:
             self.lines.append(str(line))
 
     def raise_all(self) -> None:
-        """Raise InputError with all messages, if there are any."""
+        """Raise InputError with all collected messages, if there are any."""
         if self.lines:
             raise InputError("\n".join(self.lines))
 
 
 class Stopped(Exception):
-    """The work was stopped from outside before its end, and the same command resumes it; the message says how far it came."""
+    """The work was stopped from outside before it was complete. The message says how far it got. The same command resumes it."""
 
 
 def require(package: str, what: str) -> None:
-    """Raise InputError that names the extra to install, unless a package of `madsep.core.extras` that `what` needs is installed."""
+    """Raise InputError naming the extra to install if `package`, which `what` needs, is not installed."""
     if line := missing(package, what):
         raise InputError(line)
 
 
 def plain(error: BaseException) -> InputError | None:
-    """Return an error that a person can mend as InputError: one itself, a package of an extra that is missing, the disk's refusal of a
-    named file, a lack of memory.
+    """Return an error that a user can fix as InputError, and None for any other error, which is a defect.
 
-    None for any other error, which is a defect.
+    Users can fix an InputError, a missing package of an extra, a file system error for a named file, and a lack of memory.
     """
     if isinstance(error, InputError):
         return error
@@ -97,20 +96,20 @@ def plain(error: BaseException) -> InputError | None:
 
 
 def os_error_words(error: OSError) -> str | None:
-    """Return in words what the disk forbids; None for any other error."""
+    """Return a description of a file system error, or None for any other error."""
     return OS_ERROR_WORDS.get(error.errno or 0)
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception's message as one short line, or its type's name if it has none, or one that cannot be made."""
+    """Return an exception's message shortened to one line, or the name of its type if the message is empty or cannot be made."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # which another program's exception may do
+    except Exception:  # some other package's exceptions cannot be converted to text
         text = ""
     return text[:MAX_REASON] or type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint `; did you mean X?`, or nothing if no known word is near."""
+    """Return the hint `; did you mean 'X'?` with the most similar known word, or an empty string if none is similar."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""

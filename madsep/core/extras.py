@@ -1,8 +1,8 @@
-"""Packages that only some commands need; each is installed by an extra of madsep."""
+"""Packages that only some commands need. Each is installed by an extra of madsep."""
 
 import importlib.util
 
-# name of the package as it is imported: name as people know it, the extra that installs it
+# import name: (common name, extra that installs it)
 EXTRAS = {
     "torch": ("PyTorch", "train"),
     "safetensors": ("safetensors", "train"),
@@ -16,12 +16,12 @@ EXTRAS = {
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package of EXTRAS can be imported; does not import it."""
+    """Whether a package of EXTRAS can be imported. It is not imported."""
     return importlib.util.find_spec(package) is not None
 
 
 def missing(module: str, what: str = "this") -> str | None:
-    """Return one line that says which extra `what` needs, if `module` belongs to a package of EXTRAS that is not installed."""
+    """Return a message naming the extra that `what` needs if `module` belongs to a package of EXTRAS that is not installed."""
     package = module.partition(".")[0]
     if package not in EXTRAS or is_installed(package):
         return None

@@ -1,4 +1,4 @@
-"""ffmpeg and ffprobe as programs: are they here, what is in a file, and its samples in blocks."""
+"""Calls of ffmpeg and ffprobe: check that they are installed, inspect a file, decode it in blocks."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from madsep.core.errors import InputError
 from madsep.core.logs import log
 from madsep.core.processes import Program, Stalled, program
 
-# Containers that hold their samples themselves. Playlists (concat, hls, dash) name other files, and stay out.
+# Containers that hold samples. Playlists (concat, hls, dash) are excluded because they name other files.
 DEMUXERS = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dsf", "dts", "eac3", "flac", "flv", "iff", "loas", "matroska,webm"),
     *("mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tak", "truehd", "tta", "voc", "w64", "wav", "wv", "xwma"),
@@ -26,7 +26,7 @@ MAX_ALLOCATION_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class AudioStream:
-    """What a container says about one audio stream; `duration_s` is None if it does not tell."""
+    """Properties of one audio stream. `duration_s` is None if the container does not state it."""
 
     sample_rate_hz: int
     n_channels: int
@@ -44,16 +44,17 @@ def require_ffmpeg() -> None:
 
 
 def ffmpeg_version() -> str:
-    """Return the version that ffmpeg gives itself, such as "5.1.6". Raises InputError when it is not installed."""
+    """Return the version that ffmpeg reports, such as "5.1.6". Raises InputError if ffmpeg is not installed."""
     require_ffmpeg()
     text = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
     return text.split()[2]
 
 
 def probe(path: Path | str, demuxer: str | None = None) -> list[AudioStream]:
-    """Return the audio streams of a file as ffprobe reads them from its header, as a file of `demuxer` if that is known.
+    """Return the audio streams of a file as ffprobe finds them in its header.
 
-    Raises InputError when ffprobe is missing or cannot read the file, or takes it for a playlist.
+    `demuxer` names the file's format if it is known. Raises InputError if ffprobe is missing, cannot read the file, or takes it for a
+    playlist.
     """
     require_ffmpeg()
     entries = "format=duration:stream=codec_type,sample_rate,channels,duration"
@@ -77,9 +78,9 @@ def probe(path: Path | str, demuxer: str | None = None) -> list[AudioStream]:
 
 
 def check_mp4_size(path: Path | str) -> None:
-    """Refuse an mp4 file that is shorter than its boxes say; ffmpeg would decode what is there.
+    """Raise InputError if an mp4 file is shorter than its boxes say. ffmpeg would decode the part that exists.
 
-    Raises InputError. Source: the box structure of ISO/IEC 14496-12.
+    Source: the box structure of ISO/IEC 14496-12.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +91,7 @@ def check_mp4_size(path: Path | str) -> None:
             stream.seek(promised)
             size, kind, large_size = struct.unpack(">I4sQ", stream.read(16).ljust(16, b"\0"))
             size = large_size if size == 1 else size
-            if size < 8 or (promised == 0 and kind != b"ftyp"):  # reaches to the file's end, or is no mp4 at all
+            if size < 8 or (promised == 0 and kind != b"ftyp"):  # the last box extends to the end of the file, or this is not mp4
                 return
             promised += size
     if promised > found:
@@ -103,11 +104,11 @@ def decode_blocks(
 ) -> Generator[np.ndarray, None, None]:
     """Yield the samples of the first audio stream, float32 of shape (up to block_samples, source.n_channels), at the rate of `source`.
 
-    With `ignore_length` a wav is read to the file's end, whatever its header says.
-    Raises InputError at the end when ffmpeg gave up or gave nothing for a minute; warns when it only complained.
+    With `ignore_length`, a wav is read to the end of the file, whatever length its header states.
+    Raises InputError at the end if ffmpeg failed or wrote nothing for a minute. Logs a warning if ffmpeg succeeded but complained.
     """
     reading = [*(["-ignore_length", "1"] if ignore_length else []), *_reading(path, demuxer)]
-    # a later part of a chained file may be of another rate or channel count
+    # later parts of a chained file may have another rate or channel count
     form = ["-ac", str(source.n_channels), "-ar", str(source.sample_rate_hz), "-f", "f32le"]
     command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(MAX_ALLOCATION_BYTES), *reading, "-map", "0:a:0", *form, "pipe:1"]
     frame_bytes = 4 * source.n_channels
@@ -127,7 +128,7 @@ def _samples(running: Program, n_bytes: int, n_channels: int) -> Iterator[np.nda
 
 
 def _reading(path: Path | str, demuxer: str | None) -> list[str]:
-    """Options that let ffmpeg read this one file and no other, without the network."""
+    """Return options that make ffmpeg read this one file and nothing else, without network access."""
     limits = ["-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(DEMUXERS)]
     return [*limits, *(["-f", demuxer] if demuxer else []), "-i", f"file:{path}"]
 

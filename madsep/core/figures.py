@@ -1,4 +1,4 @@
-"""The style that the figures share, and how they are written."""
+"""The shared style of all figures, and a function that writes them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from madsep.core.files import atomic
 STYLE: dict[Any, Any] = {
     **{"font.family": "DejaVu Sans", "font.size": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5},
     **{"axes.unicode_minus": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.5, "hatch.color": "0.15"},
-    **{"figure.dpi": 200, "text.parse_math": False},  # laid out as it is saved; names may hold dollars
-    # for savefig, too: shapes for letters in SVG, whole letters in PDF; ids that do not change
+    **{"figure.dpi": 200, "text.parse_math": False},  # same resolution for layout and saving; names may contain dollar signs
+    # also for savefig: SVG text as paths, PDF text as embedded fonts, reproducible ids
     **{"svg.fonttype": "path", "pdf.fonttype": 42, "svg.hashsalt": "madsep"},
 }
 POINTS_PER_INCH = 72.0
@@ -21,7 +21,7 @@ UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"
 
 
 def broken(title: str, font_size: float, width_inches: float) -> str:
-    """Return a title with line breaks between its words, so that no line of several words is wider than `width_inches`."""
+    """Return a title with line breaks between words, so that no line of several words is wider than `width_inches`."""
     font, limit = FontProperties(family=STYLE["font.family"], size=font_size), POINTS_PER_INCH * width_inches
     lines: list[str] = []
     for word in title.split(" "):
@@ -34,9 +34,9 @@ def broken(title: str, font_size: float, width_inches: float) -> str:
 
 
 def save(figure: Figure, stem_path: Path) -> list[Path]:
-    """Write the figure in each format with neither date nor random ids, so that the same data give the same bytes."""
+    """Write the figure in each format, without dates or random ids, so that equal data give equal bytes."""
     figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # laid out once; with any engine, even "none", each format would draw the figure twice
+    figure.set_layout_engine(None)  # the layout is done; with any engine, even "none", each format would draw the figure twice
     paths = []
     for suffix, undated in UNDATED.items():
         path = stem_path.with_name(stem_path.name + suffix)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, JSON, and digests."""
+"""Atomic writing of files, JSON, and digests."""
 
 import contextlib
 import errno
@@ -14,18 +14,18 @@ from madsep.core.errors import DiskFull, InputError, one_line, os_error_words
 from madsep.core.reading import read_text, reading
 from madsep.core.temporary import make_folder, prefix, remove_empty, remove_stale
 
-MAX_DIGITS = 300  # of a whole number in JSON: more do not fit into a float
+MAX_DIGITS = 300  # of an integer in JSON; more would not fit into a float
 
-Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which remembers them
+Hash = Callable[[Sequence[Path]], Sequence[str]]  # SHA-256 of files: `sha256_each`, or data.inventory.Digests.of, which caches them
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path` that replaces it if the block succeeds and is removed if it fails.
+    """Yield a temporary path next to `path`. It replaces `path` if the block succeeds and is removed if the block fails.
 
-    The file is on the disk, not only in the system's cache, before it gets its name. Its temporary name has no suffix, so no pattern of a
-    reader matches it; `temporary.sweep` removes those that killed processes left.
-    Raises DiskFull when the disk is full, InputError when the folder cannot be written.
+    The content is synced to the disk before the file is renamed. The temporary name has no suffix, so that no reader's pattern matches it.
+    `temporary.sweep` removes temporary files left by killed processes.
+    Raises DiskFull if the disk is full, InputError if the folder cannot be written.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -36,7 +36,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp and safetensors make files that only their owner may read
+        temporary.chmod(0o666 & ~_umask())  # mkstemp and safetensors create files that only their owner may read
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -48,7 +48,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def write_error(path: Path | str, error: BaseException) -> InputError | None:
-    """Return the plain line for a write that the disk, the permissions or a file in the way forbid; None for any other error."""
+    """Return the InputError for a write that the file system refused, or None for any other error."""
     number = getattr(error, "errno", None)
     # libsndfile and safetensors report a full disk in words only
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
@@ -72,12 +72,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any, allow_nan: bool = False) -> None:
-    """Write `value` as indented JSON; `allow_nan` writes bare NaN as museval does."""
+    """Write `value` as indented JSON. `allow_nan` permits bare NaN, as in museval's files."""
     write_text(path, json.dumps(value, indent=2, allow_nan=allow_nan, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON, bare NaN included. Raises InputError when the file is missing, not JSON, or far larger than any that madsep reads."""
+    """Read JSON, including bare NaN. Raises InputError if the file is missing, not JSON, or far larger than any that madsep reads."""
     text = read_text(path)
     try:
         return json.loads(text, parse_int=_parse_int)
@@ -98,12 +98,12 @@ def sha256_each(paths: Sequence[Path]) -> list[str]:
 
 
 def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON-able value, whatever the order of its keys."""
+    """Return the SHA-256 of a JSON-able value. It does not depend on the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:
-    """Wait until the disk has a file's content, or a folder's entries; some file systems cannot do it for folders."""
+    """Wait until a file's content or a folder's entries are on the disk. Some file systems cannot sync folders."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -127,7 +127,7 @@ def _umask() -> int:
 
 
 def refuse_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise InputError if writing one of `outputs` would replace one of `inputs`, compared as files, through links of any kind."""
+    """Raise InputError if writing one of `outputs` would replace one of `inputs`, even through symbolic or hard links."""
     known = {number: path for path in inputs if (number := _file_number(path)) is not None}
     for path in outputs:
         number = _file_number(path)
@@ -136,7 +136,7 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def _file_number(path: Path) -> tuple[int, int] | None:
-    """Device and inode, by which a file is known; None for one that cannot be looked at, which is for its reader to say."""
+    """Return the device and inode that identify a file, or None if it cannot be examined. Its reader will then report why."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -145,13 +145,13 @@ def _file_number(path: Path) -> tuple[int, int] | None:
 
 
 def check_new(path: Path, overwrite: bool) -> None:
-    """Raise InputError if a file exists, unless it may be replaced."""
+    """Raise InputError if a file exists and `overwrite` is false."""
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; choose another name, or add --overwrite to replace it.")
 
 
 def check_unused(folder: Path, replaced: Collection[str] = ()) -> None:
-    """Raise InputError if `folder` is a file or holds anything but files and folders of the names `replaced`."""
+    """Raise InputError if `folder` is a file or contains anything with a name that is not in `replaced`."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a new folder.")
     if folder.is_dir() and not {path.name for path in folder.iterdir()} <= {*replaced}:
@@ -160,9 +160,10 @@ def check_unused(folder: Path, replaced: Collection[str] = ()) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Yield a temporary folder in `parent`, which is made if need be; it is removed with all that it holds when the block ends.
+    """Yield a temporary folder in `parent`, which is created if it is missing. It is removed with its content when the block ends.
 
-    What killed processes left in `parent` is removed first. Raises InputError if the disk is full or `parent` cannot be written.
+    Temporary files left in `parent` by killed processes are removed first. Raises InputError if the disk is full or `parent` cannot be
+    written.
     """
     try:
         with _scratch(parent) as scratch:
@@ -173,9 +174,10 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing in a scratch folder, which is made if need be. It is removed if the block fails, and not synced.
+    """Open a file in a scratch folder for writing. The folder is created if it is missing.
 
-    Raises DiskFull if the disk is full, InputError if the folder cannot be written.
+    The file is not synced. It is removed if the block fails. Raises DiskFull if the disk is full, InputError if the folder cannot be
+    written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,10 +190,10 @@ def scratch_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder of the same name that replaces `folder` if the block succeeds and is removed if it fails.
+    """Yield an empty folder of the same name. It replaces `folder` if the block succeeds and is removed if the block fails.
 
-    Its files are on the disk before it gets its place. A link stays, and what it leads to is replaced. Raises InputError if the disk is
-    full or the place cannot be written.
+    Its files are synced to the disk before the replacement. A symbolic link is kept, and its target is replaced. Raises InputError if the
+    disk is full or the place cannot be written.
     """
     folder = Path(os.path.realpath(folder))
     try:
@@ -221,7 +223,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 def _exchange(folder: Path, new: Path, old: Path) -> None:
-    """Let `new` take the place of `folder`, which moves to `old` and comes back if `new` cannot be moved."""
+    """Move `folder` to `old` and `new` to `folder`. If `new` cannot be moved, move `folder` back."""
     if not folder.exists():
         new.rename(folder)
         return

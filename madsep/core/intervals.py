@@ -1,4 +1,4 @@
-"""95 % intervals: percentile bootstrap over many tracks, Student's over few groups of them."""
+"""95 % confidence intervals: percentile bootstrap over many tracks, Student's t over a few groups of tracks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ CONFIDENCE_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals over tracks are drawn."""
+    """Settings of bootstrap intervals over tracks."""
 
     n_resamples: int
     seed: int
@@ -21,14 +21,14 @@ class Bootstrap:
 def interval(
     samples: Sequence[NDArray[Any]], average: Callable[..., Any], seed: int, n_resamples: int, vectorized: bool
 ) -> tuple[float, float]:
-    """Return the 95 % interval of average(*samples) over tracks, NaN twice if there are fewer than two of them.
+    """Return the 95 % interval of average(*samples) over tracks, or NaN twice for fewer than two tracks.
 
-    Each of `samples` has one value per track; they are drawn together. A `vectorized` average takes an `axis`. Over few tracks the interval
-    is too narrow: that of a mean of 4 values covers some 80 %.
+    Each of `samples` has one value per track. They are resampled together. A `vectorized` average takes an `axis`. For few tracks the
+    interval is too narrow: that of a mean of 4 values covers about 80 %.
     """
     if len(samples[0]) < 2:
         return np.nan, np.nan
-    from scipy.stats import bootstrap  # takes longer to import than most jobs to run
+    from scipy.stats import bootstrap  # importing it takes longer than most jobs
 
     result = bootstrap(
         samples,
@@ -44,13 +44,13 @@ def interval(
 
 
 def student_interval(values: NDArray[Any]) -> tuple[float, float]:
-    """Return Student's 95 % interval of the mean of `values` (n,), NaN twice if there are fewer than two of them.
+    """Return Student's 95 % interval of the mean of `values` (n,), or NaN twice for fewer than two values.
 
-    It covers 95 % for few values, too, if they are about normal, as means over many frames are.
+    It also covers 95 % for few values if they are roughly normal, as means over many frames are.
     """
     if len(values) < 2:
         return np.nan, np.nan
-    from scipy.special import stdtrit  # takes longer to import than most jobs to run
+    from scipy.special import stdtrit  # importing it takes longer than most jobs
 
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = error * float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2))

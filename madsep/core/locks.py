@@ -1,8 +1,8 @@
-"""Locks that the processes of all users of a machine see: whoever holds one, it is held.
+"""Locks that hold for all processes on a machine, whichever user started them.
 
-Each user has a folder of locks in the machine's folder for temporary files, which others may look into but not change. Whether another
-user holds a lock is found out by trying theirs, which needs no more than to read it. Nothing is opened through a link, and nothing but
-regular files of their folder's owner counts, so that nobody can make another user wait for a pipe or write to a file.
+Each user has a folder of locks in the machine's temporary folder. Others may read it but not change it. To find out whether another user
+holds a lock, a process tries to lock that user's file, which requires only read permission. Links are never followed, and only regular
+files that belong to the folder's owner count, so that nobody can make another user wait for a pipe or write to a file.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from madsep.core.errors import InputError
 from madsep.core.files import write_error
 from madsep.core.logs import log
 
-PREFIX = "madsep-locks-"  # then the user's number
+PREFIX = "madsep-locks-"  # followed by the user id
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
 def hold(name: str) -> Iterator[bool]:
-    """Hold the lock `name` in the block, and yield True, unless another process of any user holds it: then False.
+    """Hold the lock `name` during the block and yield True. Yield False if another process of any user holds it.
 
-    If no lock can be made, because another user has put something in its place, that counts as held; a warning says so.
+    If another user occupies its place, so that the lock cannot be created, it counts as held, and a warning is logged.
     """
     with contextlib.ExitStack() as stack:
         yield _take(name, stack)
@@ -33,10 +33,10 @@ def hold(name: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def hold_file(path: Path) -> Iterator[bool]:
-    """Hold the lock file `path`, made if it is missing, in the block, and yield True; False if another process holds it.
+    """Hold the lock file `path` during the block and yield True. Yield False if another process holds it.
 
-    Where files cannot be locked, as on some network drives, that is taken as held by nobody; a warning says so. Raises InputError if the
-    file cannot be opened, is a link, or is not a regular file.
+    A missing file is created. If the file system cannot lock files, as on some network drives, the lock counts as free, and a warning is
+    logged. Raises InputError if the file cannot be opened, is a link, or is not a regular file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def hold_file(path: Path) -> Iterator[bool]:
 
 
 def _is_at(path: Path, handle: int) -> bool:
-    """Whether an open file still bears its name: one who held its lock may have removed it since, and another may hold the next."""
+    """Whether `path` still names the open file. A previous holder of the lock may have removed it, and another may hold its successor."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(handle))
     except FileNotFoundError:
@@ -83,27 +83,27 @@ def _own_folder(root: Path) -> Path:
     folder = root / f"{PREFIX}{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
-        folder.chmod(0o755)  # whatever the user's mask
+        folder.chmod(0o755)  # regardless of the umask
     _check_owner(folder, os.getuid())
     return folder
 
 
 def _check_owner(folder: Path, owner: int) -> None:
-    """Raise PermissionError unless `folder` is a folder, not a link to one, that only its owner may change."""
+    """Raise PermissionError unless `folder` is a real folder, not a link, that only its owner may change."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError(1, f"{folder.name} is not a folder that user {owner} alone may change")
 
 
 def _opened(folder: Path, name: str, flags: int, owner: int) -> int:
-    """Open a lock for `flags`. Raises OSError for a link, a pipe, a folder or another user's file."""
+    """Open a lock with `flags`. Raises OSError for a link, a pipe, a folder or another user's file."""
     handle = os.open(folder / name, flags | SAFELY, 0o644)
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
         os.close(handle)
         raise PermissionError(1, f"{name} is not a file of user {owner}")
     if flags & os.O_CREAT:
-        os.fchmod(handle, 0o644)  # whatever the user's mask
+        os.fchmod(handle, 0o644)  # regardless of the umask
     return handle
 
 
@@ -116,14 +116,14 @@ def _locked(handle: int, kind: int) -> bool:
 
 
 def _is_held(folder: Path, name: str) -> bool:
-    """Whether another user holds their lock of this name."""
+    """Whether another user holds the lock of this name in their folder."""
     owner = folder.name.removeprefix(PREFIX)
     if not owner.isdecimal():
         return False
     try:
         _check_owner(folder, int(owner))
         lock = _opened(folder, name, os.O_RDONLY, int(owner))
-    except OSError:  # they have no such lock, or it is not one
+    except OSError:  # there is no such lock, or the file is not a lock
         return False
     try:
         return not _locked(lock, fcntl.LOCK_SH)

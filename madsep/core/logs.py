@@ -1,4 +1,4 @@
-"""Logging for jobs and commands: plain lines, and plain ends for what a user can mend."""
+"""Logging of jobs and commands, and their exit status after errors."""
 
 import contextlib
 import io
@@ -16,20 +16,22 @@ from madsep.core.errors import Stopped, one_line, plain
 from madsep.core.signals import Interrupted
 
 log = logging.getLogger("madsep")
-QUIET = "MADSEP_QUIET"  # environment variable: if it is set, jobs write all but errors to their logs alone
+QUIET = "MADSEP_QUIET"  # environment variable: if set, jobs print only errors and write the rest to their logs
 FINISHED = "INFO: finished"  # last line of the log of a job that has succeeded
 
 
 @contextlib.contextmanager
 def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
-    """Log, warnings too, to stderr and, if `path` is given, to that file; end an InputError as one line and exit status 1.
+    """Log messages and warnings to stderr and, if `path` is given, to that file. Exceptions in the block end the process.
 
-    So ends whatever else a person can mend, as `madsep.core.errors.plain` says. A job of a quiet run shows errors alone on stderr. In a job
-    of Slurm the first line of the file names the job and its node. What the terminal's encoding lacks is printed as a question mark.
+    In a quiet run, stderr shows only errors. In a Slurm job, the first line of the file names the job and its node. Characters that the
+    terminal's encoding lacks are printed as question marks.
 
-    Stopped ends as one line, too, and status 75 (EX_TEMPFAIL of sysexits.h: run the same command again), Ctrl-C elsewhere with 130, other
-    signals with 128 and their number. Any other exception is a defect: status 2, and its traceback in the log, or, without one, in a new
-    file that the line names.
+    An InputError, and any other error that `madsep.core.errors.plain` turns into one, is logged as one line. The exit status is then 1.
+    Stopped is logged as one line, too. The status is 75 (EX_TEMPFAIL of sysexits.h: run the same command again).
+    Ctrl-C outside of an `interruptible` block gives status 130, other signals 128 plus their number.
+    Any other exception is a defect and gives status 2. Its traceback goes to the log or, if there is no log, to a new file that the message
+    names.
     """
     print_anything()
     handlers = _handlers(path, prefix)
@@ -62,16 +64,16 @@ def job_log(path: str | None = None, prefix: str = "") -> Iterator[None]:
 
 
 def print_anything() -> None:
-    """Let stdout and stderr replace what their encoding lacks, so that no name ends finished work."""
+    """Make stdout and stderr replace characters that their encoding lacks, so that printing a name cannot fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def log_traceback(what: str, trace: str | None = None) -> str | None:
-    """Write `what` and a traceback into the job's own log alone; return its path, or None without one.
+    """Write `what` and a traceback only to the job's log file. Return its path, or None if the job has no log file.
 
-    The traceback is `trace`, from another process, or that of the exception being handled.
+    The traceback is `trace`, which another process sent, or that of the exception being handled.
     """
     text, raised = (what, sys.exc_info()) if trace is None else (f"{what}\n{trace}", None)
     for handler in log.handlers:
@@ -96,7 +98,7 @@ def _handlers(path: str | None, prefix: str) -> list[logging.Handler]:
 
 @contextlib.contextmanager
 def _writing(path: str) -> Iterator[None]:
-    """End the job with a line if its log cannot be written."""
+    """Exit with a one-line message if the job's log cannot be written."""
     try:
         yield
     except OSError as error:
@@ -105,7 +107,7 @@ def _writing(path: str) -> Iterator[None]:
 
 
 def _end(error: Exception, handlers: list[logging.Handler], path: str | None) -> int:
-    """Log how a failed job or command ends; return its exit status."""
+    """Log why a job or command failed. Return its exit status."""
     line = plain(error)
     if line is not None:
         log.error("%s", line)
@@ -119,12 +121,12 @@ def _end(error: Exception, handlers: list[logging.Handler], path: str | None) ->
 
 
 def _kept_traceback() -> str:
-    """Write the command, the versions and the traceback of the exception being handled to a new file; say which one."""
+    """Write the command, the versions and the current exception's traceback to a new file. Return a sentence that names it."""
     versions = f"madsep {_version()}, Python {platform.python_version()}, {platform.platform()}"
     text = f"{shlex.join(sys.argv)}\n{versions}\n\n{traceback.format_exc()}"
     try:
         handle, name = tempfile.mkstemp(prefix="madsep-fault-", suffix=".log")
-        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:  # noqa: PTH123  # a file that is open already
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:  # noqa: PTH123  # the file is already open
             stream.write(text)
     except OSError as error:
         return f"its traceback could not be written ({one_line(error)})."
@@ -132,7 +134,7 @@ def _kept_traceback() -> str:
 
 
 def _version() -> str:
-    import importlib.metadata  # takes longer than all else that a command needs to print its help
+    import importlib.metadata  # importing it takes longer than all else that printing a command's help needs
 
     try:
         return importlib.metadata.version("madsep")
@@ -141,7 +143,7 @@ def _version() -> str:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk cuts short without a word: every line stands on stderr as well, the one about the disk too."""
+    """A log file that ignores write errors such as a full disk. Every line also goes to stderr, including the one about the disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):

@@ -1,4 +1,4 @@
-"""HTML pages that need no other file: one look for all of them, every value escaped, and a foot that says what made them."""
+"""Self-contained HTML pages: a shared frame, escaped values, and a footer with their origin."""
 
 import os
 from datetime import UTC, datetime
@@ -14,9 +14,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, folder: Path, **values: Any) -> str:
-    """Return a template of `folder` as HTML; it may extend page_base.html, the frame that all pages share.
+    """Return a template of `folder` as HTML. It may extend page_base.html, the frame that all pages share.
 
-    Values are escaped wherever a template shows them. A value that a template asks for and does not get raises jinja2.UndefinedError.
+    Values are escaped wherever a template shows them. Raises jinja2.UndefinedError if the template uses a value that was not passed.
     """
     loader = jinja2.FileSystemLoader([folder, TEMPLATES])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -25,9 +25,9 @@ def render(template: str, folder: Path, **values: Any) -> str:
 
 
 def origin() -> dict[str, str]:
-    """Return what made a page, in words: madsep's version, its commit if it runs from a repository, and the date (UTC).
+    """Return the origin of a page as text: madsep's version, its commit if it runs from a repository, and the date (UTC).
 
-    The date is that of SOURCE_DATE_EPOCH if it is set, in seconds since 1970, so that the same run gives the same bytes
+    If SOURCE_DATE_EPOCH (seconds since 1970) is set, the date is taken from it, so that equal runs give equal bytes
     (reproducible-builds.org).
     """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")

@@ -12,11 +12,10 @@ from madsep.core.settings import Precision
 
 @contextlib.contextmanager
 def products(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Run the network's forward pass within this; gradients follow it.
+    """Set the precision of the network's forward pass in the block. Gradients are computed in the same precision.
 
-    bf16 rounds the factors of products to bfloat16 and adds up in float32, if the processor has instructions for it: a CPU without
-    them computes in float32, which is then faster; on a GPU without Triton recurrent products are TensorFloat-32. tf32 means something to
-    NVIDIA GPUs only; on other devices it is float32.
+    bf16 rounds the factors of products to bfloat16 and sums in float32. A CPU without bfloat16 instructions uses float32, which is then
+    faster. On a GPU without Triton, recurrent products use TensorFloat-32. tf32 affects only NVIDIA GPUs. Other devices use float32.
     """
     tf32 = precision != "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
@@ -26,10 +25,10 @@ def products(precision: Precision, device: torch.device) -> Iterator[None]:
 
 @functools.cache
 def has_bf16(device_type: str) -> bool:
-    """Whether products in bfloat16 are faster than in float32; logged once if they are not."""
+    """Whether the device has fast bfloat16 products. If it has not, this is logged once."""
     capable = torch.cuda.is_bf16_supported() if device_type == "cuda" else _cpu_has_bf16()
     if not capable:
-        log.info("this %s has no bfloat16 arithmetic: products are taken in float32", device_type.upper())
+        log.info("this %s has no bfloat16 arithmetic: products are computed in float32", device_type.upper())
     return capable
 
 

@@ -1,4 +1,4 @@
-"""Programs that madsep starts: each in its own process group, which ends when its work is done, fails or is interrupted."""
+"""External programs. Each runs in its own process group, which ends when its work is done, fails or is interrupted."""
 
 import contextlib
 import os
@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-STALL_S = 60.0  # a program that gives nothing for so long is ended
+STALL_S = 60.0  # a program that writes nothing for this long is killed
 MAX_COMPLAINT_BYTES = 1 << 16
 
 
 class Stalled(Exception):
-    """A program gave nothing for `STALL_S` seconds, or did not end within them."""
+    """A program wrote nothing for `STALL_S` seconds, or did not exit within them."""
 
 
 @dataclass
 class Program:
-    """A running program; `complaint` and `status` are known when its `with` block has been left."""
+    """A running program. `complaint`, its stderr, is known after its `with` block."""
 
     process: subprocess.Popen[bytes]
     messages: IO[bytes]
@@ -30,14 +30,14 @@ class Program:
 
     @property
     def status(self) -> int:
-        """The exit status. Raises Stalled if the program does not end."""
+        """The exit status. Raises Stalled if the program does not exit in time."""
         try:
             return self.process.wait(STALL_S)
         except subprocess.TimeoutExpired:
             raise Stalled from None
 
     def blocks(self, n_bytes: int) -> Iterator[bytes]:
-        """Yield what the program writes in blocks of `n_bytes`, the last one shorter. Raises Stalled."""
+        """Yield the program's output in blocks of `n_bytes`. The last one may be shorter. Raises Stalled."""
         assert self.process.stdout is not None
         handle = self.process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
@@ -58,9 +58,9 @@ class Program:
 
 @contextlib.contextmanager
 def program(command: Sequence[str]) -> Iterator[Program]:
-    """Start a program without input; when the block is left, however that happens, its process group is killed.
+    """Start a program without input. When the block ends for any reason, its process group is killed.
 
-    On Linux it also ends if madsep itself is killed.
+    On Linux the program also ends if madsep itself is killed.
     """
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
@@ -70,7 +70,7 @@ def program(command: Sequence[str]) -> Iterator[Program]:
         try:
             yield running
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             messages.seek(0)

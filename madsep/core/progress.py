@@ -1,4 +1,4 @@
-"""A progress bar with the time left on a terminal, plain log lines otherwise."""
+"""A progress bar with the remaining time on a terminal, and log lines otherwise."""
 
 import os
 import time
@@ -15,7 +15,7 @@ LINE_EVERY_S = 60.0
 
 
 class Progress:
-    """Counts `total` steps of one task, `done` of them finished before."""
+    """Counts the `total` steps of a task, `done` of which were finished earlier."""
 
     def __init__(self, task: str, total: int, done: int = 0) -> None:
         self.task, self.total, self.done, self.first = task, total, done, done
@@ -40,7 +40,7 @@ class Progress:
         self.bar.stop()
 
     def advance(self, n_steps: int, detail: str = "") -> None:
-        """Count `n_steps` more; without a watcher, log a line at most once a minute."""
+        """Count `n_steps` more. If no terminal shows the bar, log a line at most once a minute."""
         self.done += n_steps
         self.bar.update(self.row, advance=n_steps, detail=detail)
         now = time.monotonic()
@@ -50,7 +50,7 @@ class Progress:
             log.info("%s: %d of %d, %.0f min left; %s", self.task, self.done, self.total, left_s / 60, detail)
 
     def note(self, line: str) -> None:
-        """Say something that should stay: a log line, or a line above the bar."""
+        """Print a line above the bar, or log it if no terminal shows the bar."""
         if self.watched:
             self.bar.console.print(line)
         else:

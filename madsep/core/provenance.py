@@ -1,4 +1,4 @@
-"""The origin of a result: code, versions, hardware. Planning lists GPUs, so imports stay light."""
+"""The origin of a result: code, versions, hardware. Imports are kept light because planning uses `list_gpus`."""
 
 import platform
 import shutil
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "numpy", "scipy", "pandas", "soundfile", "musdb", "museval"
 
 
 def git_commit(folder: Path) -> str | None:
-    """Return the commit that `folder` has checked out, with `-dirty` if files differ from it; None outside a repository."""
+    """Return the commit checked out in `folder`, with the suffix `-dirty` if files were changed. Return None outside a repository."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -21,7 +21,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of madsep, Python, ffmpeg and the packages that affect results; None for one that is not installed."""
+    """Return the versions of madsep, Python, ffmpeg and the packages that affect results, with None for packages that are not installed."""
     import importlib.metadata
 
     from madsep.core.ffmpeg import ffmpeg_version
@@ -50,7 +50,7 @@ def hardware() -> dict[str, Any]:
 
 
 def list_gpus() -> list[str]:
-    """Return the driver's line for each NVIDIA GPU; none if there is no driver. Does not start CUDA."""
+    """Return the driver's description of each NVIDIA GPU, or an empty list without a driver. CUDA is not started."""
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

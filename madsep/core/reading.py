@@ -1,4 +1,4 @@
-"""Reading what others wrote, damaged or forbade: whatever a file does, a person meets one plain line with its name."""
+"""Reading of files that may be damaged, forbidden or of the wrong kind. Any failure becomes an InputError that names the file."""
 
 import contextlib
 import errno
@@ -13,10 +13,10 @@ from typing import NoReturn
 from madsep.core.errors import InputError, one_line, os_error_words
 
 GZIP = ".gz"
-MAX_TEXT_BYTES = 32_000_000  # of a file that is read into memory as text: the scores of fourteen hours take as much
-# what a parser meets in a file of another kind, or in a damaged one
+MAX_TEXT_BYTES = 32_000_000  # of a text file that is read into memory; the scores of fourteen hours of audio take as much
+# exceptions of parsers for files that are damaged or of another kind
 DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError, ValueError, zlib.error)
-# what operating systems, file managers and network drives leave in folders, in lower case
+# names, in lower case, of files that operating systems, file managers and network drives leave in folders
 STRANGERS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "__macosx", "icon\r", "lost+found"),
     *("@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "__pycache__"),
@@ -25,11 +25,11 @@ STRANGERS = {
 
 @contextlib.contextmanager
 def reading(path: Path | str, kind: str = "", remedy: str = "", also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn whatever reading `path` in the block raises into InputError with its name: a file that is missing, forbidden or damaged.
+    """Turn exceptions from reading `path` in the block into InputError: the file is missing, forbidden or damaged.
 
-    `kind` says what was expected, such as "CSV", `remedy` what to do if it is something else; `also` are the errors of the library that
-    parses it. A pipe, a socket or a device, which would keep the block waiting, is refused before it, and so is a folder. An InputError
-    of the block stays as it is.
+    `kind` names the expected format, such as "CSV". `remedy` says what to do if the file has another. `also` lists exceptions of the
+    library that parses it. Folders, and pipes, sockets and devices, which would block, are refused before the block starts. An InputError
+    from the block is raised unchanged.
     """
     foreseen: tuple[type[Exception], ...] = (OSError, *DAMAGE, *also)
     try:
@@ -42,20 +42,20 @@ def reading(path: Path | str, kind: str = "", remedy: str = "", also: tuple[type
 
 
 def raise_read_error(path: Path | str, error: BaseException, kind: str = "", remedy: str = "") -> NoReturn:
-    """Raise InputError that says why `path` could not be read. It is the reader's counterpart of `madsep.core.files.write_error`."""
+    """Raise InputError saying why `path` could not be read. It is the counterpart of `madsep.core.files.write_error`."""
     if isinstance(error, OSError) and error.errno is not None:
         raise InputError(f"{path}: {_os_words(Path(path), error)}.") from None
     if isinstance(error, MemoryError):
         words = f"cannot be read{kind and f' as {kind}'} (it holds more than fits into memory)"
     elif isinstance(error, RecursionError):
-        words = f"cannot be read{kind and f' as {kind}'} (it nests too deep)"
+        words = f"cannot be read{kind and f' as {kind}'} (its nesting is too deep)"
     else:
         words = f"cannot be read{kind and f' as {kind}'} ({one_line(error)})"
     raise InputError(f"{path}: {words}. {remedy}".rstrip()) from None
 
 
 def read_text(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return the text of a file, or of one in a .gz, as `read_bytes` does. Raises InputError as it does, and if it is not UTF-8."""
+    """Return the text of a file. A .gz is decompressed. Raises InputError as `read_bytes` does, and if the text is not UTF-8."""
     content = read_bytes(path, max_bytes)
     try:
         return content.decode("utf-8")
@@ -65,9 +65,9 @@ def read_text(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """Return a file's bytes, those of a .gz decompressed. Raises InputError if it cannot be read or has more than `max_bytes`.
+    """Return a file's bytes. A .gz is decompressed. Raises InputError if it cannot be read or has more than `max_bytes`.
 
-    No more than that is decompressed, whatever the size that the file claims.
+    At most `max_bytes` + 1 bytes are decompressed, whatever size the file claims.
     """
     is_packed = Path(path).suffix == GZIP
     opened = gzip.open if is_packed else open
@@ -80,7 +80,7 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a file or folder. Raises InputError for a link that leads nowhere, and if it may not even be looked for."""
+    """Whether a file or folder exists. Raises InputError for a broken link, and if permissions prevent the check."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -95,14 +95,14 @@ def is_there(path: Path) -> bool:
 
 
 def is_stranger(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or one that an operating system or a network drive leaves among other files."""
+    """Whether the name is that of a hidden file, or of one that an operating system or network drive leaves among other files."""
     return name.startswith(".") or name.lower() in STRANGERS
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted, without strangers such as hidden files, Thumbs.db or @eaDir.
+    """Return the content of a folder, sorted, without strangers such as hidden files, Thumbs.db or @eaDir.
 
-    Raises InputError if the folder is missing or may not be read, or if a link in it leads nowhere.
+    Raises InputError if the folder is missing or may not be read, or if it contains a broken link.
     """
     try:
         paths = sorted(path for path in folder.iterdir() if not is_stranger(path.name))
@@ -115,7 +115,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all that lies in and below a folder except folders: files, strangers, links and pipes, sorted.
+    """Return everything in and below a folder except folders: files, strangers, links and pipes, sorted.
 
     Links to folders are not followed. Raises InputError if a folder may not be read.
     """
@@ -131,7 +131,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _check_kind(path: Path | str) -> None:
-    """Raise an error unless `path` is a file that may be read; libraries would say less of why, or wait."""
+    """Raise an error unless `path` is a readable regular file. Libraries would give a less clear reason or block."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(handle).st_mode

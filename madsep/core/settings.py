@@ -1,6 +1,6 @@
-"""What a recipe may say, as closed, frozen, typed settings; an unknown key is an error that names the nearest right one.
+"""The settings of recipes: typed and immutable. An unknown key is an error that suggests the nearest known key.
 
-A setting has no default in code unless leaving it out is meaningful: recipes say everything, so that a result can be read from its recipe.
+A setting has no default in code unless leaving it out has a meaning. Recipes state everything, so that a recipe fully describes its result.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from madsep.core.errors import InputError, nearest
 
-# No system comes near these. They keep a damaged or hostile checkpoint from asking for days of work or more memory than there is.
+# Far above what any system uses. These limits stop a damaged or hostile checkpoint from using days of work or all memory.
 MAX_COUNT = 1_000_000
-MAX_LENGTH = 1 << 16  # samples of a window or a hop, frames of a sequence, sequences of a batch
+MAX_LENGTH = 1 << 16  # samples per window or hop, frames per sequence, sequences per batch
 MAX_LAYERS = 100
 MAX_ITERATIONS = 1000
 
@@ -33,13 +33,13 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, closed, strict about ranges."""
+    """Base of all settings: immutable, without unknown keys, and with checked ranges."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Check `values` and return them as settings; raises InputError that names `where`, the key and what was expected."""
+        """Check `values` and return them as settings. Raises InputError naming `where`, the key and the expected value."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -49,11 +49,11 @@ class Settings(BaseModel):
 class FrontEnd(Settings):
     """Short-time Fourier transform: a scaled window, zero-padded to fft_length."""
 
-    sample_rate_hz: Count = Field(description="Hz; audio at another rate is resampled there and back")
+    sample_rate_hz: Count = Field(description="Hz; audio at another rate is converted to this rate and back")
     window: Literal["hamming", "hann", "bartlett", "blackman_harris"]
     periodic: bool = Field(description="false: symmetric; true: the first window_length of window_length + 1 samples of a symmetric one")
-    scale: Literal["sqrt_fft_length", "window_sum", "one"] = Field(description="what the window is divided by")
-    gain: Annotated[float, Field(gt=0)] = Field(description="what the window is then multiplied with")
+    scale: Literal["sqrt_fft_length", "window_sum", "one"] = Field(description="divisor of the window")
+    gain: Annotated[float, Field(gt=0)] = Field(description="factor applied after the division")
     window_length: Length = Field(description="samples")
     fft_length: Length = Field(description="samples")
     hop_length: Length = Field(description="samples")
@@ -65,27 +65,27 @@ class FrontEnd(Settings):
 
 
 class Segments(Settings):
-    """Sequences that the network sees: n_frames in, n_frames - 2 n_context out."""
+    """Sequences that the network sees: n_frames input frames, n_frames - 2 n_context output frames."""
 
     n_frames: Length = Field(description="frames in a sequence (T)")
     n_context: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(description="frames of context on either side, not estimated (L)")
     overlap: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(
-        description="estimated frames shared by neighbouring sequences, cross-faded at test"
+        description="estimated frames shared by neighbouring sequences, cross-faded in separation"
     )
 
     @property
     def n_estimated(self) -> int:
-        """Frames that one sequence estimates."""
+        """Number of frames that one sequence estimates."""
         return self.n_frames - 2 * self.n_context
 
     @property
     def step(self) -> int:
-        """Frames between the beginnings of neighbouring sequences."""
+        """Frames between the starts of neighbouring sequences."""
         return self.n_estimated - self.overlap
 
 
 class Target(Settings):
-    """What the network is trained to give of each source, from the magnitudes of mixture X, source V and the rest of the mixture B."""
+    """Training target per source, computed from the magnitudes of the mixture X, the source V and the rest of the mixture B."""
 
     definition: Literal["irm_background", "irm_mixture_x2", "magnitude"] = Field(description="X V / (V + B), 2 X V / (V + X), or V")
     clip: Weight | None = Field(description="upper bound of the target magnitude; null: none")
@@ -93,7 +93,7 @@ class Target(Settings):
 
 
 class Plateau(Settings):
-    """Multiply the learning rate by `factor` when the training loss has not fallen for `patience` epochs; family mad: without penalties."""
+    """Multiply the learning rate by `factor` when the training loss has not fallen for `patience` epochs. Family mad excludes penalties."""
 
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: Annotated[int, Field(ge=0)] = Field(description="epochs")
@@ -101,30 +101,30 @@ class Plateau(Settings):
 
 
 class Augmentation(Settings):
-    """Mixtures that each epoch makes from voices and accompaniments (Huang et al., IEEE/ACM TASLP 23(12), 2015, for the shifts)."""
+    """New mixtures that each epoch makes from voices and accompaniments. The shifts follow Huang et al., IEEE/ACM TASLP 23(12), 2015."""
 
-    circular_shift: bool = Field(description="shift the accompaniment against the voice by a random amount, around the track's end")
-    other_accompaniments: bool = Field(description="take the accompaniment of a track drawn at random instead of the voice's own")
+    circular_shift: bool = Field(description="shift the accompaniment against the voice by a random amount, circularly")
+    other_accompaniments: bool = Field(description="replace the voice's own accompaniment by that of a random track")
     gain_db: Weight = Field(description="dB; the accompaniment's gain is drawn between minus and plus this")
     speed: Annotated[float, Field(ge=0, lt=1)] = Field(
-        description="voice and accompaniment are each played at a speed drawn between 1 - this and 1 + this, which moves their pitch too"
+        description="voice and accompaniment are each played at a speed drawn between 1 - this and 1 + this, which also shifts their pitch"
     )
 
 
 class Training(Settings):
-    """Optimisation, and the tracks that it sees."""
+    """Settings of the optimisation and of the training tracks."""
 
     optimiser: Literal["adam", "adadelta"] = Field(description="Kingma and Ba, ICLR 2015; or Zeiler, arXiv:1212.5701")
     n_epochs: Count
     batch_size: Length = Field(description="sequences")
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        description="of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant"
+        description="learning rate of the last epoch, reached along half a cosine (Loshchilov and Hutter, ICLR 2017); null: constant"
     )
     gradient_norm_clip: Annotated[float, Field(gt=0)] | None = Field(
-        description="L2 norm over all parameters jointly, or over each part that its family clips separately; null: no clip"
+        description="limit of the L2 norm over all parameters, or over each part that the family clips separately; null: no clipping"
     )
-    edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at either end of a track")
+    edge_frames_dropped: Annotated[int, Field(ge=0)] = Field(description="frames left out at each end of a track")
     plateau: Plateau | None = Field(description="null: constant learning rate")
     validation: bool = Field(description="hold out the validation tracks; false: train on all tracks")
     selection: Literal["last", "best"] = Field(description="epoch kept: the last, or the best on the validation tracks")
@@ -135,32 +135,32 @@ class Training(Settings):
     block_s: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         exclude_if=lambda seconds: seconds is None,  # weights trained before this key existed keep their identity
-        description="seconds; train on those first sequences of each such block of a track that DeepConvSep's code counts; null: on all",
+        description="seconds; in each block of this length, train only on the sequences that DeepConvSep's code counts; null: on all",
     )
 
 
 class Separation(Settings):
-    """From a checkpoint to audio; nothing here needs training again."""
+    """Settings of separation. Changing them does not require retraining."""
 
     framing: Literal["full", "legacy"] = Field(
-        description="full: every frame; legacy: no padding in front, whole batches only, as the published code"
+        description="full: every frame; legacy: no padding at the start, whole batches only, as in the published code"
     )
     channels: Literal["each", "mean"] = Field(
-        description="each: every channel by itself; mean: the masks found for the channels' mean, applied to all"
+        description="each: every channel by itself; mean: masks estimated from the mean of the channels, applied to all"
     )
     griffin_lim_iterations: Iterations = Field(description="0: phase of the mixture")
     latent_threshold: Weight = Field(description="entries of H_dec with |h| <= threshold become 0")
     batch_size: BatchSize = Field(
-        description="segments of each channel at a time; bounds the memory; auto: as many as are fastest on the device"
+        description="segments of a channel processed at a time, which limits memory; auto: the fastest number on the device"
     )
     precision: Precision = Field(description="arithmetic of the network's matrix products")
 
 
 class Description(Settings):
-    """What description.md says in addition to the method, whose text is generated from the settings."""
+    """Additional content of description.md. The text about the method is generated from the settings."""
 
     title: str
-    note: str | None = Field(default=None, description="sentences after the title, such as on data that the original had")
+    note: str | None = Field(default=None, description="sentences after the title, for example about the original's data")
     original_authors: str
     is_blind: bool
     additional_training_data: bool
@@ -170,7 +170,7 @@ class Description(Settings):
 
 
 def fault_line(cls: type[BaseModel], fault: Any) -> str:
-    """Return in words one of the faults that Pydantic finds in the values of settings."""
+    """Return a fault that Pydantic found in settings as a message."""
     *folder, key = fault["loc"] or ("",)
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "invalid_key"):
@@ -183,7 +183,7 @@ def fault_line(cls: type[BaseModel], fault: Any) -> str:
 
 
 def known_keys(cls: type[BaseModel], folder: list[Any]) -> list[str]:
-    """Return the keys that a settings class, or one nested in it, knows."""
+    """Return the keys of a settings class, or of the one nested in it at `folder`."""
     for name in folder:
         annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
         options = [annotation, *getattr(annotation, "__args__", ())]

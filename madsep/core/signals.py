@@ -1,4 +1,4 @@
-"""Signals that end a command: Ctrl-C, and what a closed terminal or a scheduler sends."""
+"""Signals that end a command: Ctrl-C, and those that a closing terminal or a scheduler sends."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asked the command to end. It is no Exception, so that no handler mistakes it for a fault."""
+    """A signal asked the command to end. It does not inherit from Exception, so that no handler mistakes it for a fault."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
@@ -21,9 +21,10 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the first signal within the block raise Interrupted, ignore those that follow, and leave no temporary files then.
+    """Raise Interrupted at the first signal within the block. Ignore later signals, and remove temporary files.
 
-    Signals that the process was started to ignore, as by nohup, stay ignored. Forked children keep the signals' usual effect.
+    Signals that the process inherited as ignored, for example from nohup, stay ignored. In forked children, signals keep their default
+    effect.
     """
     owner = os.getpid()
 

@@ -1,6 +1,6 @@
-"""Tables as CSV: the one way to write them and to read them back. Text stays text, whatever it looks like.
+"""Reading and writing of tables as CSV. Text stays text, even if it looks like a number.
 
-Text that a spreadsheet would run as a formula is written with an apostrophe before it, which reading takes away again.
+Text that a spreadsheet would run as a formula is written with a leading apostrophe. Reading removes it.
 """
 
 import csv
@@ -21,14 +21,14 @@ from madsep.core.reading import MAX_TEXT_BYTES, reading
 
 Column = type[str] | type[int] | type[float]
 
-FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # what formulas begin with, in the wide forms of East Asian keyboards too
+FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # first characters of formulas, including their full-width forms
 
 
 def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
-    """Read a CSV, or one in a .gz, that has exactly these columns; an empty cell of a float column is NaN.
+    """Read a CSV file that has exactly these columns. A .gz is decompressed. An empty cell of a float column is NaN.
 
     Text columns are read as text: `NA`, `nan`, `007` and `true` stay what they are.
-    Raises InputError if the file is missing, is no CSV, has other columns, or has anything but numbers in its columns of numbers.
+    Raises InputError if the file is missing, is not CSV, has other columns, or has text in a numeric column.
     """
     path = Path(path)
     heading, *rows = _rows(path) or [[]]
@@ -44,15 +44,15 @@ def read_table(path: Path | str, columns: Mapping[str, Column]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path | str, digits: int, fixed: bool = False) -> None:
-    """Write a table as CSV, whole or not at all; NaN and None are empty cells.
+    """Write a table as CSV, whole or not at all. NaN and None become empty cells.
 
-    Numbers have `digits` significant digits, or with `fixed` as many decimals. Raises InputError if the file cannot be written.
+    Numbers have `digits` significant digits, or `digits` decimals if `fixed`. Raises InputError if the file cannot be written.
     """
     write_text(path, table_text(table, f".{digits}{'f' if fixed else 'g'}"))
 
 
 def table_text(table: pd.DataFrame, form: str = "") -> str:
-    """Return a table as CSV; NaN and None are empty cells. `form` is the format of numbers, by default as many digits as they have."""
+    """Return a table as CSV. NaN and None become empty cells. `form` is the format of numbers, by default with all their digits."""
     rows = itertools.chain([tuple(table.columns)], table.itertuples(index=False, name=None))
     return "".join((",".join(_cell(value, form) for value in row) or '""') + "\n" for row in rows)
 
@@ -69,7 +69,7 @@ def _cell(value: object, form: str) -> str:
 
 
 def _text(cell: str) -> str:
-    """Return what `_cell` made a cell from."""
+    """Return the text that `_cell` turned into this cell."""
     return cell[1:] if re.match(f"'+{FORMULA}", cell) else cell
 
 

@@ -1,4 +1,4 @@
-"""Temporary files and folders: how they are called, and how they go when their process ends, whichever way."""
+"""Temporary files and folders: their names, and their removal when their process has ended, even if it was killed."""
 
 import contextlib
 import os
@@ -8,20 +8,20 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-TEMPORARY = ".madsep-tmp."  # then the machine's name, the process and random letters
+TEMPORARY = ".madsep-tmp."  # followed by the machine's name, the process id and random letters
 DAY_S = 86_400
-_folders: set[Path] = set()  # where this process has made temporary files
+_folders: set[Path] = set()  # folders in which this process has made temporary files
 _made: list[Path] = []  # folders that this process has made for its results
 
 
 def prefix(folder: Path) -> str:
-    """Return what the name of a temporary file or folder in `folder` begins with."""
+    """Return the first part of the name of a temporary file or folder in `folder`."""
     _folders.add(folder)
     return f"{TEMPORARY}{socket.gethostname()}.{os.getpid()}."
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make a folder with its parents if need be; return those that were missing, innermost first, for `remove_empty` if the work fails."""
+    """Create a folder and its missing parents. Return the created folders, innermost first, for `remove_empty` if the work fails."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     _made.extend(missing)
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,14 +29,14 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those folders that are empty."""
+    """Remove the folders that are empty."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def remove_own() -> None:
-    """Remove what this process has left: its temporary files, and folders that it made and that are empty. For when it is interrupted."""
+    """Remove this process's temporary files and the empty folders that it created. Called when it is interrupted."""
     for folder in tuple(_folders):
         own, paths = prefix(folder), []
         with contextlib.suppress(OSError):
@@ -46,19 +46,22 @@ def remove_own() -> None:
 
 
 def sweep(folder: Path | str) -> None:
-    """Remove the temporary files and folders in and below `folder` whose process has ended; of other machines, those older than a day."""
-    for parent, folders, files in os.walk(folder):  # which passes over what another process removes meanwhile
+    """Remove temporary files and folders in and below `folder` if their process has ended.
+
+    Those of other machines are removed when they are older than a day.
+    """
+    for parent, folders, files in os.walk(folder):  # tolerates files that another process removes meanwhile
         remove_stale(Path(parent) / name for name in (*folders, *files))
         folders[:] = [name for name in folders if not name.startswith(TEMPORARY)]
 
 
 def remove_stale(paths: Iterable[Path]) -> None:
-    """Remove those paths that are temporary and whose process has ended, as `sweep` does."""
+    """Remove the paths that are temporary and whose process has ended, as `sweep` does."""
     _remove(path for path in paths if path.name.startswith(TEMPORARY) and _is_stale(path))
 
 
 def sweep_below(folder: Path) -> None:
-    """Sweep a folder that may hold anything, and the folders in it, no deeper: where estimates of songs are written."""
+    """Remove stale temporary files from a folder and its direct subfolders only. Used for folders that may hold anything."""
     with contextlib.suppress(OSError):
         paths = list(folder.iterdir())
         remove_stale(paths)

@@ -1,7 +1,7 @@
-"""Work on many items in several processes, which end with this one, and whose deaths cost one item each.
+"""A pool of processes that end with their parent. The death of a process costs only the item it worked on.
 
-`concurrent.futures` gives up all items when one process is killed, and its processes outlive a parent that is. This module imports
-nothing large, so that a new process can tell early whether its parent is still there.
+`concurrent.futures` gives up all items when one process is killed, and its processes outlive a killed parent. This module imports nothing
+large, so that a new process can check early that its parent still exists.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from madsep.core.errors import DiskFull, plain
 from madsep.core.logs import log
 
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
+PR_SET_PDEATHSIG = 1  # option of Linux's prctl
 SPAWN = multiprocessing.get_context("spawn")  # a GPU cannot be used by a process that was forked
 Item = TypeVar("Item")
 
@@ -32,11 +32,11 @@ class WorkerDefect(Exception):
 
 
 def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers: int) -> Generator[tuple[Item, str], None, None]:
-    """Call `work` on each item in one of `n_workers` processes; yield each with its fault, empty if there is none, as it is finished.
+    """Call `work` on each item in one of `n_workers` processes. Yield each finished item with its fault, or an empty string.
 
-    A fault is what `madsep.core.errors.plain` says of an exception, or how the item's process died; other items are then worked on in a
-    new one. What the processes log is logged here. All end when the iteration does, even if this process is killed.
-    Raises DiskFull at once, which the other items would meet too, and WorkerDefect.
+    A fault is the message of `madsep.core.errors.plain` for an exception, or says how the item's process died. A new process then takes the
+    other items. Log messages of the processes are logged here. All processes end with the iteration, even if this process is killed.
+    Raises DiskFull at once because the other items would fail in the same way. Raises WorkerDefect for an unexpected exception.
     """
     todo = list(reversed(items))
     workers = [_Worker(work) for _ in range(min(n_workers, len(items)))]
@@ -48,7 +48,7 @@ def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers:
                 worker = next(worker for worker in busy if worker.connection is connection)
                 item, fault = worker.item, worker.receive()
                 if fault is None:
-                    continue  # it was a line of its log
+                    continue  # a log line
                 if todo:
                     worker.begin(todo.pop())
                 yield item, fault
@@ -58,7 +58,7 @@ def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers:
 
 
 class _Worker(Generic[Item]):
-    """One process, started when it is first needed and again after its death."""
+    """One process, started when it is first needed and restarted after its death."""
 
     def __init__(self, work: Callable[[Item], object]) -> None:
         self.work = work
@@ -68,7 +68,7 @@ class _Worker(Generic[Item]):
         self.is_busy = False
 
     def begin(self, item: Item) -> None:
-        """Let the process work on an item."""
+        """Send an item to the process."""
         if self.process is None:
             with _without_ctrl_c():
                 connection, theirs = SPAWN.Pipe()
@@ -77,11 +77,11 @@ class _Worker(Generic[Item]):
                 self.connection, self.process = connection, process
             theirs.close()
         self.item, self.is_busy = item, True
-        with contextlib.suppress(OSError):  # it has died, which `receive` will find out
+        with contextlib.suppress(OSError):  # it has died; `receive` will notice
             self.connection.send_bytes(pickle.dumps((self.work, item)))
 
     def receive(self) -> str | None:
-        """Take what the process has sent: the item's fault, empty if there is none; None for a line of its log."""
+        """Receive a message of the process. Return the item's fault, empty if there is none, or None for a log line."""
         try:
             kind, *content = pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
@@ -97,7 +97,7 @@ class _Worker(Generic[Item]):
         return str(content[0])
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, whatever it is doing."""
         if self.process is not None:
             self.process.kill()
             self.process.join()
@@ -118,7 +118,7 @@ class _Worker(Generic[Item]):
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Let processes that are started in the block pass over Ctrl-C, even while they import; here it takes effect after the block."""
+    """Make processes that are started in the block ignore Ctrl-C, even during imports. In this process it takes effect after the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -127,7 +127,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
 
 def _serve(connection: Connection, parent: int) -> None:
-    """Work on what the parent sends until it sends no more."""
+    """Process the parent's items until it closes the connection."""
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.addHandler(_Sender(connection))
@@ -142,7 +142,7 @@ def _serve(connection: Connection, parent: int) -> None:
 
 def _outcome(message: bytes) -> tuple[str, Any]:
     try:
-        work, item = pickle.loads(message)  # which imports the work's module
+        work, item = pickle.loads(message)  # this imports the module of `work`
         work(item)
     except Exception as error:
         line = plain(error)
@@ -153,7 +153,7 @@ def _outcome(message: bytes) -> tuple[str, Any]:
 
 
 def _end_with(parent: int) -> None:
-    """Let this process be killed when its parent is gone: by Linux, or on other systems by a thread that waits for it."""
+    """Let this process be killed when its parent ends: by Linux, or on other systems by a thread that waits for the parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -169,7 +169,7 @@ def _watch() -> None:
 
 
 class _Sender(logging.Handler):
-    """Sends what is logged to the parent."""
+    """Sends log messages to the parent."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()

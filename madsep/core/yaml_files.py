@@ -1,4 +1,4 @@
-"""YAML that a person may have edited: written so that every text comes back as text, read so that nothing in it can do harm."""
+"""YAML files that users may edit. Text survives writing and reading, and reading untrusted files is safe."""
 
 import math
 from pathlib import Path
@@ -11,8 +11,8 @@ from madsep.core.files import write_text
 from madsep.core.reading import read_text
 
 MAX_DEPTH = 20
-MAX_BYTES = 2_000_000  # PyYAML takes seconds for each of these megabytes; the provenance of 150 tracks has a twentieth
-KINDS = ("null", "bool", "int", "float")  # what an unquoted scalar may be apart from text
+MAX_BYTES = 2_000_000  # PyYAML takes seconds per megabyte; the provenance of 150 tracks has a twentieth of this
+KINDS = ("null", "bool", "int", "float")  # types that an unquoted scalar may have besides text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -21,7 +21,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases, tags, deep nesting, keys that are not text or stand twice, and numbers that are not finite."""
+    """Refuses aliases, tags, deep nesting, non-text or duplicate keys, and non-finite numbers."""
 
     depth = 0
 
@@ -46,14 +46,14 @@ class _Loader(yaml.SafeLoader):
             if key.tag != "tag:yaml.org,2002:str":
                 raise _fault(f"the key {key.value!r} is not text; put it in quotes", key)
             if key.value in seen:
-                raise _fault(f"the key {key.value!r} stands there twice", key)
+                raise _fault(f"the key {key.value!r} occurs twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_int(self, node: Any) -> int:
         try:
             return int(self.construct_yaml_int(node))
-        except (ValueError, IndexError):  # such as 0b_, and numbers of thousands of digits
+        except (ValueError, IndexError):  # for example 0b_ or a number with thousands of digits
             raise _fault("not a number that can be read", node) from None
 
     def construct_finite(self, node: Any) -> float:
@@ -75,7 +75,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Put text in quotes if any reader of YAML, not only PyYAML, might take it for a number, or break its lines."""
+    """Quote text that any YAML reader, not only PyYAML, might take for a number, or whose lines it might break."""
     style = "'" if _is_numeric(text) else None if text.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -84,14 +84,14 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def write_yaml(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values as YAML, whole or not at all; keys keep their order."""
+    """Write plain values as YAML, whole or not at all. The order of keys is kept."""
     write_text(path, yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a mapping from YAML.
 
-    Raises InputError, in one line, for a file that cannot be read, is not YAML or not a mapping, or holds anything that `_Loader` refuses.
+    Raises InputError, in one line, if the file cannot be read, is not YAML or not a mapping, or contains anything that `_Loader` refuses.
     """
     text = read_text(path, MAX_BYTES)
     try:
@@ -104,7 +104,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML. Raises InputError, in one line, as `read_yaml` does."""
+    """Parse YAML. Raises InputError, in one line, for anything that `read_yaml` refuses."""
     try:
         return yaml.load(text, _Loader)
     except (ValueError, ArithmeticError, LookupError, RecursionError, yaml.YAMLError) as error:
