@@ -143,7 +143,7 @@ def test_a_wav_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         signals.WavSignal(tmp_path / "none.wav")
     (tmp_path / "text.wav").write_text("not audio")
-    with pytest.raises(InputError, match="is no wav or flac that says how long it is"):
+    with pytest.raises(InputError, match="is not a wav or flac with a valid length"):
         signals.WavSignal(tmp_path / "text.wav")
     sf.write(tmp_path / "cut.wav", np.zeros((1000, 2)), 8000)
     (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:1000])

@@ -1,11 +1,11 @@
 """BSSEval v4 and v3, exact and fast: a scoring engine that gives museval 0.4.1's numbers.
 
-    bss_eval            arrays in, SDR, ISR, SIR and SAR frame by frame out; museval's arguments
-    score_track         one track by target names, from arrays, memory maps or wav files, in museval's JSON layout; `scores_text` writes it
+    bss_eval            framewise SDR, ISR, SIR and SAR of arrays; museval's arguments
+    score_track         scores of one track in museval's JSON layout, from arrays, memory maps or wav files; `scores_text` writes them
     TrackScorer         the same for several systems on one track
-    frame_sdr           SDR alone, in a fraction of the time
-    bss_eval_sources    v3's scores of mono sources that may have been filtered; `SourcesScorer` for several systems on one clip
-    eval_mus_track, eval_mus_dir        drop-ins for museval's
+    frame_sdr           only SDR, in a fraction of the time
+    bss_eval_sources    v3's scores of mono sources, blind to short filters; `SourcesScorer` for several systems on one clip
+    eval_mus_track, eval_mus_dir        drop-in replacements for museval's functions
 
 Vincent, Gribonval, Fevotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006; Stoeter, Liutkus, Ito, "The
 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.

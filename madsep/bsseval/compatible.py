@@ -1,4 +1,7 @@
-"""Drop-ins for museval.eval_mus_track and museval.eval_mus_dir: the same arguments, results and files, without importing museval."""
+"""Drop-in replacements for museval.eval_mus_track and museval.eval_mus_dir, with the same arguments, results and files.
+
+museval is not imported.
+"""
 
 import dataclasses
 import warnings
@@ -16,7 +19,7 @@ from madsep.core.logs import log
 
 
 class TrackScores:
-    """What museval calls a TrackStore: the scores of one track, as a dict, as text and as a table.
+    """The scores of one track as a dict, text and table, like museval's TrackStore.
 
     `museval.EvalStore().add_track(scores.df)` accepts them.
     """
@@ -65,9 +68,9 @@ def eval_mus_track(
     win: float = 1.0,
     hop: float = 1.0,
 ) -> TrackScores:
-    """Score the estimates of a musdb track; `user_estimates` maps targets to arrays (n_samples, n_channels) or to wav files.
+    """Score the estimates of a musdb track. `user_estimates` maps targets to arrays (n_samples, n_channels) or wav files.
 
-    With `output_dir` the scores are written to <output_dir>/<subset>/<track name>.json. Raises InputError as `TrackScorer` does.
+    If `output_dir` is given, the scores are written to <output_dir>/<subset>/<track name>.json. Raises InputError as `TrackScorer` does.
     """
     return _eval_track(track, user_estimates, output_dir, dataclasses.replace(SISEC18, mode=mode, win=win, hop=hop))
 
@@ -77,8 +80,8 @@ def eval_mus_dir(
 ) -> None:
     """Score every track of a musdb dataset that has a folder <estimates_dir>/<subset>/<track name> with one file per target.
 
-    Tracks without such a folder, or with no file in it, are skipped, and the log names them. Raises InputError as `eval_mus_track` does,
-    and if the sample rate of a file differs from its track's.
+    Tracks without such a folder, or with an empty one, are skipped and named in the log. Raises InputError as `eval_mus_track` does, and if
+    the sample rate of a file differs from its track's.
     """
     for track in dataset:
         folder = Path(estimates_dir) / track.subset / track.name
@@ -89,7 +92,7 @@ def eval_mus_dir(
         estimates = {path.stem: WavSignal(path) for path in paths}
         for signal in estimates.values():
             if signal.sample_rate_hz != track.rate:
-                raise InputError(f"{signal.path}: has a rate of {signal.sample_rate_hz} Hz; expected {track.rate:g} Hz as the track.")
+                raise InputError(f"{signal.path}: has a rate of {signal.sample_rate_hz} Hz; expected the track's {track.rate:g} Hz.")
         _eval_track(track, estimates, output_dir, dataclasses.replace(SISEC18, n_threads=n_threads))
 
 
@@ -106,7 +109,7 @@ def _eval_track(track: Any, estimates: Mapping[str, Source], output_dir: Path | 
 
 
 def _parts_of_accompaniment(track: Any) -> Sequence[str] | None:
-    """Return the targets whose sum musdb defines as the accompaniment; None if it is defined otherwise."""
+    """Return the targets whose sum musdb defines as the accompaniment, or None if musdb defines it otherwise."""
     sources = getattr(track.targets.get(ACCOMPANIMENT), "sources", None)
     if not sources or any(source.gain != 1 or source.name not in track.targets for source in sources):
         return None

@@ -1,16 +1,16 @@
-"""Correlations of real signals at a few hundred lags, from blocks of FFTs.
+"""Correlations of real signals at a few hundred lags, computed with FFTs of blocks.
 
-Signals travel in pairs as the real and imaginary part of one complex signal, z = l + i r. With P the spectrum of z in a block and E the
-spectrum of another pair y = l' + i r' in the same block lengthened by the lags,
+Two signals l and r form a pair: the real and imaginary parts of one complex signal z = l + i r. Let P be the spectrum of z in a block, and
+E the spectrum of another pair y = l' + i r' in the same block extended by the lags. Then
 
     inverse FFT of conj(P(f)) E(f):  sum conj(z(n)) y(n + t) = (ll' + rr')(t) + i (lr' - rl')(t)
     inverse FFT of P(-f) E(f):       sum      z(n)  y(n + t) = (ll' - rr')(t) + i (lr' + rl')(t)
 
-since the spectrum of conj(z) is conj(P(-f)). ll'(t) stands for the sum over n of l(n) l'(n + t), 0 <= t < n_lags. So two complex products
-give four real correlations with half their number of FFTs, and no spectrum is ever taken apart.
+because the spectrum of conj(z) is conj(P(-f)). ll'(t) denotes the sum over n of l(n) l'(n + t), 0 <= t < n_lags. Two complex products thus
+give four real correlations with half the FFTs, and the spectra of l and r never have to be separated.
 
-A block of B samples against B + n_lags - 1 needs FFTs of at least B + n_lags - 1 points: then no unwanted lag falls on a wanted one.
-The cross spectra of a stretch's blocks add up before the one inverse FFT.
+A block of B samples and its extension to B + n_lags - 1 samples need FFTs of at least B + n_lags - 1 points, so that no unwanted lag is
+aliased onto a wanted one. The cross spectra of all blocks of a stretch are summed before a single inverse FFT.
 """
 
 import math
@@ -20,8 +20,8 @@ import scipy.fft
 
 from madsep.bsseval.fft import transform_into
 
-MAX_BLOCKS = 31  # blocks of one stretch: what longer frames are cut to; odd, as powers of two are strides that caches dislike
-UNBALANCED = 1 << 10  # energies of a pair's channels further apart (30 dB) than this are brought together before they share an FFT
+MAX_BLOCKS = 31  # blocks per stretch; longer frames are split; odd because strides of powers of two are slow in caches
+UNBALANCED = 1 << 10  # largest energy ratio (30 dB) of a pair's channels that may share an FFT without scaling
 
 
 def block_plan(length: int, n_lags: int) -> tuple[int, int, int]:
@@ -35,7 +35,7 @@ def block_plan(length: int, n_lags: int) -> tuple[int, int, int]:
 
 
 def lags_of_sequences(sequences: np.ndarray) -> np.ndarray:
-    """Return real correlations (n_lags, 2 p, 2 q) from the complex ones (n_lags, 2 p, q): rows of conj(z), then rows of z."""
+    """Return real correlations (n_lags, 2 p, 2 q) from complex ones (n_lags, 2 p, q), whose rows are those of conj(z), then of z."""
     n_lags, n_rows, n_extended = sequences.shape
     n_pairs = n_rows // 2
     total = sequences[:, :n_pairs] + sequences[:, n_pairs:]
@@ -48,9 +48,9 @@ def lags_of_sequences(sequences: np.ndarray) -> np.ndarray:
 
 
 def balancing_gains(energy: np.ndarray) -> np.ndarray | None:
-    """Return factors (2 n_pairs,) that bring channels of given energies (2 n_pairs,) together; None if those of all pairs are near.
+    """Return gains (2 n_pairs,) that equalise channel energies (2 n_pairs,), or None if the energies within all pairs are close.
 
-    The rounding of a pair's FFT is relative to its louder channel. Factors are powers of two, which round nothing themselves.
+    The rounding error of a pair's FFT is relative to its louder channel. Gains are powers of two, so that they add no rounding error.
     """
     pairs = np.where(energy > 0, energy, np.nan).reshape(-1, 2)
     if not (np.nanmax(pairs, axis=1, initial=0) > UNBALANCED * np.nanmin(pairs, axis=1, initial=np.inf)).any():
@@ -66,7 +66,7 @@ def scale(pairs: np.ndarray, gains: np.ndarray) -> None:
 
 
 class Workspace:
-    """Room for the spectra of `n_blocks` blocks of `n_plain` pairs and of `n_extended`, frequencies first, kept from use to use."""
+    """Reusable arrays for the spectra of `n_blocks` blocks of `n_plain` pairs and `n_extended` extended pairs, frequencies first."""
 
     def __init__(self, n_blocks: int, n_fft: int, n_plain: int, n_extended: int) -> None:
         self._plain = np.empty((n_fft, n_blocks, n_plain), complex)
@@ -74,7 +74,10 @@ class Workspace:
         self._product = np.empty((n_fft, 2 * n_plain, n_extended), complex)
 
     def lags(self, plain: np.ndarray, extended: np.ndarray, n_lags: int) -> np.ndarray:
-        """Return correlations (n_lags, 2 n_plain, 2 n_extended) summed over blocks (n_pairs, n_blocks, n_fft) of either kind."""
+        """Return correlations (n_lags, 2 n_plain, 2 n_extended), summed over the blocks of plain and extended pairs.
+
+        Both `plain` and `extended` have shape (n_pairs, n_blocks, n_fft).
+        """
         n_plain = len(plain)
         transform_into(self._plain.transpose(2, 1, 0), plain, axis=2)
         transform_into(self._extended.transpose(2, 1, 0), extended, axis=2)
@@ -90,7 +93,10 @@ class Workspace:
 
 
 def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
-    """Take the factors of `balancing_gains` out of correlations, in place, and give silent channels zeros, not their partner's rounding."""
+    """Divide correlations by the gains of `balancing_gains`, in place, and set those of silent channels to zero.
+
+    Without this, silent channels would contain the rounding error of their partners.
+    """
     rows, columns = slice(None, lags.shape[1]), slice(-lags.shape[2], None)
     if gains is not None:
         lags /= gains[rows, None]
@@ -103,8 +109,8 @@ def restored(lags: np.ndarray, energy: np.ndarray, gains: np.ndarray | None) -> 
 class LagCorrelator:
     """Correlations of signal pairs, stretch by stretch, for frames of at most `length` samples.
 
-    `pairs` counts plain and extended ones. `stretch` is the number of samples correlated at a time, `n_columns` the number read: the
-    lags need samples after the stretch.
+    `pairs` gives the numbers of plain and extended pairs. `stretch` is the number of samples correlated at a time. `n_columns` is the
+    number of samples read, which is larger because the lags need samples after the stretch.
     """
 
     def __init__(self, pairs: tuple[int, int], n_lags: int, length: int) -> None:
@@ -117,10 +123,10 @@ class LagCorrelator:
         self._workspace = Workspace(n_blocks, n_fft, n_plain, n_extended)
 
     def lags(self, pairs: np.ndarray, energy: np.ndarray) -> np.ndarray:
-        """Return correlations (n_lags, 2 n_plain, 2 n_extended) of the first `n_plain` pairs with the last `n_extended` of them all.
+        """Return correlations (n_lags, 2 n_plain, 2 n_extended) of the first `n_plain` pairs with the last `n_extended` pairs.
 
-        `pairs` is (n_pairs, n_columns) and may be overwritten; `energy` (2 n_pairs,) is that of each channel, zero only for those without
-        any sample but zero.
+        `pairs` is (n_pairs, n_columns) and may be overwritten. `energy` (2 n_pairs,) is the energy of each channel. It is zero only if all
+        samples of the channel are zero.
         """
         gains = balancing_gains(energy)
         if gains is not None:

@@ -1,4 +1,4 @@
-"""Energies of a frame from the filtered signals themselves: slower, but exact when a quadratic form would lose digits."""
+"""Energies of a frame computed from the filtered signals: slow, but exact when a quadratic form would lose digits."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,16 @@ Filters = tuple[np.ndarray, np.ndarray]
 
 
 def frame_energies(sources: Sources, numbers: Sequence[int], frame: Frame, filters: Sequence[Filters]) -> np.ndarray:
-    """Return (estimates, 5) energies of e_spat, s + e_spat, e_interf, s + e_spat + e_interf and e_artif of some estimates in a frame.
+    """Return energies (estimates, 5) of e_spat, s + e_spat, e_interf, s + e_spat + e_interf and e_artif in one frame.
 
-    `filters` of each estimate are those of its difference over all reference channels and over its own source's, both
-    (n_lags, reference channels, n_channels).
+    `numbers` selects the estimates. `filters` has two arrays per estimate, both (n_lags, reference channels, n_channels): the filters that
+    project its difference onto all reference channels, and onto those of its own source.
     """
     start, stop = frame
     n_lags = len(filters[0][0])
     loader, total = Loader(sources, STRETCH + n_lags - 1), np.zeros((len(numbers), 5))
     for first in range(start, stop + n_lags - 1, STRETCH):
-        # outputs `first` to `last`: filters reach n_lags - 1 samples back, within the frame, and ring equally long after its end
+        # outputs `first` to `last`; a filter reaches n_lags - 1 samples back within the frame, and its tail is as long after the end
         last, back = min(first + STRETCH, stop + n_lags - 1), max(start, first - n_lags + 1)
         loader.load(back, min(last, stop), min(last, stop) - back)
         images = [np.stack(loader.reference(part, last - back), axis=1) for part in range(len(sources.references))]
@@ -38,5 +38,8 @@ def frame_energies(sources: Sources, numbers: Sequence[int], frame: Frame, filte
 
 
 def _filtered(spectra: np.ndarray, filters: np.ndarray, n_fft: int) -> np.ndarray:
-    """Filter signals given by their spectra (n_fft / 2 + 1, 1, m) by (n_lags, m, n_channels), summed over m: (n_fft, n_channels)."""
+    """Return the sum over m of signals filtered by `filters` (n_lags, m, n_channels), as (n_fft, n_channels).
+
+    The signals are given by their spectra (n_fft / 2 + 1, 1, m).
+    """
     return scipy.fft.irfft((spectra @ scipy.fft.rfft(filters, n_fft, axis=0))[:, 0], n_fft, axis=0)

@@ -1,19 +1,19 @@
-"""Energies of the four error terms, frame by frame, and the ratios made of them.
+"""Framewise energies of the four error terms, and their ratios.
 
-With x the references' channels, s = a target's own image, d = estimate - s, and the filters B and b that project d onto all delayed
-references and onto the target's own (both on the whole track; the projections of the estimate itself have one unit tap more),
+Let x be the channels of the references, s a target's own image and d = estimate - s. The filters B and b project d onto the delays of all
+references and of the target's own, both over the whole track. (The projection of the estimate itself has an additional unit tap.) Then
 
     e_spat   = b * x                 s + e_spat            = (delta + b) * x
     e_interf = (B - b) * x           s + e_spat + e_interf = (delta + B) * x
     e_artif  = d - B * x             e_spat + e_interf + e_artif = d
 
-(Vincent, Gribonval, Fevotte 2006; framewise with fixed filters: Stoeter, Liutkus, Ito 2018). All but the last are filters over a frame's
-own references, silence around them, so that their energies are quadratic forms of the frame's correlations r_ab(t):
+(Vincent, Gribonval, Fevotte 2006; framewise with fixed filters: Stoeter, Liutkus, Ito 2018). All terms except e_artif are filtered
+references of the frame, padded with silence. Their energies are therefore quadratic forms of the frame's correlations r_ab(t):
 
     |F * x|^2 = sum over a, b, t of r_ab(t) q_ab(t),  q_ab(t) = sum over l of F_a(l + t) F_b(l)
 
-and r_ab(-t) = r_ba(t) leaves the lags t >= 0, those above zero twice. |e_artif|^2 = |d|^2 - 2 <d, B * x> + |B * x|^2, where
-<d, B * x> = sum of B_ac(t) <x_a(n), d_c(n + t)>.
+Because r_ab(-t) = r_ba(t), only lags t >= 0 are needed, with those above zero counted twice. The energy of the artefacts is |e_artif|^2 =
+|d|^2 - 2 <d, B * x> + |B * x|^2, where <d, B * x> = sum of B_ac(t) <x_a(n), d_c(n + t)>.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-# An energy below this share of what its terms could add up to may have lost digits: rounding of the correlations is some 1e-15 of it,
-# and a relative 1e-8 is 4e-8 dB.
+# An energy below this share of the largest sum that its terms could have may have lost digits. The correlations' rounding error is
+# about 1e-15 of that sum, so the relative error is at most 1e-8, or 4e-8 dB.
 LOST_DIGITS = 1e-7
-LARGEST_RATIO = np.finfo(float).eps ** -2  # of energies: 313.07 dB, what a float64 sample has over its own rounding
+LARGEST_RATIO = np.finfo(float).eps ** -2  # of energies: 313.07 dB, the ratio of a float64 sample to its rounding error
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Energies:
     doubtful: np.ndarray  # bool: digits may have been lost
 
     def replace(self, frame: int, values: np.ndarray) -> None:
-        """Put other energies of the five filtered terms into one frame, in the order of the fields."""
+        """Replace the energies of the five filtered terms in one frame. `values` are in the order of the fields."""
         terms = (self.spatial, self.filtered, self.interference, self.projected, self.artifacts)
         for term, value in zip(terms, values, strict=True):
             term[frame] = value
@@ -57,9 +57,9 @@ def forms(filters: np.ndarray) -> np.ndarray:
 
 
 def target_forms(all_sources: np.ndarray, own: np.ndarray, identity: np.ndarray) -> np.ndarray:
-    """Return the five forms (5, n_lags, m, m) of a target: spatial, filtered, interference, projected, projected difference.
+    """Return a target's five forms (5, n_lags, m, m): spatial, filtered, interference, projected, projected difference.
 
-    Filters have shape (n_lags, m, n_channels); `identity` (m, n_channels) picks the target's own image from the channels.
+    Filters have shape (n_lags, m, n_channels). `identity` (m, n_channels) selects the target's own image from the channels.
     """
     filtered, projected = own.copy(), all_sources.copy()
     filtered[0] += identity
@@ -68,7 +68,7 @@ def target_forms(all_sources: np.ndarray, own: np.ndarray, identity: np.ndarray)
 
 
 def gross_amplitudes(all_sources: np.ndarray, own: np.ndarray, identity: np.ndarray) -> np.ndarray:
-    """Return each channel's share (5, m) in the amplitude that the filters of `target_forms` could add up to: their norms."""
+    """Return the norms (5, m) of the filters of `target_forms`: each channel's share of the largest possible amplitude."""
     filtered, projected = own.copy(), all_sources.copy()
     filtered[0] += identity
     projected[0] += identity
@@ -76,7 +76,7 @@ def gross_amplitudes(all_sources: np.ndarray, own: np.ndarray, identity: np.ndar
 
 
 def decibels(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Return 10 log10(numerator / denominator), at most 313.07 dB; infinite if both are zero."""
+    """Return 10 log10(numerator / denominator), at most 313.07 dB, or infinity if both are zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 10 * np.log10(numerator / np.maximum(denominator, numerator / LARGEST_RATIO))
     return np.where((numerator == 0) & (denominator == 0), np.inf, ratio)

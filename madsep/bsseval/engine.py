@@ -1,4 +1,4 @@
-"""BSSEval v4 and v3, images mode: what `bss_eval` and the scorers of whole tracks are made of."""
+"""BSSEval v4 and v3, images mode: the engine of `bss_eval` and of the track scorers."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from madsep.bsseval.signals import Signal, as_signal
 from madsep.bsseval.stretches import Estimate, Sources, Summary, scenario_silence
 from madsep.core.errors import InputError
 
-EPSILON = np.finfo(float).eps  # on the diagonal of museval's normal equations; felt by references below -90 dB
-Scenario = tuple[int, ...]  # estimates, by number, that are scored together
-BARELY = 1e-12  # if artifacts are below this share of the error, the estimate is its references filtered, up to rounding
+EPSILON = np.finfo(float).eps  # added to the diagonal of museval's normal equations; affects references below -90 dB
+Scenario = tuple[int, ...]  # numbers of estimates that are scored together
+BARELY = 1e-12  # artifacts below this share of the error are rounding: the estimate consists of filtered references
 
 
 class BssEvalWarning(UserWarning):
-    """Scores that are finite and defined, and that say little: the message says why."""
+    """Scores are finite and defined, but not meaningful. The message says why."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is computed and how: window and hop in samples (either may be infinite), filter taps, v3 if `framewise_filters`."""
+    """Settings of the engine: window and hop in samples (either may be infinite), filter taps, and v3 if `framewise_filters`."""
 
     window: float
     hop: float
@@ -44,14 +44,15 @@ def bss_eval(
     filters_len: int = 512,
     framewise_filters: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return SDR, ISR, SIR and SAR in dB, each (n_sources, n_frames): `museval.metrics.bss_eval` without its permutations.
+    """Return SDR, ISR, SIR and SAR in dB, each (n_sources, n_frames), as `museval.metrics.bss_eval` does without permutations.
 
-    `references` and `estimates` have shape (n_sources, n_samples, n_channels) or (n_sources, n_samples), or are sequences of
-    (n_samples, n_channels); any real type, memory maps too. Shorter estimates are padded with zeros, longer ones cut. `window` and `hop`
-    are in samples; an infinite window is the whole signal. `framewise_filters` gives BSS Eval v3: filters computed for each frame.
+    `references` and `estimates` have shape (n_sources, n_samples, n_channels) or (n_sources, n_samples), or are sequences of (n_samples,
+    n_channels). They may have any real type and may be memory maps. Shorter estimates are padded with zeros, longer ones cut. `window` and
+    `hop` are in samples. An infinite window is the whole signal. `framewise_filters` gives BSS Eval v3, which computes filters for each
+    frame.
 
-    NaN in frames in which any reference or estimate is silent. Raises InputError for shapes that do not fit, for a sample that is
-    not finite and for a source that is silent from beginning to end; warns with BssEvalWarning if scores say little.
+    Scores are NaN in frames in which any reference or estimate is silent. Raises InputError for shapes that do not match, for a sample that
+    is not finite and for a source that is silent throughout. Warns with BssEvalWarning if scores are not meaningful.
     """
     if len(references) != len(estimates):
         raise InputError(f"{len(references)} references and {len(estimates)} estimates: expected equal numbers.")
@@ -63,9 +64,9 @@ def bss_eval(
 
 
 class Scorer:
-    """References of one track, ready to score any number of systems' estimates; their own part is computed once.
+    """Scorer of any number of systems on one track. Computations that involve only the references are done once.
 
-    Raises InputError when the references differ in shape or hold no samples.
+    Raises InputError if the references differ in shape or have no samples.
     """
 
     def __init__(self, names: Sequence[str], references: Sequence[Signal], settings: Settings) -> None:
@@ -78,10 +79,11 @@ class Scorer:
         self._known: Correlations | None = None
 
     def score(self, estimates: Sequence[Estimate], scenarios: Sequence[Scenario]) -> list[np.ndarray]:
-        """Return SDR, ISR, SIR and SAR in dB for each scenario: (4, estimates of the scenario, n_frames).
+        """Return SDR, ISR, SIR and SAR in dB for each scenario, each (4, estimates of the scenario, n_frames).
 
-        All scenarios come from one reading. NaN in frames in which any estimate of the scenario, or its source, is silent.
-        Raises InputError when one is silent from beginning to end, or a sample is not finite; warns with BssEvalWarning, by name.
+        The signals are read once for all scenarios. Scores are NaN in frames in which an estimate of the scenario, or its source, is
+        silent.
+        Raises InputError if one is silent throughout, or if a sample is not finite. Warns with BssEvalWarning, which names the source.
         """
         sources = Sources(self._sources.names, self._sources.references, tuple(estimates))
         sources.check()
@@ -94,7 +96,7 @@ class Scorer:
         return [_score_scenario(sources, correlations, scenario, self._frames) for scenario in scenarios]
 
     def _score_framewise(self, sources: Sources, scenarios: Sequence[Scenario]) -> list[np.ndarray]:
-        """BSS Eval v3: each frame is scored like a track."""
+        """Score each frame like a track, as BSS Eval v3 does."""
         _refuse_silence(sources, summarise(sources))
         length, n_threads = max(stop - start for start, stop in self._frames), self.settings.n_threads
 
@@ -119,7 +121,7 @@ def _refuse_silence(sources: Sources, whole: Summary) -> None:
 
 
 def _score_scenario(sources: Sources, correlations: Correlations, scenario: Scenario, framed: list[Frame]) -> np.ndarray:
-    """Return (4, n_targets, n_frames) with NaN in frames that are left out."""
+    """Return scores (4, n_targets, n_frames) with NaN in frames that are left out."""
     scores = np.full((4, len(scenario), len(framed)), np.nan)
     heard = ~scenario_silence(correlations.summaries, scenario)
     if not heard.any():
@@ -134,13 +136,13 @@ def _score_scenario(sources: Sources, correlations: Correlations, scenario: Scen
     for place, number in enumerate(scenario):
         _warn_of_estimate(sources.estimates[number].name, found[place], heard)
         scores[:, place, heard] = energies.ratios(found[place])[:, heard]
-    if len(scenario) == 1:  # nothing can interfere: museval's numerator over exactly zero
+    if len(scenario) == 1:  # no other source can interfere: museval divides by exactly zero
         scores[2, :, heard] = np.inf
     return scores
 
 
 def _mixing(sources: Sources, scenario: Scenario) -> np.ndarray:
-    """Return (channels of the scenario's sources, reference channels): ones where a reference channel is part of a source's channel."""
+    """Return (channels of the scenario's sources, reference channels): 1 if a reference channel is part of a source's channel."""
     n_channels = sources.n_channels
     mixing = np.zeros((len(scenario), n_channels, len(sources.references), n_channels))
     for place, number in enumerate(scenario):
@@ -172,7 +174,7 @@ def _filters(sources: Sources, correlations: Correlations, scenario: Scenario) -
 def _energies(
     sources: Sources, correlations: Correlations, scenario: Scenario, filters: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[energies.Energies]:
-    """All frames' energies of all targets in two matrix products."""
+    """Return the energies of all targets in all frames, computed with two matrix products."""
     mixing, n_channels, n_frames = _mixing(sources, scenario), sources.n_channels, len(correlations.references)
     identities = [mixing[place * n_channels : (place + 1) * n_channels].T for place in range(len(scenario))]
     weights = np.stack([energies.target_forms(*pair, identity) for pair, identity in zip(filters, identities, strict=True)])
@@ -197,15 +199,15 @@ def _energies(
 
 
 def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -> None:
-    together, cause = " + ".join(names), "bands empty down to rounding, or delayed or filtered copies of one another"
+    together, cause = " + ".join(names), "empty frequency bands, or delayed or filtered copies of one another"
     messages = [
-        f"Reference {name}: a channel is a copy or a sum of other channels; what is projected onto is the span of all"
+        f"Reference {name}: a channel is a copy or a sum of other channels; projections are onto the span of all channels"
         for name in dict.fromkeys(names[channel // n_channels] for channel in solution.left_out)
     ]
     if solution.nearly_singular:
-        messages.append(f"Reference {together}: nearly {cause}; digits of ISR, SIR and SAR are rounding, in museval's as well")
+        messages.append(f"Reference {together}: nearly {cause}; the last digits of ISR, SIR and SAR are rounding errors, as in museval")
     if solution.noise_added:
-        messages.append(f"Reference {together}: {cause}; ISR, SIR and SAR are those with white noise 100 dB below each channel")
+        messages.append(f"Reference {together}: {cause}; ISR, SIR and SAR were computed with white noise 100 dB below each channel")
     for message in messages:
         warnings.warn(message, BssEvalWarning, stacklevel=2)
 
@@ -213,5 +215,5 @@ def _warn_of_references(solution: Solution, names: list[str], n_channels: int) -
 def _warn_of_estimate(name: str, found: energies.Energies, heard: np.ndarray) -> None:
     error, artifacts = found.distortion[heard].sum(), found.artifacts[heard].sum()
     if error == 0 or artifacts <= BARELY * error:
-        what = "equals its reference" if error == 0 else "is made of the references, filtered"
-        warnings.warn(f"Estimate of {name}: {what}; ratios beyond some 120 dB measure rounding", BssEvalWarning, stacklevel=2)
+        what = "equals its reference" if error == 0 else "consists of filtered references"
+        warnings.warn(f"Estimate of {name}: {what}; ratios above about 120 dB measure rounding errors", BssEvalWarning, stacklevel=2)

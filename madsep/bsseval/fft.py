@@ -1,4 +1,4 @@
-"""The complex FFTs, which take most of the engine's time: ducc0's if it is installed, SciPy's otherwise. Both agree to rounding."""
+"""Complex FFTs, which take most of the engine's time. ducc0 is used if it is installed, SciPy otherwise. Both agree up to rounding."""
 
 import importlib
 import importlib.util
@@ -10,9 +10,9 @@ DUCC0 = importlib.import_module("ducc0.fft") if importlib.util.find_spec("ducc0"
 
 
 def transform_into(out: np.ndarray, values: np.ndarray, axis: int, inverse: bool = False) -> None:
-    """Write the FFT of complex `values` along one axis to `out`, of the same shape; the inverse is not divided by the number of points.
+    """Write the FFT of complex `values` along one axis to `out`, which has the same shape. The inverse is not scaled.
 
-    `out` may be `values` itself; both may have any strides, so that a transform can read overlapping blocks and write them transposed.
+    `out` may be `values` itself. Both may have any strides, so that a transform can read overlapping blocks and write them transposed.
     """
     if DUCC0 is not None:
         DUCC0.c2c(values, axes=(axis,), forward=not inverse, out=out, nthreads=1)

@@ -7,14 +7,14 @@ import numpy as np
 
 from madsep.bsseval import toeplitz
 
-DEPENDENT = 1e-13  # a channel of whose energy the others explain all except this share adds no direction
-ILL_POSED = 1e-16  # reciprocal condition number below which digits of the references' rounding decide
-NOISE = 1e-10  # level of the white noise, relative to a channel's energy, that such systems are solved with
+DEPENDENT = 1e-13  # a channel is dependent if the others explain its energy up to this share
+ILL_POSED = 1e-16  # reciprocal condition number below which the references' rounding errors dominate
+NOISE = 1e-10  # energy of the white noise that is added to such systems, relative to a channel's energy
 
 
 @dataclass(frozen=True)
 class System:
-    """Normal equations of one projection: lags (n_lags, m, m) of m channels and their products with k columns (n_lags, m, k)."""
+    """Normal equations of one projection: lags (n_lags, m, m) of m channels, and their products with k columns (n_lags, m, k)."""
 
     lags: np.ndarray
     products: np.ndarray
@@ -31,11 +31,11 @@ class Solution:
 
 
 def solve_all(systems: Sequence[System]) -> list[Solution]:
-    """Return the filters of each system, all of one number of lags.
+    """Return the filters of each system. All systems have the same number of lags.
 
-    G x = d with block-Toeplitz G[(k, a), (l, b)] = r_ab(k - l). Channels are scaled to unit energy first; none may be zero. Channels
-    explained by others at lag zero get filters of zero: the projection is the same and unique. A system that is singular beyond that is
-    solved as though each channel carried white noise 100 dB below itself.
+    G x = d with block-Toeplitz G[(k, a), (l, b)] = r_ab(k - l). Channels are first scaled to unit energy. None may be zero. Channels that
+    others explain at lag zero get zero filters, which does not change the projection. If the rest is still singular, it is solved as if
+    each channel contained white noise 100 dB below itself.
     """
     solutions: list[Solution | None] = [None] * len(systems)
     for shape in {system.products.shape for system in systems}:
@@ -46,9 +46,9 @@ def solve_all(systems: Sequence[System]) -> list[Solution]:
 
 
 def independent_channels(gram: np.ndarray) -> list[int]:
-    """Return the channels, in order, that span all others; `gram` (m, m) are their products at lag zero, each of unit energy.
+    """Return the channels, in order, that span all others. `gram` (m, m) has the products at lag zero of channels of unit energy.
 
-    A Cholesky factor with the largest remaining channel first.
+    This is a Cholesky factorisation that takes the channel with the largest remaining energy first.
     """
     rest, kept = gram.copy(), []
     for _ in range(len(gram)):
@@ -86,7 +86,7 @@ def _solve_dependent(system: System, kept: list[int]) -> Solution:
 
 
 def _solve_regular(systems: Sequence[System]) -> list[Solution]:
-    """Levinson's recursion for all at once; one by one by other means if that is not accurate enough."""
+    """Solve all systems with Levinson's recursion. If it is not accurate enough, solve them one by one with other methods."""
     inverse = toeplitz.invert(np.stack([system.lags for system in systems]))
     if inverse is not None:
         filters = toeplitz.solve(inverse, np.stack([system.products for system in systems]))

@@ -1,16 +1,16 @@
-"""The frames that scores are given for."""
+"""The frames that are scored."""
 
 import math
 
 from madsep.core.errors import InputError
 
-Frame = tuple[int, int]  # first sample, and the one after the last
+Frame = tuple[int, int]  # first sample, and last sample + 1
 
 
 def frames(window: float, hop: float, n_samples: int) -> list[Frame]:
-    """Return the frames of museval: `window` samples every `hop`, whole ones only; one frame if the window is as long as the signal.
+    """Return museval's frames: whole frames of `window` samples every `hop` samples, or one frame if the window covers the signal.
 
-    Both may be fractions, whose frames start and end at the sample below, or infinite. Raises InputError unless both are positive.
+    Both may be fractional, in which case the bounds of frames are rounded down, or infinite. Raises InputError unless both are positive.
     """
     if not (window >= 1 and hop > 0):
         raise InputError(f"window {window} and hop {hop}: expected a window of at least one sample and a positive hop.")
@@ -23,7 +23,7 @@ def frames(window: float, hop: float, n_samples: int) -> list[Frame]:
 
 
 def tiles(framed: list[Frame], n_samples: int) -> list[Frame] | None:
-    """Return the frames and the rest after the last if they cover the signal once, or None if they overlap or leave gaps."""
+    """Return the frames and the remainder after the last if they cover the signal exactly once, or None if they overlap or leave gaps."""
     stops = [0, *(stop for _, stop in framed)]
     if any(start != stop for (start, _), stop in zip(framed, stops, strict=False)):
         return None

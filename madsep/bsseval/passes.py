@@ -1,4 +1,4 @@
-"""The one pass over a track: correlations of each frame and of the whole."""
+"""The single pass over a track that computes the correlations of each frame and of the whole track."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +12,15 @@ from madsep.bsseval.correlations import LagCorrelator, Workspace, balancing_gain
 from madsep.bsseval.framing import Frame, tiles
 from madsep.bsseval.stretches import Loader, Sources, Summary
 
-RUN = 16  # tiles that one thread takes at a time; sums go by runs, so results do not depend on the number of threads
-TILE = 1 << 16  # samples per tile: a whole track is correlated in tiles if its frames overlap or leave gaps
+RUN = 16  # tiles that a thread takes at a time; sums are formed per run, so results do not depend on the number of threads
+TILE = 1 << 16  # samples per tile; a track whose frames overlap or leave gaps is correlated in tiles
 
 
 @dataclass
 class Correlations:
-    """Correlations at lags 0 ... n_lags - 1 of reference channels with each other and with differences.
+    """Correlations, at lags 0 ... n_lags - 1, of reference channels with each other and with differences.
 
-    [t, a, b] is the sum over n of a(n) b(n + t). Each frame is treated as if silence surrounded it.
+    [t, a, b] is the sum over n of a(n) b(n + t). Each frame is treated as if it were surrounded by silence.
     """
 
     references: np.ndarray  # (n_frames, n_lags, reference channels, reference channels)
@@ -32,7 +32,7 @@ class Correlations:
 
 
 class FrameCorrelator:
-    """Correlates one frame after another; a workspace for one thread."""
+    """Workspace of one thread that correlates one frame after another."""
 
     def __init__(self, sources: Sources, n_lags: int, length: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
@@ -56,7 +56,7 @@ class FrameCorrelator:
 
 
 class BorderCorrelator:
-    """What tiles miss of the whole track: products of the last samples before a border with the first after it."""
+    """Adds what tiles miss of the whole track: products of the last samples before a border with the first samples after it."""
 
     def __init__(self, sources: Sources, n_lags: int, with_references: bool) -> None:
         self.sources, self.n_lags, self.with_references = sources, n_lags, with_references
@@ -69,7 +69,7 @@ class BorderCorrelator:
         self._workspace = Workspace(RUN, n_fft, n_plain, n_extended)
 
     def lags(self, borders: Sequence[Frame]) -> np.ndarray:
-        """Return summed lags for at most RUN borders, given as (first sample of the tile that ends there, border)."""
+        """Return summed lags for at most RUN borders. Each is given as (first sample of the tile that ends there, border)."""
         pairs, reach = self._loader.pairs, self.n_lags - 1
         n_plain, n_extended = len(self._plain), len(self._extended)
         self._plain[:], self._extended[:], energy = 0, 0, np.zeros(2 * len(pairs))
@@ -89,13 +89,13 @@ class BorderCorrelator:
 
 
 def pair_counts(sources: Sources) -> tuple[int, int]:
-    """Return the number of pairs that reference channels make, and of all pairs."""
+    """Return the number of pairs of reference channels and the number of all pairs."""
     n_plain = -(-len(sources.references) * sources.n_channels // 2)
     return n_plain, n_plain - (-len(sources.estimates) * sources.n_channels // 2)
 
 
 def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> np.ndarray:
-    """Drop the zero channels that filled up pairs: (n_lags, R, R + D), or (n_lags, R, D) without the references' own part."""
+    """Drop the zero channels that complete pairs: (n_lags, R, R + D), or (n_lags, R, D) without the references' own part."""
     n_references, n_differences = len(sources.references) * sources.n_channels, len(sources.estimates) * sources.n_channels
     even = n_references + n_references % 2 if with_references else 0
     wanted = [*range(n_references if with_references else 0), *range(even, even + n_differences)]
@@ -105,7 +105,7 @@ def channels_only(lags: np.ndarray, sources: Sources, with_references: bool) -> 
 
 
 def correlate(sources: Sources, framed: list[Frame], n_lags: int, n_threads: int, known: Correlations | None = None) -> Correlations:
-    """Read a track once and return all its correlations; `known` holds those of the same references and frames from before."""
+    """Read a track once and return all its correlations. `known` has earlier results for the same references and frames."""
     store, n = _empty(sources, len(framed), n_lags, known), sources.n_samples
     covering = tiles(framed, n)
     if covering is not None:
@@ -117,7 +117,7 @@ def correlate(sources: Sources, framed: list[Frame], n_lags: int, n_threads: int
 
 
 def correlate_frame(sources: Sources, frame: Frame, worker: FrameCorrelator) -> Correlations:
-    """Return the correlations of one frame that stands for the whole track, as BSS Eval v3 has it."""
+    """Return the correlations of one frame, treated as a whole track as in BSS Eval v3."""
     lags, summary = worker.frame(frame)
     n_references = len(sources.references) * sources.n_channels
     own, other = lags[:, :, :n_references], lags[:, :, n_references:]
@@ -125,7 +125,7 @@ def correlate_frame(sources: Sources, frame: Frame, worker: FrameCorrelator) -> 
 
 
 def summarise(sources: Sources) -> Summary:
-    """Return what the whole track says of itself."""
+    """Return the summary of the whole track."""
     loader, n = Loader(sources, TILE), sources.n_samples
     parts = [loader.load(start, min(start + TILE, n), min(start + TILE, n) - start) for start in range(0, n, TILE)]
     return sum(parts[1:], parts[0])
@@ -142,7 +142,10 @@ def _empty(sources: Sources, n_frames: int, n_lags: int, known: Correlations | N
 
 
 def _sweep(sources: Sources, covered: list[Frame], store: Correlations, n_threads: int, want: tuple[int, bool, bool]) -> None:
-    """Correlate `covered`; store the first `want[0]` frames, add to the totals if want[1], the references' own part too if want[2]."""
+    """Correlate the frames `covered` and store the results as `want` says.
+
+    `want` is (number of leading frames to store, whether to add to the totals, whether to compute the references' own part).
+    """
     n_kept, with_total, with_references = want
     n_threads, n_lags, length = n_threads, store.differences.shape[1], max(stop - start for start, stop in covered)
 

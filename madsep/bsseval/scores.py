@@ -17,16 +17,16 @@ from madsep.core.errors import InputError
 
 Source = Signal | np.ndarray | Path | str
 
-# the release whose definition the scores follow, in the key that its own files carry: files of both engines are interchangeable
+# The release whose definition the scores follow. Score files have museval's own key, so that files of both engines are interchangeable.
 MUSEVAL_VERSION = "0.4.1"
 METRICS = ("SDR", "SIR", "SAR", "ISR")  # in the order of museval's files
-RANKS = (0, 2, 3, 1)  # of those among SDR, ISR, SIR, SAR
+RANKS = (0, 2, 3, 1)  # their positions among SDR, ISR, SIR, SAR
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What museval calls win, hop (seconds) and mode (v4 or v3), and how it is computed (see `Settings`)."""
+    """museval's win and hop (seconds) and mode (v4 or v3), and the number of threads."""
 
     win: float = 1.0
     hop: float = 1.0
@@ -34,16 +34,17 @@ class Scoring:
     n_threads: int = 1
 
 
-SISEC18 = Scoring()  # the campaign's: frames of a second, filters of the whole track
+SISEC18 = Scoring()  # as in the campaign: frames of one second, filters of the whole track
 
 
 class TrackScorer:
-    """References of one track, ready to score any number of systems; what depends on the references alone is computed once.
+    """Scorer of any number of systems on one track. Computations that involve only the references are done once.
 
-    Signals are arrays (n_samples, n_channels), wav files or anything else that `as_signal` takes; none is held in memory whole. `parts`
-    names the references whose sum is the accompaniment. Without it, an accompaniment that is no reference is the sum of all but vocals.
+    Signals are arrays (n_samples, n_channels), wav files or anything else that `as_signal` accepts. None is held in memory completely.
+    `parts` names the references whose sum is the accompaniment. By default, if there is no reference accompaniment, it is the sum of all
+    references except vocals.
 
-    Raises InputError for a mode that is not v3 or v4 and for parts that are no references.
+    Raises InputError if the mode is not v3 or v4, or if `parts` contains names that are not references.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class TrackScorer:
         self._scorers: dict[tuple[str, ...], Scorer] = {}
 
     def score(self, estimates: Mapping[str, Source]) -> dict[str, Any]:
-        """Return museval's scores, as `museval.eval_mus_track` does: a dict that `scores_text` writes.
+        """Return museval's scores as a dict, as `museval.eval_mus_track` does. `scores_text` writes it.
 
-        Targets are those of the references, in that order, that have an estimate; others are ignored. If vocals and accompaniment are
-        both estimated, these two are scored against each other, and the others together with vocals but without accompaniment.
-        Raises InputError as `Scorer` does; warns if fewer than two targets are estimated; the scores are then empty.
+        Targets are the references that have an estimate, in the order of the references. Other estimates are ignored. If vocals and
+        accompaniment are both estimated, these two are scored against each other, and the others together with vocals but without
+        accompaniment.
+        Raises InputError as `Scorer` does. If fewer than two targets are estimated, warns and returns empty scores.
         """
         scenarios = self._scenarios(estimates)
         scored = list(dict.fromkeys(name for names, _ in scenarios for name in names))
@@ -90,7 +92,7 @@ class TrackScorer:
         return {"targets": targets, "museval_version": MUSEVAL_VERSION}
 
     def _scenarios(self, estimates: Mapping[str, Source]) -> list[tuple[list[str], list[str]]]:
-        """Return (targets that are scored together, those of them that are reported) for each of museval's scenarios."""
+        """Return (targets scored together, targets reported from them) for each of museval's scenarios."""
         known = [*self._references, *([ACCOMPANIMENT] if self._parts and ACCOMPANIMENT not in self._references else [])]
         targets, scenarios = [name for name in known if name in estimates], []
         has_both = VOCALS in targets and ACCOMPANIMENT in targets
@@ -110,7 +112,7 @@ class TrackScorer:
         return SumSignal([self._references[part] for part in self._parts])
 
     def _target(self, name: str, values: np.ndarray) -> dict[str, Any]:
-        """One target's frames from its SDR, ISR, SIR and SAR in dB, (4, n_frames)."""
+        """Return one target's entry from its SDR, ISR, SIR and SAR in dB, (4, n_frames)."""
         frames = []
         for number, column in enumerate(values.T):
             metrics = {metric: _rounded(float(column[rank])) for metric, rank in zip(METRICS, RANKS, strict=True)}
@@ -125,7 +127,7 @@ def score_track(
     scoring: Scoring = SISEC18,
     parts: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return museval's scores of one system on one track; see `TrackScorer`."""
+    """Return museval's scores of one system on one track. See `TrackScorer`."""
     return TrackScorer(references, sample_rate_hz, scoring, parts).score(estimates)
 
 
@@ -135,7 +137,7 @@ def scores_text(scores: Mapping[str, Any]) -> str:
 
 
 def _rounded(value: float) -> float:
-    """Five decimals, half to even; an infinite score is NaN in museval's files."""
+    """Return a score with five decimals, rounded half to even. Infinite scores become NaN, as in museval's files."""
     return math.nan if math.isinf(value) else round(value, 5)
 
 

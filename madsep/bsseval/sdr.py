@@ -1,4 +1,4 @@
-"""The framewise SDR of BSSEval v4 alone, from its closed form."""
+"""The framewise SDR of BSSEval v4 from its closed form, without the other measures."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ STRETCH = 1 << 16
 
 
 def frame_sdr(references: Sequence[Signal | np.ndarray], estimates: Sequence[Signal | np.ndarray], window: float, hop: float) -> np.ndarray:
-    """Return SDR in dB (n_sources, n_frames), exactly that of `bss_eval`, which does not depend on its filters.
+    """Return SDR in dB (n_sources, n_frames), equal to that of `bss_eval`. It does not depend on filters.
 
-    The error terms of BSSEval images add up to estimate - reference, so that SDR = 10 log10(sum s^2 / sum (estimate - s)^2) over a
-    frame's samples and channels. Signals are arrays (n_samples, n_channels) or any `Signal`; estimates are padded or cut. NaN in
-    frames where any reference or estimate is silent throughout. Raises InputError as `bss_eval` does, except for silent sources, whose
-    frames are all NaN.
+    The error terms of BSSEval images add up to estimate - reference, so that SDR = 10 log10(sum s^2 / sum (estimate - s)^2) over a frame's
+    samples and channels. Signals are arrays (n_samples, n_channels) or any `Signal`. Estimates are padded or cut. SDR is NaN in frames in
+    which any reference or estimate is silent throughout. Raises InputError as `bss_eval` does, except for silent sources, whose frames are
+    all NaN.
     """
     signals = [tuple(x if not isinstance(x, np.ndarray) else ArraySignal(x) for x in group) for group in (references, estimates)]
     names = tuple(f"source {number + 1}" for number in range(len(signals[0])))

@@ -1,4 +1,4 @@
-"""Sources of samples: anything that reads a stretch of one multichannel signal."""
+"""Multichannel signals that are read in stretches."""
 
 import os
 import threading
@@ -14,13 +14,13 @@ FROM_16_BIT = 1 / 32768
 
 
 class Signal(Protocol):
-    """A signal that is read in stretches; it need not be in memory."""
+    """A signal that is read in stretches. It need not be in memory."""
 
     n_channels: int
     n_samples: int
 
     def read(self, start: int, n_samples: int) -> np.ndarray:
-        """Return samples `start` to `start + n_samples`, all of them within the signal, as (n_channels, n_samples)."""
+        """Return samples `start` to `start + n_samples` as (n_channels, n_samples). All of them must lie within the signal."""
         ...
 
 
@@ -37,14 +37,14 @@ class ArraySignal:
         self.n_channels, self.n_samples = self._samples.shape
 
     def read(self, start: int, n_samples: int) -> np.ndarray:
-        """Return samples `start` to `start + n_samples` as (n_channels, n_samples), a view."""
+        """Return a view of samples `start` to `start + n_samples` as (n_channels, n_samples)."""
         return self._samples[:, start : start + n_samples]
 
 
 class WavSignal:
-    """A wav file, or any other that libsndfile reads and seeks in, read block by block and never whole.
+    """A wav file, or another file that libsndfile can read and seek, read block by block.
 
-    Raises InputError when the file is missing, unreadable or truncated. May be read from several threads.
+    Raises InputError if the file is missing, unreadable or truncated. Several threads may read it.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -56,13 +56,13 @@ class WavSignal:
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file.")
         if not examine_audio(self.path).by_sndfile:
-            raise InputError(f"{self.path}: is no wav or flac that says how long it is; export it again as one.")
+            raise InputError(f"{self.path}: is not a wav or flac with a valid length; export it again as one.")
         try:
             self._file = soundfile.SoundFile(os.fsencode(self.path))
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be read as audio ({error.error_string}); copy or download it again.") from None
         self._lock = threading.Lock()
-        self._is_16_bit = self._file.subtype == "PCM_16"  # read as such: libsndfile's own conversion takes three times as long
+        self._is_16_bit = self._file.subtype == "PCM_16"  # read as int16 because libsndfile's conversion to float takes three times as long
         self.n_channels, self.n_samples = self._file.channels, self._file.frames
         self.sample_rate_hz = self._file.samplerate
 
@@ -79,7 +79,7 @@ class WavSignal:
 
 
 class SumSignal:
-    """The sum of signals of one length, such as an accompaniment of its stems; nothing is stored."""
+    """The sum of signals of equal length, such as an accompaniment as the sum of its stems. It is computed when it is read."""
 
     def __init__(self, parts: Sequence[Signal]) -> None:
         self.parts = tuple(parts)
@@ -94,7 +94,7 @@ class SumSignal:
 
 
 def as_signal(source: "Signal | np.ndarray | Path | str") -> Signal:
-    """Return a path as a wav file, an array (n_samples, n_channels) as a signal, and a signal as it is."""
+    """Return a path as a wav file, an array (n_samples, n_channels) as a signal, and a signal unchanged."""
     if isinstance(source, str | Path):
         return WavSignal(source)
     if hasattr(source, "read") and hasattr(source, "n_channels") and hasattr(source, "n_samples"):

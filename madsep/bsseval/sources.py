@@ -1,7 +1,7 @@
-"""BSS Eval v3 "sources": scores of mono estimates that may have passed through a filter of their reference.
+"""BSS Eval v3 "sources": scores of mono estimates that ignore any short filtering of their reference.
 
-With P_j the projection onto reference j's delays of 0 ... filters_len - 1 samples and P that onto all references' delays (Vincent,
-Gribonval, Fevotte 2006, section III), an estimate e of reference j is taken apart into
+Let P_j be the projection onto the delays of reference j by 0 ... filters_len - 1 samples, and P the projection onto the delays of all
+references (Vincent, Gribonval, Fevotte 2006, section III). An estimate e of reference j is decomposed into
 
     s_target = P_j e        e_interf = P e - P_j e        e_artif = e - P e
 
@@ -9,7 +9,7 @@ Gribonval, Fevotte 2006, section III), an estimate e of reference j is taken apa
     SIR = |s_target|^2 / |e_interf|^2
     SAR = |s_target + e_interf|^2 / |e_artif|^2
 
-over all n_samples + filters_len - 1 samples. The energies are those of the three signals themselves, not differences of quadratic forms, so
+over all n_samples + filters_len - 1 samples. The energies are computed from the three signals, not as differences of quadratic forms, so
 that no digits are lost if an estimate is nearly perfect.
 """
 
@@ -25,21 +25,21 @@ from madsep.bsseval.engine import BssEvalWarning
 from madsep.bsseval.filters import System, solve_all
 from madsep.core.errors import InputError
 
-DEPENDENT = "References: delayed or filtered copies of one another, or bands empty down to rounding; digits of SIR and SAR are rounding"
+DEPENDENT = "References: delayed or filtered copies of one another, or empty bands; the last digits of SIR and SAR are rounding errors"
 
 
 def bss_eval_sources(references: np.ndarray, estimates: np.ndarray, filters_len: int = 512) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return SDR, SIR and SAR in dB, each (n_sources,): `mir_eval.separation.bss_eval_sources` without its permutations.
+    """Return SDR, SIR and SAR in dB, each (n_sources,), as `mir_eval.separation.bss_eval_sources` does without permutations.
 
-    `references` and `estimates` have shape (n_sources, n_samples); estimate j is that of reference j. Raises InputError for other shapes,
-    for samples that are not finite and for a reference or estimate that is silent throughout; warns with BssEvalWarning if references
-    are delayed or filtered copies of one another.
+    `references` and `estimates` have shape (n_sources, n_samples). Estimate j belongs to reference j. Raises InputError for other shapes,
+    for samples that are not finite and for a reference or estimate that is silent throughout. Warns with BssEvalWarning if references are
+    delayed or filtered copies of one another.
     """
     return SourcesScorer(references, filters_len).score(estimates)
 
 
 class SourcesScorer:
-    """References (n_sources, n_samples) of one clip, ready to score any number of systems; their systems are inverted once.
+    """Scorer of any number of systems on one clip, with references (n_sources, n_samples). Their normal equations are inverted once.
 
     Raises InputError for another shape, for samples that are not finite and for a reference that is silent throughout.
     """
@@ -63,7 +63,7 @@ class SourcesScorer:
     def score(self, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return SDR, SIR and SAR in dB, each (n_sources,), of estimates (n_sources, n_samples).
 
-        Raises InputError as `score_source` does, and for another number of estimates than of references.
+        Raises InputError as `score_source` does, and if the numbers of estimates and references differ.
         """
         if len(estimates) != self.n_sources:
             raise InputError(f"{self.n_sources} references and {len(estimates)} estimates: expected equal numbers.")
@@ -71,7 +71,7 @@ class SourcesScorer:
         return sdr, sir, sar
 
     def score_source(self, number: int, estimate: np.ndarray) -> tuple[float, float, float]:
-        """Return SDR, SIR and SAR in dB of one estimate (n_samples,) of reference `number`; estimates of other sources do not matter.
+        """Return SDR, SIR and SAR in dB of one estimate (n_samples,) of reference `number`. They do not depend on other estimates.
 
         SIR is infinite if there is only one reference. Raises InputError for another shape, for samples that are not finite and for an
         estimate that is silent throughout.
@@ -79,7 +79,7 @@ class SourcesScorer:
         estimate = np.asarray(estimate, dtype=np.float64)
         what = f"estimate of source {number + 1}"
         if estimate.shape != (self.n_samples,):
-            raise InputError(f"The {what} has shape {estimate.shape}; expected ({self.n_samples},) as its reference.")
+            raise InputError(f"The {what} has shape {estimate.shape}; expected ({self.n_samples},), the shape of its reference.")
         _check_samples(estimate, what)
         products = self._lags(scipy.fft.rfft(estimate[None], self._n_fft, axis=1))[:, :, 0]
         own = slice(number, number + 1)
@@ -91,21 +91,25 @@ class SourcesScorer:
         return sdr, sir, _ratio_db(projected, padded - projected)
 
     def _lags(self, spectra: np.ndarray) -> np.ndarray:
-        """Correlations (filters_len, n_sources, n) of the references with n signals, given by spectra (n, n_bins), at lags from 0 on."""
+        """Return correlations (filters_len, n_sources, n) of the references with n signals at lags from 0.
+
+        The signals are given by their spectra (n, n_bins).
+        """
         lags = [scipy.fft.irfft(self._spectra.conj() * one, self._n_fft, axis=1)[:, : self.filters_len] for one in spectra]
         return np.stack(lags).transpose(2, 1, 0)
 
     def _filtered(self, filters: np.ndarray, which: slice) -> np.ndarray:
-        """The sum (n_samples + filters_len - 1,) of some references, each through its filter; `filters` has shape (filters_len, n)."""
+        """Return the sum (n_samples + filters_len - 1,) of some references, each filtered by a column of `filters` (filters_len, n)."""
         spectrum = np.sum(self._spectra[which] * scipy.fft.rfft(filters.T, self._n_fft, axis=1), axis=0)
         return scipy.fft.irfft(spectrum, self._n_fft)[: self.n_samples + self.filters_len - 1]
 
 
 @dataclass(frozen=True)
 class _Projection:
-    """Normal equations of the projection onto some references' delays, with their inverse if Levinson's recursion gives one.
+    """Normal equations of the projection onto the delays of some references.
 
-    `lags` (filters_len, m, m) are the references' correlations, `scale` (m,) brings each reference to unit energy.
+    `lags` (filters_len, m, m) are the correlations of the references. `scale` (m,) normalises each reference to unit energy. `inverse` is
+    None if Levinson's recursion fails.
     """
 
     lags: np.ndarray
@@ -118,7 +122,7 @@ class _Projection:
         return cls(lags, scale, toeplitz.invert((lags * np.outer(scale, scale))[None]))
 
     def filters(self, products: np.ndarray) -> np.ndarray:
-        """Filters (filters_len, m) that project a signal whose correlations with the references are `products` (filters_len, m)."""
+        """Return filters (filters_len, m) that project a signal whose correlations with the references are `products` (filters_len, m)."""
         if self.inverse is not None:
             solution = toeplitz.solve(self.inverse, (products * self.scale)[None, :, :, None])
             if solution is not None:

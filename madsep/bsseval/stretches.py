@@ -1,4 +1,4 @@
-"""One stretch of a track in memory: references, differences and what can be said of them at once."""
+"""One stretch of a track in memory: references, differences and their summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from madsep.bsseval.signals import Signal
 from madsep.core.errors import InputError
 
-PEEK = 256  # samples that are enough to see that most frames are not silent
+PEEK = 256  # samples that suffice to show that most frames are not silent
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate and the references, by number, whose sum it estimates. It is padded with zeros or cut to their length."""
+    """An estimate of the sum of some references, which `parts` numbers. It is padded with zeros or cut to their length."""
 
     name: str
     signal: Signal
@@ -22,7 +22,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Sources:
-    """The references of a track, of one shape, and the estimates that are scored against them."""
+    """The references of a track, all of one shape, and the estimates that are scored against them."""
 
     names: tuple[str, ...]
     references: tuple[Signal, ...]
@@ -30,35 +30,35 @@ class Sources:
 
     @property
     def n_channels(self) -> int:
-        """Channels of each signal."""
+        """Number of channels of each signal."""
         return self.references[0].n_channels
 
     @property
     def n_samples(self) -> int:
-        """Samples of each reference."""
+        """Number of samples of each reference."""
         return self.references[0].n_samples
 
     def check(self) -> None:
-        """Raise InputError unless all references share one shape and all estimates their number of channels."""
+        """Raise InputError unless all references have the same shape and all estimates their number of channels."""
         if not self.references or self.n_samples == 0 or self.n_channels == 0:
             raise InputError("No reference, or references without samples: there is nothing to score.")
         for name, signal in zip(self.names, self.references, strict=True):
             if (signal.n_channels, signal.n_samples) != (self.n_channels, self.n_samples):
                 found = f"{signal.n_channels} channels of {signal.n_samples} samples"
-                raise InputError(f"Reference {name}: has {found}; expected {self.n_channels} of {self.n_samples} as {self.names[0]}.")
+                raise InputError(f"Reference {name}: has {found}; expected {self.n_channels} of {self.n_samples}, as in {self.names[0]}.")
         for estimate in self.estimates:
             if estimate.signal.n_channels != self.n_channels:
                 found = f"{estimate.signal.n_channels} channels"
-                raise InputError(f"Estimate of {estimate.name}: has {found}; expected {self.n_channels} as its reference.")
+                raise InputError(f"Estimate of {estimate.name}: has {found}; expected {self.n_channels}, as in its reference.")
 
     def channels(self, number: int) -> slice:
-        """Columns of a reference among all reference channels, or of an estimate among all differences."""
+        """Return the columns of a reference among all reference channels, or of an estimate among all differences."""
         return slice(number * self.n_channels, (number + 1) * self.n_channels)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a stretch or a frame says of itself: energies, and who is heard in it (a channel sum other than zero)."""
+    """Energies in a stretch or frame, and which signals are audible in it (the sum of channels is not zero everywhere)."""
 
     channel_energy: np.ndarray  # (reference channels,)
     source_energy: np.ndarray  # (estimates,), of the sum of an estimate's parts
@@ -77,9 +77,9 @@ class Summary:
 
 
 class Loader:
-    """A buffer of complex pairs (n_pairs, n_columns): all reference channels two by two, then all channels of estimate - reference.
+    """A buffer of complex pairs (n_pairs, n_columns): all reference channels in pairs, then all channels of estimate - reference.
 
-    Differences keep the digits that matter when an estimate is good. An odd number of channels is filled up with zeros.
+    Differences keep precision if an estimate is good. An odd number of channels is completed with a channel of zeros.
     """
 
     def __init__(self, sources: Sources, n_columns: int) -> None:
@@ -88,23 +88,23 @@ class Loader:
         n_pairs = self.n_reference_pairs - (-len(sources.estimates) * sources.n_channels // 2)
         self.pairs = np.zeros((n_pairs, n_columns), complex)
         self._lanes = self.pairs.view(float).reshape(n_pairs, n_columns, 2)
-        self._own = (0, np.zeros(2 * n_pairs))  # length and energies that the last summary was made of
+        self._own = (0, np.zeros(2 * n_pairs))  # length and energies of the last summary
 
     def reference(self, number: int, n: int) -> list[np.ndarray]:
-        """Return the first `n` samples of each channel of a reference, views of the buffer."""
+        """Return the first `n` samples of each channel of a reference as views of the buffer."""
         return self._channels(number * self.sources.n_channels, n)
 
     def difference(self, number: int, n: int) -> list[np.ndarray]:
-        """Return the first `n` samples of each channel of estimate - reference, views of the buffer."""
+        """Return the first `n` samples of each channel of estimate - reference as views of the buffer."""
         return self._channels(2 * self.n_reference_pairs + number * self.sources.n_channels, n)
 
     def _channels(self, first: int, n: int) -> list[np.ndarray]:
         return [self._lanes[channel // 2, :n, channel % 2] for channel in range(first, first + self.sources.n_channels)]
 
     def load(self, start: int, stop: int, n_own: int) -> Summary:
-        """Read samples `start` to `stop` into the first columns, followed by zeros; summarise the first `n_own` of them.
+        """Read samples `start` to `stop` into the first columns, fill the rest with zeros, and summarise the first `n_own` samples.
 
-        Raises InputError at a sample that is not finite.
+        Raises InputError if a sample is not finite.
         """
         n, heard = stop - start, np.zeros(len(self.sources.estimates), bool)
         for number, signal in enumerate(self.sources.references):
@@ -125,7 +125,7 @@ class Loader:
 
     def _fill(self, channels: list[np.ndarray], block: np.ndarray) -> None:
         pair = _as_pair(channels)
-        if pair is not None and block.T.flags.c_contiguous:  # interleaved stereo, as files hold it: one copy
+        if pair is not None and block.T.flags.c_contiguous:  # interleaved stereo, as in files, needs only one copy
             pair[:] = block.T
         else:
             for channel, samples in zip(channels, block, strict=True):
@@ -140,7 +140,7 @@ class Loader:
                 channel -= samples
 
     def energy(self, n: int) -> np.ndarray:
-        """Return the energy of each channel (2 n_pairs,), those that fill up pairs included, over the first `n` samples."""
+        """Return the energy of each channel (2 n_pairs,), including channels that complete pairs, over the first `n` samples."""
         if n != self._own[0]:
             self._own = (n, np.array([channel @ channel for lanes in self._lanes for channel in lanes[:n].T]))
         return self._own[1]
@@ -170,20 +170,20 @@ class Loader:
 
 
 def scenario_silence(summaries: Sequence[Summary], estimates: Sequence[int]) -> np.ndarray:
-    """Return which frames museval leaves out (n_frames,): any of these estimates, or the source it is of, silent throughout."""
+    """Return the frames (n_frames,) that museval leaves out because one of these estimates, or its source, is silent throughout."""
     chosen = list(estimates)
     return np.array([not (s.source_heard[chosen].all() and s.estimate_heard[chosen].all()) for s in summaries])
 
 
 def _as_pair(channels: list[np.ndarray]) -> np.ndarray | None:
-    """Return two channels that lie side by side in the buffer as (n, 2) floats in one piece; None for any others."""
+    """Return two channels that are interleaved in the buffer as one array (n, 2) of floats, or None for any other channels."""
     if len(channels) != 2 or channels[1].ctypes.data - channels[0].ctypes.data != channels[0].itemsize:
         return None
     return np.lib.stride_tricks.as_strided(channels[0], (len(channels[0]), 2), (channels[0].strides[0], channels[0].itemsize))
 
 
 def _is_heard(channels: Sequence[np.ndarray]) -> bool:
-    """Whether the sum of channels (n,) is anything but zero at any sample: museval's test."""
+    """Whether the sum of channels (n,) is nonzero at any sample, which is museval's test."""
     peeked = sum(channel[:PEEK] for channel in channels)
     return bool(np.any(peeked)) or bool(np.any(sum(channel[PEEK:] for channel in channels)))
 

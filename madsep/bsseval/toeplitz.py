@@ -1,10 +1,10 @@
 """Symmetric positive definite block-Toeplitz systems, in time O(n_lags^2) and memory O(n_lags).
 
-A system is given by its lags: an array (n_systems, n_lags, m, m) of blocks R(0), R(1), ... that stands for the matrix of n_lags x n_lags
+Systems are given by their lags: an array (n_systems, n_lags, m, m) of blocks R(0), R(1), ... that defines the matrix of n_lags x n_lags
 blocks T[k, l] = R(k - l), where R(-t) is the transpose of R(t). Right-hand sides have shape (n_systems, n_lags, m, n_columns).
 
-Levinson's recursion (Whittle 1963, Wiggins and Robinson 1965) gives the first and last block columns of the inverse; the formula of
-Gohberg and Semencul (1972; for blocks, Gohberg and Heinig 1974) then applies the whole inverse through FFTs.
+Levinson's recursion (Whittle 1963, Wiggins and Robinson 1965) gives the first and last block columns of the inverse. The formula of Gohberg
+and Semencul (1972; for blocks, Gohberg and Heinig 1974) then applies the whole inverse with FFTs.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ import scipy.fft
 import scipy.linalg
 
 MAX_REFINEMENTS = 8
-CONVERGED = 1e-20  # energy of a last correction over the energy of the projection: what refinement reaches on ordinary music
-ACCEPTED = 1e-18  # beyond that the solution is not used
+CONVERGED = 1e-20  # energy of a correction relative to the projection; refinement reaches this on ordinary music
+ACCEPTED = 1e-18  # a solution whose last correction is larger is not used
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """The inverse of block-Toeplitz systems T, ready to be applied.
+    """The inverse of block-Toeplitz systems T in a form that can be applied to columns.
 
-    With F the forward predictor (T F = [P; 0; ...; 0], first block I) and B the backward one (T B = [0; ...; 0; Q], last block I),
+    With the forward predictor F (T F = [P; 0; ...; 0], first block I) and the backward predictor B (T B = [0; ...; 0; Q], last block I),
 
         inverse(T) = L(F) inverse(P) L(F)' - L(zB) inverse(Q) L(zB)'
 
@@ -41,7 +41,7 @@ class Inverse:
         return self._filter(self.spectrum, columns)
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
-        """Return the inverse of T times `columns`, with the accuracy of Levinson's recursion; `solve` refines it."""
+        """Return the inverse of T times `columns`, with the accuracy of Levinson's recursion. `solve` refines it."""
         parts: list[np.ndarray] = []
         for spectrum, error in ((self.forward, self.forward_error), (self.backward, self.backward_error)):
             inner = self._filter(spectrum.conj().swapaxes(-1, -2), columns)
@@ -55,20 +55,20 @@ class Inverse:
         return scipy.fft.irfft(product, 2 * n_lags, axis=1)[:, :n_lags]
 
     def smallest_error(self) -> np.ndarray:
-        """Smallest relative energy (n_systems,) that any channel keeps when all others and its own past predict it.
+        """Return the smallest relative error energy (n_systems,) when any channel is predicted from all others and its own past.
 
-        This is an upper bound of T's smallest eigenvalue if every channel has unit energy.
+        If every channel has unit energy, this is an upper bound of the smallest eigenvalue of T.
         """
         return np.minimum(np.linalg.eigvalsh(self.forward_error)[:, 0], np.linalg.eigvalsh(self.backward_error)[:, 0])
 
 
 def invert(lags: np.ndarray) -> Inverse | None:
-    """Return the inverse of positive definite systems of shape (n_systems, n_lags, m, m); None when one is not, to working precision."""
+    """Return the inverse of systems (n_systems, n_lags, m, m), or None if one is not positive definite to working precision."""
     n_systems, n_lags, m, _ = lags.shape
-    # R(n_lags-1) ... R(1) side by side: a stretch of columns is what one step multiplies with
+    # R(n_lags-1) ... R(1) side by side; each step multiplies with some of these columns
     past = np.ascontiguousarray(lags[:, :0:-1].transpose(0, 2, 1, 3)).reshape(n_systems, m, -1)
     forward = np.zeros((n_systems, n_lags * m, m))
-    backward = np.zeros((n_systems, 2 * n_lags * m, m))  # moves to the front by one block per step instead of being shifted
+    backward = np.zeros((n_systems, 2 * n_lags * m, m))  # its start moves forward by one block per step, so that it need not be shifted
     forward[:, :m] = backward[:, n_lags * m : (n_lags + 1) * m] = np.eye(m)
     forward_error, backward_error = lags[:, 0].copy(), lags[:, 0].copy()
     for n in range(1, n_lags):
@@ -105,10 +105,10 @@ def _assemble(lags: np.ndarray, forward: np.ndarray, backward: np.ndarray, error
 
 
 def solve(inverse: Inverse, columns: np.ndarray) -> np.ndarray | None:
-    """Return inverse(T) `columns` refined against T itself, or None if refinement does not settle.
+    """Return inverse(T) `columns`, refined iteratively, or None if refinement does not converge.
 
-    The measure is the energy of the projected signal, which is what scores are made of: a correction c of the solution x of T x = d
-    changes the projection by a signal of energy c'Tc = c'(d - T x); the projection itself has x'd.
+    Convergence is measured by the energy of the projected signal, which determines the scores: a correction c of the solution x of T x = d
+    changes the projection by a signal of energy c'Tc = c'(d - T x). The projection itself has energy x'd.
     """
     solution = inverse.apply(columns)
     settled = np.inf
@@ -118,7 +118,7 @@ def solve(inverse: Inverse, columns: np.ndarray) -> np.ndarray | None:
         energy = np.abs(np.einsum("slmc,slmc->sc", solution, columns))
         change = np.abs(np.einsum("slmc,slmc->sc", correction, residual)) / np.where(energy > 0, energy, 1.0)
         largest = float(change.max(initial=0.0))
-        if not largest < settled:  # NaN too: no better than the last
+        if not largest < settled:  # no better than the last, or NaN
             break
         settled = largest
         solution = solution + correction
@@ -128,11 +128,10 @@ def solve(inverse: Inverse, columns: np.ndarray) -> np.ndarray | None:
 
 
 def solve_dense(lags: np.ndarray, columns: np.ndarray, least_rcond: float) -> np.ndarray | None:
-    """Return the solution for one system (n_lags, m, m) by a Cholesky factor of the whole matrix.
+    """Return the solution of one system (n_lags, m, m) by Cholesky factorisation of the whole matrix.
 
-    None when it has no factor, or its reciprocal condition number is below `least_rcond`.
-
-    Needs 8 (n_lags m)^2 bytes: 134 MB for 8 channels and 512 lags.
+    Returns None if the factorisation fails or the reciprocal condition number is below `least_rcond`. Needs 8 (n_lags m)^2 bytes: 134 MB
+    for 8 channels and 512 lags.
     """
     n_lags, m, _ = lags.shape
     blocks = np.zeros((n_lags, m, n_lags, m))
@@ -140,7 +139,7 @@ def solve_dense(lags: np.ndarray, columns: np.ndarray, least_rcond: float) -> np
         for k in range(lag, n_lags):
             blocks[k, :, k - lag] = lags[lag]  # only the lower triangle is read
     matrix = blocks.reshape(n_lags * m, n_lags * m)
-    norm = np.abs(lags).sum(axis=(0, 2)).max() * 2  # bounds the matrix's largest column sum
+    norm = np.abs(lags).sum(axis=(0, 2)).max() * 2  # an upper bound of the matrix's largest column sum
     try:
         factor = scipy.linalg.cholesky(matrix.T, lower=False, overwrite_a=True, check_finite=False).T
     except scipy.linalg.LinAlgError:
