@@ -92,7 +92,7 @@ def eval_mus_dir(
         estimates = {path.stem: WavSignal(path) for path in paths}
         for signal in estimates.values():
             if signal.sample_rate_hz != track.rate:
-                raise InputError(f"{signal.path}: has a rate of {signal.sample_rate_hz} Hz; expected the track's {track.rate:g} Hz.")
+                raise InputError(f"{signal.path}: has a rate of {signal.sample_rate_hz} Hz; expected {track.rate:g} Hz, as in the track.")
         _eval_track(track, estimates, output_dir, dataclasses.replace(SISEC18, n_threads=n_threads))
 
 

@@ -1,1 +1,1 @@
-"""From samples to magnitudes and back: windows, transforms, segments."""
+"""Conversion of samples to magnitudes and back: windows, transforms, segments."""

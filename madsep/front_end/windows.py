@@ -1,4 +1,4 @@
-"""Analysis windows, scaled as recipes say."""
+"""Analysis windows, scaled as recipes specify."""
 
 import math
 
@@ -10,11 +10,11 @@ from madsep.core.settings import FrontEnd
 
 
 def scaled_window(front_end: FrontEnd) -> Tensor:
-    """Return the front end's window in double precision, (window_length,), scaled as its recipe says.
+    """Return the front end's window in double precision, (window_length,), with the scale that its recipe specifies.
 
-    The Masker-and-Denoiser's is a symmetric Hamming window divided by sqrt(fft_length): a full-scale sinusoid at a bin's centre has
-    magnitude sum(window) / 2 = 8.64 for the published sizes. The factor matters: clips, loss thresholds and penalties of the recipes are
-    stated on this scale (Mimilakis et al., ICASSP 2018, and its code).
+    The Masker-and-Denoiser uses a symmetric Hamming window divided by sqrt(fft_length). A full-scale sinusoid at the centre of a bin then
+    has magnitude sum(window) / 2 = 8.64 for the published sizes. The scale matters because the recipes' clips, loss thresholds and
+    penalties refer to it (Mimilakis et al., ICASSP 2018, and its code).
     """
     name = front_end.window.replace("_", "")
     window = torch.from_numpy(get_window(name, front_end.window_length, fftbins=front_end.periodic))

@@ -1,4 +1,4 @@
-"""A synthetic MUSDB18-HQ: songs for trying and testing the whole benchmark without the real data."""
+"""A synthetic MUSDB18-HQ for trying and testing the whole benchmark without the real data."""
 
 from madsep.synth.dataset import make_dataset
 

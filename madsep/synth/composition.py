@@ -1,4 +1,4 @@
-"""What is played: tempo, key, chords and the sung melody of one synthetic song."""
+"""The composition of a synthetic song: tempo, key, chords and sung melody."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from madsep.synth.phonemes import CONSONANTS, VOWELS
 
-LEAD_IN_S = 0.12  # before the first beat, room for the first consonant
+LEAD_IN_S = 0.12  # before the first beat, time for the first consonant
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
 PROGRESSIONS = {  # scale degrees from 0, one chord per bar
     "major": ((0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 1, 4), (3, 4, 2, 5), (0, 2, 3, 4)),
@@ -18,39 +18,39 @@ EIGHTHS_PER_PHRASE = 16  # two bars of four beats
 
 @dataclass(frozen=True)
 class Composition:
-    """The frame that all instruments of a song share. Pitches are MIDI numbers, four beats make a bar."""
+    """Tempo, key, chords and length, which all instruments of a song share. Pitches are MIDI numbers. A bar has four beats."""
 
     beat_s: float
-    swing: float  # delay of every second eighth, as a share of an eighth
+    swing: float  # delay of every second eighth, as a fraction of an eighth
     scale: tuple[int, ...]  # pitch classes, from the tonic upwards
     chords: tuple[tuple[int, ...], ...]  # pitch classes of each bar's chord, root first
     duration_s: float
 
     @property
     def n_bars(self) -> int:
-        """Number of bars that begin within the song."""
+        """Number of bars that start within the song."""
         return len(self.chords)
 
     def time_s(self, eighth: float) -> float:
-        """Return the time of a position counted in eighths from the first beat."""
+        """Return the time in seconds of a position, which is counted in eighths from the first beat."""
         late = self.swing if eighth % 2 == 1 else 0.0
         return LEAD_IN_S + (eighth + late) * self.beat_s / 2.0
 
 
 @dataclass(frozen=True)
 class Syllable:
-    """One sung note: its vowel sounds from `start_s` on, its consonant before."""
+    """One sung note. Its vowel starts at `start_s` and its consonant before that."""
 
     start_s: float
     duration_s: float
     pitch: int
     consonant: str
     vowel: str
-    glide: str  # the vowel it moves to; the same vowel if it does not move
+    glide: str  # vowel at its end; the same as `vowel` if it does not change
 
 
 def compose(duration_s: float, rng: np.random.Generator) -> Composition:
-    """Draw tempo, key and chord progression of a song of `duration_s` seconds."""
+    """Draw the tempo, key and chord progression of a song of `duration_s` seconds."""
     mode = str(rng.choice(list(SCALES)))
     tonic = int(rng.integers(12))
     scale = tuple((tonic + step) % 12 for step in SCALES[mode])
@@ -64,7 +64,7 @@ def compose(duration_s: float, rng: np.random.Generator) -> Composition:
 
 
 def write_melody(song: Composition, lowest: int, highest: int, rng: np.random.Generator) -> list[Syllable]:
-    """Draw phrases of two bars that end in a rest, for a singer from MIDI pitch `lowest` to `highest`."""
+    """Draw two-bar phrases that end in a rest, for a singer with a range from MIDI pitch `lowest` to `highest`."""
     rhythms = [_rhythm(0, rng), _rhythm(int(rng.integers(2)), rng)]
     pitch = (lowest + highest) // 2
     syllables: list[Syllable] = []
@@ -83,7 +83,10 @@ def write_melody(song: Composition, lowest: int, highest: int, rng: np.random.Ge
 
 
 def _rhythm(first: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Return (start, length) in eighths of one phrase's notes; the last is long and two eighths or more stay free."""
+    """Return (start, length), in eighths, of the notes of one phrase.
+
+    The last note is long. It is followed by a rest of at least two eighths.
+    """
     end = EIGHTHS_PER_PHRASE - 2
     notes = []
     position = first

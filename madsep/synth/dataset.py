@@ -1,4 +1,4 @@
-"""Writes a synthetic data set in the folder layout of MUSDB18-HQ or of DSD100."""
+"""Writing of a synthetic data set in the folder layout of MUSDB18-HQ or DSD100."""
 
 import math
 import shutil
@@ -20,14 +20,14 @@ LAYOUTS = {dataset.name: dataset for dataset in (MUSDB18, DSD100)}
 
 
 def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed: int, layout: str = MUSDB18.name) -> None:
-    """Write a mixture.wav and vocals.wav, drums.wav, bass.wav and other.wav per track: stereo, 44.1 kHz, 16-bit PCM.
+    """Write mixture.wav, vocals.wav, drums.wav, bass.wav and other.wav for each track: stereo, 44.1 kHz, 16-bit PCM.
 
-    They lie in `root`/{train,test}/<track name>/ or, with the layout dsd100, in `root`/{Mixtures,Sources}/{Dev,Test}/<number and name>/.
-    The mixture is the exact sum of the four stems. The same seed gives the same songs in both layouts, and a track does not depend on how
-    many others there are. `root` must not exist or be empty; on any failure nothing is left in it.
+    The folders are `root`/{train,test}/<track name>/ or, in the layout dsd100, `root`/{Mixtures,Sources}/{Dev,Test}/<number and name>/.
+    The mixture is the exact sum of the four stems. The same seed gives the same songs in both layouts. A track does not depend on the
+    number of tracks. `root` must be empty or not exist. After a failure it contains no new files.
 
-    Raises InputError for a folder in use or not writable, a full disk, fewer than one track in a subset or more than the layout has
-    numbers for, a negative seed, or songs shorter than half a second.
+    Raises InputError for a folder that is not empty or not writable, a full disk, a negative seed, songs shorter than half a second, a
+    subset without tracks, or one with more tracks than the layout has numbers.
     """
     root, dataset = Path(root), LAYOUTS[layout]
     _check(dataset, (n_train, n_test), duration_s, seed)
@@ -71,7 +71,7 @@ def _check(dataset: Dataset, n_tracks: tuple[int, int], duration_s: float, seed:
 
 
 def _claim(root: Path) -> Path:
-    """Create `root` if it does not exist and return a new folder in it for the unfinished tracks."""
+    """Create `root` if it does not exist. Return a new folder in it for unfinished tracks."""
     staging = root / ".unfinished"
     try:
         if root.exists() and any(root.iterdir()):
@@ -85,7 +85,7 @@ def _claim(root: Path) -> Path:
 
 
 def _write_track(files: dict[str, Path], stems: dict[str, Signal]) -> None:
-    """Write the stems (n_samples, 2) and their sum as 16-bit integers into `files`, by name."""
+    """Write the stems (n_samples, 2) and their sum as 16-bit integers to the paths in `files`, which are keyed by name."""
     quantised = {name: np.round(32768.0 * stem).astype(np.int16) for name, stem in stems.items()}
     mixture = np.sum(list(quantised.values()), axis=0, dtype=np.int16)  # cannot overflow: the sum stays below 0.95
     for name, samples in {"mixture": mixture, **quantised}.items():

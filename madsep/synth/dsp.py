@@ -1,4 +1,4 @@
-"""Signal tools that every synthetic instrument shares."""
+"""Signal processing that the synthetic instruments share."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,32 +14,32 @@ def n_samples_of(duration_s: float) -> int:
 
 
 def frequency_hz(pitch: Signal | float) -> Signal:
-    """Return the frequency of a MIDI pitch (69 is 440 Hz); fractions of a semitone are allowed."""
+    """Return the frequency in Hz of a MIDI pitch (69 is 440 Hz). Pitches may be fractional."""
     return np.asarray(440.0 * 2.0 ** ((np.asarray(pitch) - 69.0) / 12.0))
 
 
 def harmonics(phase: Signal, ratio: Signal | float) -> Signal:
-    """Return sum over k >= 1 of ratio^k cos(k phase), scaled so that a constant ratio has the power of one cosine.
+    """Return the sum over k >= 1 of ratio^k cos(k phase), scaled so that a constant ratio gives the power of one cosine.
 
-    phase: radians, any shape; ratio: amplitude of each harmonic relative to the one below, in (0, 1).
-    Source: closed form of Moorer, "The synthesis of complex audio spectra by means of discrete summation
-    formulas", 1976; the harmonics never end but fall off exponentially, so aliasing stays below audibility.
+    `phase` is in radians and has any shape. `ratio` in (0, 1) is the amplitude of each harmonic relative to the one below.
+    Source: the closed form of Moorer, "The synthesis of complex audio spectra by means of discrete summation formulas", 1976. The series is
+    infinite but decays exponentially, so that aliasing is inaudible.
     """
     cosine = np.cos(phase)
     return np.sqrt(1.0 - ratio**2) * (cosine - ratio) / (1.0 - 2.0 * ratio * cosine + ratio**2)
 
 
 def band_noise(n_samples: int, low_hz: float, high_hz: float, rng: np.random.Generator) -> Signal:
-    """Return noise (n_samples,) of unit standard deviation between two frequencies, falling by 12 dB per octave beyond them."""
+    """Return noise (n_samples,) of unit standard deviation between two frequencies, falling by 12 dB per octave outside of them."""
     sos = butter(2, (low_hz, high_hz), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = sosfilt(sos, rng.standard_normal(n_samples))
     return noise / np.std(noise)
 
 
 def place(mono: Signal, pan: float, delay_samples: int = 0) -> Signal:
-    """Return `mono` (n_samples,) as stereo (n_samples, 2) by the constant-power law.
+    """Return `mono` (n_samples,) panned to stereo (n_samples, 2) with constant power.
 
-    pan: -1 left, 0 middle, 1 right. The farther channel is delayed by `delay_samples`.
+    `pan` is -1 for left, 0 for centre, 1 for right. The farther channel is delayed by `delay_samples`.
     """
     angle = (pan + 1.0) * np.pi / 4.0
     stereo = np.stack([np.cos(angle) * mono, np.sin(angle) * mono], axis=1)
@@ -51,9 +51,9 @@ def place(mono: Signal, pan: float, delay_samples: int = 0) -> Signal:
 
 
 def reverberate(stereo: Signal, decay_s: float, level: float, rng: np.random.Generator) -> Signal:
-    """Return `stereo` (n_samples, 2) with the response of a small room added; the tail is cut at the input's length.
+    """Return `stereo` (n_samples, 2) with the reverberation of a small room, cut to the length of the input.
 
-    decay_s: time in which the room falls by 60 dB. level: energy of the room relative to the direct sound.
+    `decay_s` is the time in which the reverberation falls by 60 dB. `level` is its energy relative to the direct sound.
     """
     length = n_samples_of(decay_s)
     room = rng.standard_normal((length, 2)) * 10.0 ** (-3.0 * np.arange(length) / length)[:, None]
@@ -63,7 +63,7 @@ def reverberate(stereo: Signal, decay_s: float, level: float, rng: np.random.Gen
 
 
 def add_at(track: Signal, start: int, sound: Signal) -> None:
-    """Add `sound` into `track` (both time first) from sample `start` on; what lies beyond the end is dropped."""
+    """Add `sound` to `track` (both time first) from sample `start`. Anything beyond the end of the track is dropped."""
     stop = min(start + len(sound), len(track))
     if start < stop:
         track[start:stop] += sound[: stop - start]

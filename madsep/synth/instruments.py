@@ -1,4 +1,4 @@
-"""Drums, bass and chords: one-shot sounds and the patterns that play them."""
+"""Drums, bass and chords: single sounds, and the patterns in which they are played."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from madsep.synth.dsp import (
     reverberate,
 )
 
-GROOVES = (  # sixteenths of a bar: x struck, o struck softly
+GROOVES = (  # sixteenths of a bar: x hard stroke, o soft stroke
     {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."},
     {"kick": "x.....x.x.......", "snare": "....x.......x..o", "hat": "x.x.x.x.x.x.x.x."},
     {"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "..x...x...x...x."},
@@ -46,7 +46,7 @@ CHORD_RHYTHMS = (  # (eighth of the bar, length in eighths)
 
 @dataclass(frozen=True)
 class Timbre:
-    """A pitched sound: two detuned rows of exponentially falling harmonics under an envelope."""
+    """A pitched sound: two detuned series of exponentially decaying harmonics with an envelope."""
 
     brightness: float  # amplitude of each harmonic relative to the one below, at the attack
     darkening_s: float  # time in which the brightness falls to 1/e
@@ -102,7 +102,7 @@ def play_bass(song: Composition, n_samples: int, rng: np.random.Generator) -> Si
 
 
 def play_chords(song: Composition, n_samples: int, rng: np.random.Generator) -> Signal:
-    """Return two instruments (n_samples, 2), one left and one right: broken or struck chords over held ones."""
+    """Return two chord instruments (n_samples, 2), panned to opposite sides, each with its own rhythm."""
     first, second = rng.choice(len(KEYBOARDS_AND_GUITARS), 2, replace=False)
     side = float(rng.choice([-1.0, 1.0]))
     track = np.zeros((n_samples, 2))
@@ -115,7 +115,7 @@ def play_chords(song: Composition, n_samples: int, rng: np.random.Generator) -> 
 
 
 def play_drums(song: Composition, n_samples: int, rng: np.random.Generator) -> Signal:
-    """Return the drums (n_samples, 2): one groove, a fill in every fourth bar and a cymbal after it."""
+    """Return the drums (n_samples, 2): one groove, a fill in every fourth bar and a cymbal after the fill."""
     kit = _drum_kit(rng)
     groove = GROOVES[rng.integers(len(GROOVES))]
     track = np.zeros((n_samples, 2))
@@ -129,7 +129,7 @@ def play_drums(song: Composition, n_samples: int, rng: np.random.Generator) -> S
                 start_s = song.time_s(8 * bar + step / 2) + rng.uniform(0.0, 0.006)
                 if level:
                     add_at(track, n_samples_of(start_s), level * kit[drum])
-    return np.tanh(2.0 * track)  # the tape
+    return np.tanh(2.0 * track)  # tape saturation
 
 
 def _chord_part(
@@ -140,7 +140,7 @@ def _chord_part(
     n_samples: int,
     rng: np.random.Generator,
 ) -> Signal:
-    """Return one mono chord instrument that plays `rhythm` with all notes at or just above MIDI pitch `octave`."""
+    """Return a mono chord instrument (n_samples,) that plays `rhythm` with notes within an octave from MIDI pitch `octave`."""
     strum_s = rng.uniform(0.0, 0.02)
     track = np.zeros(n_samples)
     for bar, chord in enumerate(song.chords):
@@ -185,7 +185,7 @@ def _drum_kit(rng: np.random.Generator) -> dict[str, Signal]:
 
 
 def _drum(length_s: float, end_hz: float, sweep_hz: float, decay_s: float) -> Signal:
-    """Return a skin: a sine that falls by `sweep_hz` to `end_hz` and dies away."""
+    """Return the sound of a drum skin: a sine that falls by `sweep_hz` to `end_hz` and decays."""
     time_s = np.arange(n_samples_of(length_s)) / SAMPLE_RATE_HZ
     phase = 2.0 * np.pi * (end_hz * time_s - sweep_hz * 0.03 * np.exp(-time_s / 0.03))
     return np.asarray(np.sin(phase - phase[0]) * np.exp(-time_s / decay_s) * (1.0 - time_s / length_s))

@@ -1,4 +1,4 @@
-"""Invented artists and titles, with the characters that real track names hold."""
+"""Invented artists and titles that contain the special characters of real track names."""
 
 import numpy as np
 
@@ -18,9 +18,9 @@ SUBSETS = ("train", "test")
 
 
 def track_name(subset: str, index: int, seed: int) -> str:
-    """Return "artist - title" of a track: unique in the dataset and independent of its size.
+    """Return "artist - title" of a track, which is unique in the data set and independent of the data set's size.
 
-    The styles take turns, so that the first track of each subset already brings quote, ampersand, parentheses and dot.
+    Styles alternate so that the first tracks of the subsets already contain apostrophe, ampersand, parentheses and dots.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, SUBSETS.index(subset), index)))
     first, other = rng.choice(FIRST, 2, replace=False)
@@ -37,7 +37,7 @@ def track_name(subset: str, index: int, seed: int) -> str:
 
 
 def _title(number: int, seed: int) -> str:
-    """Return the title of that number: each pair of words once, in a drawn order, then again with a count."""
+    """Return title `number`. Each pair of words occurs once in a random order. Further titles repeat them with a count."""
     lap, place = divmod(number, len(ADJECTIVES) * len(NOUNS))
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,))).permutation(len(ADJECTIVES) * len(NOUNS))
     adjective, noun = divmod(int(order[place]), len(NOUNS))

@@ -15,16 +15,16 @@ VOWELS: dict[str, tuple[float, float, float]] = {
     "er": (490, 1350, 1690),
 }
 NEUTRAL = (500.0, 1500.0, 2500.0)
-NOISE_BANDS_HZ = ((900, 2400), (2300, 5500), (5000, 11000))  # of p and k, of sh and t, of s
+NOISE_BANDS_HZ = ((900, 2400), (2300, 5500), (5000, 11000))  # of p and k; of sh and t; of s
 
 
 @dataclass(frozen=True)
 class Consonant:
-    """How a consonant sounds before its vowel: an optional closure, then `duration_s` seconds of sound.
+    """The sound of a consonant before its vowel: an optional closure, then `duration_s` seconds of sound.
 
-    voicing, aspiration: level of the voice and of breath through the vocal tract, 1 is a full vowel.
-    noise: level of the noise made at the lips and teeth in each of NOISE_BANDS_HZ.
-    formants_hz: the shape of the vocal tract; None if it already has the vowel's shape.
+    `voicing` and `aspiration` are the levels of voice and breath through the vocal tract, relative to a full vowel.
+    `noise` is the level of the noise from lips and teeth in each of NOISE_BANDS_HZ.
+    `formants_hz` is the shape of the vocal tract, or None for the vowel's shape.
     """
 
     duration_s: float

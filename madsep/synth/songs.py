@@ -1,4 +1,4 @@
-"""One synthetic song: four stems at levels as in produced music."""
+"""One synthetic song: four stems at the levels of produced music."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from madsep.synth.instruments import play_bass, play_chords, play_drums
 from madsep.synth.voice import draw_singer, sing
 
 STEMS = ("vocals", "drums", "bass", "other")
-HISS = 2.0 / 32768.0  # standard deviation of the noise of each stem's recording: no stem is ever digital silence
+HISS = 2.0 / 32768.0  # standard deviation of the noise added to each stem, so that no stem is ever digital silence
 PEAK = 0.9
 
 
 def render_song(duration_s: float, rng: np.random.Generator) -> dict[str, Signal]:
-    """Return the stems of one song by STEMS, each (n_samples, 2) at 44.1 kHz, their sum and each below 0.95.
+    """Return the stems of one song, keyed by STEMS, each (n_samples, 2) at 44.1 kHz. All stems and their sum stay below 0.95.
 
     The unprocessed mixture scores between -2 and 2 dB vocals SDR (`mixture_sdr_db`).
     """
@@ -39,8 +39,9 @@ def render_song(duration_s: float, rng: np.random.Generator) -> dict[str, Signal
 def mixture_sdr_db(vocals: Signal, accompaniment: Signal) -> float:
     """Return the vocals SDR in dB of the unprocessed mixture: the median over whole frames of one second.
 
-    Both are (n_samples, 2). Shorter signals are one frame. With the mixture as estimate the error is the accompaniment,
-    so the SDR (Vincent et al., "First stereo audio source separation evaluation campaign", 2007) is a ratio of energies.
+    Both signals are (n_samples, 2). Signals shorter than one second are one frame. If the mixture is the estimate, the error is the
+    accompaniment, so that the SDR (Vincent et al., "First stereo audio source separation evaluation campaign", 2007) is a ratio of
+    energies.
     """
     length = min(SAMPLE_RATE_HZ, len(vocals))
     energies = [np.sum(stem[: len(stem) // length * length].reshape(-1, 2 * length) ** 2, axis=1) for stem in (vocals, accompaniment)]

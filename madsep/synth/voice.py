@@ -1,4 +1,4 @@
-"""A sung voice: a glottal source through a vocal tract that moves, with consonants, breath and rests."""
+"""A sung voice: a glottal source and a moving vocal tract, with consonants, breath and rests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,39 +16,39 @@ BLOCK = 128  # samples between two values of a control track
 BLOCKS_PER_S = SAMPLE_RATE_HZ / BLOCK
 BREATH_S = 0.28
 BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 180.0, 220.0)
-FRAME, FFT = 1024, 2048  # samples that share one shape of the vocal tract, and the same with its ringing
-UPPER_FORMANTS_HZ = np.arange(5300.0, 16000.0, 1100.0)  # these stand still
+FRAME, FFT = 1024, 2048  # samples filtered with one shape of the vocal tract, without and with the filter's tail
+UPPER_FORMANTS_HZ = np.arange(5300.0, 16000.0, 1100.0)  # these do not move
 
 
 @dataclass(frozen=True)
 class Singer:
-    """What makes one singer differ from another. Pitches are MIDI numbers."""
+    """Characteristics of one singer. Pitches are MIDI numbers."""
 
     lowest: int
     highest: int
-    tract: float  # formant frequencies relative to a man's
+    tract: float  # formant frequencies relative to those of a man
     tilt_hz: float  # above this frequency the source falls by 6 dB per octave
     breathiness: float  # breath noise relative to the voiced source
     vibrato_hz: float
-    vibrato_depth: float  # semitones either way
-    glide_rad_s: float  # natural frequency of the pitch control: larger slides faster
-    glide_damping: float  # below 1 overshoots
+    vibrato_depth: float  # semitones, up and down
+    glide_rad_s: float  # natural frequency of the pitch control; larger values slide faster
+    glide_damping: float  # values below 1 overshoot
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Everything that moves, with one row per block of BLOCK samples."""
+    """Control signals with one row per block of BLOCK samples."""
 
     pitch: Signal  # (n_blocks,) MIDI, before slides and vibrato
-    vibrato: Signal  # (n_blocks,) share of the singer's depth
+    vibrato: Signal  # (n_blocks,) fraction of the singer's depth
     voicing: Signal  # (n_blocks,)
     aspiration: Signal  # (n_blocks,)
     noise: Signal  # (n_blocks, 3) level in each of NOISE_BANDS_HZ
-    formants_hz: Signal  # (n_blocks, 3) of a man
+    formants_hz: Signal  # (n_blocks, 3) for a man
 
 
 def draw_singer(rng: np.random.Generator) -> Singer:
-    """Draw a man's or a woman's voice."""
+    """Draw the voice of a man or a woman."""
     woman = bool(rng.integers(2))
     lowest = int(rng.integers(56, 60) if woman else rng.integers(45, 50))
     return Singer(
@@ -67,7 +67,7 @@ def draw_singer(rng: np.random.Generator) -> Singer:
 def sing(syllables: Sequence[Syllable], singer: Singer, n_samples: int, rng: np.random.Generator) -> Signal:
     """Return the voice (n_samples,), mono, at 44.1 kHz, with a root mean square of 1.
 
-    The syllables follow each other in time and do not overlap.
+    The syllables must be in order and must not overlap.
     """
     controls = articulate(syllables, n_samples // BLOCK + 1)
     f0_hz = fundamental_hz(controls, singer, rng)
@@ -81,7 +81,7 @@ def sing(syllables: Sequence[Syllable], singer: Singer, n_samples: int, rng: np.
 
 
 def articulate(syllables: Sequence[Syllable], n_blocks: int) -> Controls:
-    """Turn syllables into control tracks of `n_blocks` blocks, smoothed as lips and tongue would."""
+    """Turn syllables into control signals of `n_blocks` blocks, smoothed like the movements of lips and tongue."""
     pitch = np.full(n_blocks, float(syllables[0].pitch))
     vibrato, voicing, aspiration = np.zeros((3, n_blocks))
     noise = np.zeros((n_blocks, 3))
@@ -115,10 +115,10 @@ def articulate(syllables: Sequence[Syllable], n_blocks: int) -> Controls:
 
 
 def fundamental_hz(controls: Controls, singer: Singer, rng: np.random.Generator) -> Signal:
-    """Return the sung fundamental frequency (n_blocks,): slides, overshoot, vibrato and a slow random drift.
+    """Return the sung fundamental frequency (n_blocks,) with slides, overshoot, vibrato and a slow random drift.
 
-    Source: second-order pitch control as in Saitou, Unoki and Akagi, "Development of an F0 control model based
-    on F0 dynamic characteristics for singing-voice synthesis", 2005.
+    Source: second-order pitch control as in Saitou, Unoki and Akagi, "Development of an F0 control model based on F0 dynamic
+    characteristics for singing-voice synthesis", 2005.
     """
     n_blocks = len(controls.pitch)
     omega, damping, step = singer.glide_rad_s, singer.glide_damping, 1.0 / BLOCKS_PER_S
@@ -141,7 +141,7 @@ def _pronounce(consonant: Consonant, whole: slice, sounding: slice, tracks: tupl
 
 
 def _source(controls: Controls, f0_hz: Signal, singer: Singer, n_samples: int, rng: np.random.Generator) -> Signal:
-    """Return glottal pulses and breath noise, both of about unit power at full level, each with its control track."""
+    """Return the sum of glottal pulses and breath noise, weighted by their controls. Both have about unit power at full level."""
     phase = 2.0 * np.pi * np.cumsum(_upsampled(f0_hz, n_samples)) / SAMPLE_RATE_HZ
     ratio = 10.0 ** (-2.0 * f0_hz / (SAMPLE_RATE_HZ / 2))  # harmonics 40 dB down at half the sample rate
     shimmer = 1.0 + 0.04 * _smoothed(rng.standard_normal(len(f0_hz)), 0.01)
@@ -154,17 +154,17 @@ def _source(controls: Controls, f0_hz: Signal, singer: Singer, n_samples: int, r
 
 
 def _vocal_tract(source: Signal, controls: Controls, f0_hz: Signal, singer: Singer) -> Signal:
-    """Filter `source` (n_samples,) by formants in cascade, as in Klatt, "Software for a synthesizer", 1980."""
+    """Filter `source` (n_samples,) with a cascade of formants, as in Klatt, "Software for a synthesizer", 1980."""
     formants_hz = np.empty((len(f0_hz), 5))
     formants_hz[:, :3] = controls.formants_hz * singer.tract
-    formants_hz[:, 0] = np.maximum(formants_hz[:, 0], 1.05 * f0_hz)  # singers lift the first formant above the pitch
+    formants_hz[:, 0] = np.maximum(formants_hz[:, 0], 1.05 * f0_hz)  # singers raise the first formant above the pitch
     formants_hz[:, 3:] = np.array([3400.0, 4200.0]) * singer.tract
     upper_hz = UPPER_FORMANTS_HZ * singer.tract
     upper = _response(upper_hz, 0.08 * upper_hz)
-    window = np.hanning(FRAME + 1)[:-1]  # its halves add up to 1
+    window = np.hanning(FRAME + 1)[:-1]  # windows that overlap by half add up to 1
     padded = np.pad(source, (FRAME // 2, FFT))
     voice = np.zeros(len(padded) + FFT)
-    for start in range(0, len(source) + FRAME // 2, FRAME // 2):  # the frame's centre, as a sample of `source`
+    for start in range(0, len(source) + FRAME // 2, FRAME // 2):  # `start` is the sample of `source` at the frame's centre
         formants = formants_hz[min(start // BLOCK, len(f0_hz) - 1)]
         spectrum = np.fft.rfft(window * padded[start : start + FRAME], FFT)
         voice[start : start + FFT] += np.fft.irfft(spectrum * upper * _response(formants, np.array(BANDWIDTHS_HZ)))
@@ -181,7 +181,7 @@ def _response(centre_hz: Signal, bandwidth_hz: Signal) -> npt.NDArray[np.complex
 
 
 def _compressed(voice: Signal) -> Signal:
-    """Return `voice` with its level differences reduced, as a studio does."""
+    """Return `voice` with reduced level differences, as in a studio recording."""
     level = np.sqrt(uniform_filter1d(voice**2, round(0.06 * SAMPLE_RATE_HZ)) + 0.05)
     return voice / np.sqrt(level)
 

@@ -1,1 +1,1 @@
-"""Systems are data: one YAML recipe each in recipes/; what a recipe may say, and how it is read."""
+"""Systems, each described by a YAML recipe in recipes/, and the code that reads and checks recipes."""

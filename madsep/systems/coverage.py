@@ -1,18 +1,18 @@
-"""Whether a front end's frames cover a signal, decided from its sizes alone."""
+"""Check, from its sizes alone, that the frames of a front end cover a signal."""
 
 from madsep.core.errors import InputError
 from madsep.core.settings import FrontEnd
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 768_000
-MAX_OVERLAP = 64  # spectra for each sample
+MAX_OVERLAP = 64  # spectra per sample
 ZERO_AT_THE_ENDS = ("hann", "bartlett")
 
 
 def n_weighted(front_end: FrontEnd) -> int:
-    """Return the number of samples to which the window gives weight. They are consecutive.
+    """Return the number of samples at which the window is not zero. They are consecutive.
 
-    Symmetric Hann and Bartlett windows are zero at both ends, periodic ones at the first sample. Hamming and Blackman-Harris windows are
-    zero nowhere (Harris, Proc. IEEE 66(1), 1978). A window of one sample is 1.
+    Symmetric Hann and Bartlett windows are zero at both ends, periodic ones at the first sample. Hamming and Blackman-Harris windows have
+    no zeros (Harris, Proc. IEEE 66(1), 1978). A window of one sample is 1.
     """
     length = front_end.window_length
     if front_end.window not in ZERO_AT_THE_ENDS or length == 1:
@@ -21,7 +21,7 @@ def n_weighted(front_end: FrontEnd) -> int:
 
 
 def check_front_end(front_end: FrontEnd, where: str) -> None:
-    """Raise InputError if the lengths are not in order, or if hops leave samples without weight, so that there is no inverse."""
+    """Raise InputError if the lengths are inconsistent, or if samples between hops get zero weight, so that no inverse exists."""
     hop, window, transform = front_end.hop_length, front_end.window_length, front_end.fft_length
     if not hop <= window <= transform:
         sizes = {"hop_length": hop, "window_length": window, "fft_length": transform}
@@ -35,6 +35,6 @@ def check_front_end(front_end: FrontEnd, where: str) -> None:
         )
     if hop > n_weighted(front_end):
         raise InputError(
-            f"{where}: front_end: hops of {hop} leave samples to which the {front_end.window} window gives no weight; "
+            f"{where}: front_end: with hops of {hop}, the {front_end.window} window has no weight at some samples; "
             f"expected a hop_length of at most {n_weighted(front_end)}."
         )

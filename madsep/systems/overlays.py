@@ -1,4 +1,4 @@
-"""Overlays: what recipes change for another data set, in one file per data set. Recipe R under overlay O is called R-O."""
+"""Overlays: changes of recipes for another data set, one file per data set. Recipe R with overlay O is called R-O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Values = Mapping[str, Any]
 
 
 class Overlay(Settings):
-    """Values laid over recipes: first those for all of them, then those for the recipe's family, then those for the recipe itself."""
+    """Values that replace those of recipes, applied in this order: to all recipes, to the recipe's family, to the recipe itself."""
 
     name: str
     everywhere: dict[str, Any]
@@ -22,7 +22,7 @@ class Overlay(Settings):
     recipes: dict[str, dict[str, Any]]
 
     def over(self, name: str, values: Values) -> dict[str, Any]:
-        """Return the values of recipe `name` under this overlay."""
+        """Return the values of recipe `name` with this overlay."""
         laid = dict(values)
         for above in (self.everywhere, self.families.get(values.get("family", ""), {}), self.recipes[name]):
             laid = laid_over(laid, above)
@@ -31,19 +31,19 @@ class Overlay(Settings):
 
 @dataclass(frozen=True)
 class Variant:
-    """A recipe under an overlay."""
+    """A recipe with an overlay."""
 
     recipe: str
     overlay: Overlay
 
 
 def variants(folder: Traversable) -> dict[str, Variant]:
-    """Return all variants that the overlays in `folder` name, by their own names."""
+    """Return all variants that the overlays in `folder` define, keyed by their names."""
     return {f"{recipe}-{overlay.name}": Variant(recipe, overlay) for overlay in _overlays(folder) for recipe in overlay.recipes}
 
 
 def laid_over(below: Values, above: Values) -> dict[str, Any]:
-    """Return the values of `below` with those of `above` laid over them, section by section."""
+    """Return the values of `below`, replaced by those of `above` where both exist. Nested sections are merged."""
     both = dict(below)
     for key, value in above.items():
         nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
@@ -52,12 +52,12 @@ def laid_over(below: Values, above: Values) -> dict[str, Any]:
 
 
 def stems(folder: Traversable) -> list[str]:
-    """Return the names of the YAML files in `folder`, without their suffix. There are none if there is no such folder."""
+    """Return the names, without suffix, of the YAML files in `folder`. The list is empty if the folder does not exist."""
     return [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")] if folder.is_dir() else []
 
 
 def read(path: Traversable) -> Values:
-    """Return the values of a YAML file, which are not to be changed. Equal texts are parsed once."""
+    """Return the values of a YAML file. They are cached and must not be modified."""
     return _parsed(path.read_text(encoding="utf-8"))
 
 

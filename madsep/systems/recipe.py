@@ -1,7 +1,7 @@
-"""Recipes: the systems that ship, one YAML file each in recipes/, checked and laid over each other.
+"""Recipes of the built-in systems: one YAML file each in recipes/, merged and checked.
 
-A recipe may build on another. An overlay makes variants of recipes for another data set. The config may override single keys.
-Nothing here loads PyTorch, so that a run can be planned without it.
+A recipe may build on another. An overlay makes variants of recipes for another data set. The config may override single keys. Nothing here
+loads PyTorch, so that a run can be planned without it.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ TRAINED_BY = ("family", "sources", "front_end", "segments", "network", "target",
 
 
 class System(Settings):
-    """A system as a checkpoint holds it: everything that decides its weights and its estimates, and nothing else."""
+    """A system as stored in a checkpoint: everything that determines its weights and estimates, and nothing else."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*\+?$")]
     family: str = Field(description="model family of the registry")
-    sources: tuple[str, ...] = Field(description="what the network is trained with; background: the mixture without the vocals")
+    sources: tuple[str, ...] = Field(description="sources used in training; background: the mixture without the vocals")
     front_end: FrontEnd
     segments: Segments
     network: Settings
@@ -40,21 +40,21 @@ class System(Settings):
 
     @property
     def trained_family(self) -> Family[Any]:
-        """What is known of this system's family without its network."""
+        """The description of this system's family, without its network."""
         return FAMILIES[self.family]
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes that the network takes from other sections than its own."""
+        """The sizes that the network takes from other sections of the recipe."""
         return Sizes(self.front_end.n_bins, self.segments.n_frames, self.segments.n_context, len(self.sources))
 
     @property
     def estimated(self) -> tuple[str, ...]:
-        """What the network estimates: the vocals, or all four stems. The accompaniment follows from these."""
+        """The sources that the network estimates: the vocals, or all four stems. The accompaniment is derived from these."""
         return self.sources if self.sources[1:] and "background" not in self.sources else ("vocals",)
 
     def check_stack(self, where: str) -> None:
-        """Raise InputError unless the network contains a stack of dense layers that see single frames."""
+        """Raise InputError unless the network contains a stack of dense layers on single frames."""
         if not self.trained_family.has_stack:
             having = ", ".join(name for name, family in FAMILIES.items() if family.has_stack)
             raise InputError(
@@ -63,27 +63,27 @@ class System(Settings):
             )
 
     def training_half(self) -> dict[str, Any]:
-        """Plain values of all that decides the weights."""
+        """Return the plain values that determine the weights."""
         return self.model_dump(mode="json", include=set(TRAINED_BY), serialize_as_any=True)
 
     def system_values(self) -> dict[str, Any]:
-        """Plain values of all that decides weights and estimates."""
+        """Return the plain values that determine weights and estimates."""
         return self.model_dump(mode="json", include=set(System.model_fields), serialize_as_any=True)
 
 
 class Recipe(System):
-    """A whole recipe as its YAML file gives it, once laid over its base: the system, and what its submission says of it."""
+    """A complete recipe, merged with its base: the system, and the information for its submission."""
 
-    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of its submission, <= 4 characters")
-    weights_from: str | None = Field(default=None, description="take the trained weights of this recipe instead of training")
+    short_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,4}$")] = Field(description="name of the submission, at most 4 characters")
+    weights_from: str | None = Field(default=None, description="recipe whose trained weights are used instead of training")
     description: Description
 
     def values(self) -> dict[str, Any]:
-        """Plain values of the whole recipe."""
+        """Return the plain values of the whole recipe."""
         return self.model_dump(mode="json", serialize_as_any=True)
 
     def with_seed(self, seed: int) -> Self:
-        """Return the same recipe trained with another seed."""
+        """Return the same recipe with another training seed."""
         return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
 
 
@@ -91,14 +91,14 @@ AnySystem = TypeVar("AnySystem", bound=System)
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, those under an overlay included, sorted."""
+    """Return the sorted names of all recipes, including variants with an overlay."""
     return sorted([*stems(RECIPES), *_variants()])
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """Return recipe `name` with `overrides` ({recipe: {section: {key: value}}}) laid over it and over the recipes it builds on.
+    """Return recipe `name`. `overrides` ({recipe: {section: {key: value}}}) replace values in it and in the recipes it builds on.
 
-    Raises InputError for an unknown recipe, family or key, or a value out of its range.
+    Raises InputError for an unknown recipe, family or key, or a value out of range.
     """
     for other in overrides:
         _check_name(other, "overrides")
@@ -111,21 +111,21 @@ def load_recipe(name: str, overrides: Mapping[str, Any]) -> Recipe:
             )
         trained = _merged(source, overrides, ())
         if trained.get("weights_from") is not None:
-            raise InputError(f"recipe {name}: weights_from is {source}, which does not train itself but takes {trained['weights_from']}'s.")
+            raise InputError(f"recipe {name}: weights_from is {source}, which itself uses the weights of {trained['weights_from']}.")
         values |= {section: trained[section] for section in TRAINED_BY}
     return parse_recipe(values, f"recipe {name}")
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """Return a recipe from plain values, with network and loss checked against their family.
+    """Return a recipe from plain values, with network and loss checked against the family.
 
-    Raises InputError that names the place (`where`) and the key.
+    Raises InputError naming `where` and the key.
     """
     return _parse(Recipe, values, where)
 
 
 def parse_system(values: Mapping[str, Any], where: str) -> System:
-    """Return a system from what a checkpoint holds; otherwise like `parse_recipe`."""
+    """Return a system from the plain values in a checkpoint. Raises InputError as `parse_recipe` does."""
     return _parse(System, values, where)
 
 
@@ -150,7 +150,7 @@ def _parse(kind: type[AnySystem], values: Mapping[str, Any], where: str) -> AnyS
 
 
 def _check_sections(recipe: System, family: Family[Any], where: str) -> None:
-    """Raise InputError if sections do not fit each other or the family."""
+    """Raise InputError if sections are inconsistent with each other or with the family."""
     segments = recipe.segments
     if segments.step < 1:
         least = 2 * segments.n_context + segments.overlap
@@ -159,9 +159,9 @@ def _check_sections(recipe: System, family: Family[Any], where: str) -> None:
         found, expected = ", ".join(recipe.sources), ", ".join(family.sources)
         raise InputError(f"{where}: sources are [{found}]; family {recipe.family} expects [{expected}].")
     if recipe.separation.channels == "mean" and not family.masks:
-        raise InputError(f"{where}: separation.channels is 'mean', but family {recipe.family} finds no masks; expected 'each'.")
+        raise InputError(f"{where}: separation.channels is 'mean', but family {recipe.family} has no masks; expected 'each'.")
     if segments.overlap and recipe.separation.framing == "legacy":
-        raise InputError(f"{where}: separation.framing 'legacy' knows no segments.overlap; expected 'full', or overlap 0.")
+        raise InputError(f"{where}: separation.framing 'legacy' does not support segments.overlap; expected 'full', or overlap 0.")
     if recipe.training.augmentation and set(recipe.sources) - {"vocals", "background"}:
         raise InputError(f"{where}: training.augmentation mixes vocals and accompaniment; expected null, or sources [vocals].")
     if recipe.training.selection == "best" and not recipe.training.validation:
@@ -171,7 +171,7 @@ def _check_sections(recipe: System, family: Family[Any], where: str) -> None:
 
 
 def _check_amounts(recipe: System, where: str) -> None:
-    """Raise InputError if a batch would hold more than MAX_BATCH magnitudes, or each frame would be read too often."""
+    """Raise InputError if a batch would contain more than MAX_BATCH magnitudes, or if each frame would be read too often."""
     segments, sizes = recipe.segments, {"segments.n_frames": recipe.segments.n_frames, "bins": recipe.front_end.n_bins}
     batches = {"separation.batch_size": recipe.separation.batch_size, "training.batch_size": recipe.training.batch_size}
     for key, size in batches.items():
@@ -183,7 +183,10 @@ def _check_amounts(recipe: System, where: str) -> None:
 
 
 def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
-    """A recipe's plain values on top of those of its base; overrides apply to the recipe that they name and to what builds on it."""
+    """Return a recipe's plain values merged with those of its bases and with overrides.
+
+    Overrides of a recipe also apply to the recipes that build on it.
+    """
     _check_name(name, above[-1] if above else "systems")
     if name in above:
         raise InputError(f"recipe {name}: builds on itself ({' -> '.join((*above, name))}).")
@@ -197,7 +200,10 @@ def _merged(name: str, overrides: Mapping[str, Any], above: tuple[str, ...]) -> 
 
 
 def _merged_variant(variant: Variant, overrides: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
-    """The same for a recipe under an overlay. Overrides of a variant also apply to the variants of recipes that build on its recipe."""
+    """Return the merged values of a recipe with an overlay.
+
+    Overrides of a variant also apply to the same overlay's variants of recipes that build on its recipe.
+    """
     values = variant.overlay.over(variant.recipe, _merged(variant.recipe, overrides, above))
     for recipe in _lineage(variant.recipe):
         values = laid_over(values, overrides.get(f"{recipe}-{variant.overlay.name}") or {})
@@ -205,7 +211,7 @@ def _merged_variant(variant: Variant, overrides: Mapping[str, Any], above: tuple
 
 
 def _lineage(name: str) -> list[str]:
-    """A recipe's bases, the lowest first, and the recipe itself."""
+    """Return a recipe's bases, lowest first, followed by the recipe itself."""
     base = None if name in _variants() else read(RECIPES / f"{name}.yaml").get("base")
     return [*(_lineage(base) if base else []), name]
 

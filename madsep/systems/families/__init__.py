@@ -1,4 +1,4 @@
-"""The registry of model families: what a recipe may say of each, without the networks themselves."""
+"""The registry of model families: their settings and descriptions, without the networks."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a recipe may say of DeepConvSep: Chandna et al., LVA/ICA 2017, after its published code (github.com/MTG/DeepConvSep)."""
+"""Settings of DeepConvSep: Chandna et al., LVA/ICA 2017, and its published code (github.com/MTG/DeepConvSep)."""
 
 from typing import Annotated
 
@@ -12,26 +12,26 @@ from madsep.systems.sizes import Sizes
 
 
 class ChaSettings(Settings):
-    """Sizes of the network, and the published code's slip."""
+    """Sizes of the network, and a switch for the published code's bug."""
 
     n_vertical_filters: Count = Field(description="filters over all bins of one frame")
     n_horizontal_filters: Count = Field(description="filters over time")
-    n_horizontal_frames: Count = Field(description="frames that a filter over time spans")
+    n_horizontal_frames: Count = Field(description="length in frames of a filter over time")
     n_hidden: Count = Field(description="units of the layer that all sources share")
     mask_floor: Annotated[float, Field(gt=0)] = Field(description="added to each source's output before the masks are formed")
     legacy_bug: bool = Field(description="`other` is decoded from the bass's layer instead of its own, as in the published code")
 
 
 class ChaLossSettings(Settings):
-    """Weights of the dissimilarities that the error is lowered by."""
+    """Weights of the dissimilarity terms, which are subtracted from the error."""
 
-    alpha: Weight = Field(description="of an estimate among vocals, drums and bass to the targets of the two others")
-    beta: Weight = Field(description="of the estimates of drums and bass to the target of `other`")
-    beta_voc: Weight = Field(description="of the estimate of vocals to the target of `other`")
+    alpha: Weight = Field(description="weight of the dissimilarity of vocals, drums and bass to the targets of the other two")
+    beta: Weight = Field(description="weight of the dissimilarity of drums and bass to the target of `other`")
+    beta_voc: Weight = Field(description="weight of the dissimilarity of vocals to the target of `other`")
 
 
 class ChaFamily(Family[ChaSettings]):
-    """DeepConvSep: a convolutional encoder, one decoder per source, and ratio masks. Its cost treats each source in its own way."""
+    """DeepConvSep: a convolutional encoder, one decoder per source, and ratio masks. Its loss treats each source differently."""
 
     name = "cha"
     network_settings = ChaSettings
@@ -48,7 +48,7 @@ class ChaFamily(Family[ChaSettings]):
     takes_context = False
 
     def check(self, network: ChaSettings, sizes: Sizes) -> None:
-        """Raise InputError if a filter over time spans more frames than a sequence has."""
+        """Raise InputError if a filter over time is longer than a sequence."""
         super().check(network, sizes)
         if network.n_horizontal_frames > sizes.n_frames:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a recipe may say of denoising autoencoders on single frames: Mimilakis et al., IEEE/ACM TASLP 28, 2020."""
+"""Settings of denoising autoencoders on single frames: Mimilakis et al., IEEE/ACM TASLP 28, 2020."""
 
 from pydantic import Field
 
@@ -7,18 +7,18 @@ from madsep.systems.families.family import Family
 
 
 class DaeSettings(Settings):
-    """Depth of the network, and what its output is."""
+    """Depth of the network and type of its output."""
 
-    n_encoder_layers: Layers = Field(description="dense layers before the decoder's one")
-    skip_filter: bool = Field(description="the output is a mask of the mixture; false: it is the voice's magnitude")
+    n_encoder_layers: Layers = Field(description="dense layers before the decoder's single layer")
+    skip_filter: bool = Field(description="true: the output is a mask of the mixture; false: it is the voice's magnitude")
 
 
 class DaeLossSettings(Settings):
-    """The objective is the generalised Kullback-Leibler divergence alone."""
+    """No settings: the objective is the generalised Kullback-Leibler divergence."""
 
 
 class DaeFamily(Family[DaeSettings]):
-    """Dense layers as wide as the spectrum, with or without a skip filter. Without one the estimates are no masks."""
+    """Dense layers as wide as the spectrum, with or without a skip filter. Without it, the estimates are not masked mixtures."""
 
     name = "dae"
     network_settings = DaeSettings

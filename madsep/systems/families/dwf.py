@@ -1,4 +1,4 @@
-"""What a recipe may say of two skip-filtering networks joined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017."""
+"""Settings of two skip-filtering networks combined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017."""
 
 from typing import Annotated, Literal
 
@@ -11,21 +11,21 @@ Gates = Literal["sigmoid", "hard_sigmoid"]
 
 
 class DwfSettings(Settings):
-    """Variants of the networks, and the filter that joins them."""
+    """Variants of the networks, and the filter that combines their estimates."""
 
-    gates: Gates = Field(description="sigmoid; or hard_sigmoid, min(max(0.2 x + 0.5, 0), 1), slower: it runs step by step")
+    gates: Gates = Field(description="sigmoid, or hard_sigmoid: min(max(0.2 x + 0.5, 0), 1), slower because it runs step by step")
     transform_bias: float = Field(description="initial bias of the highway layers' transform gates")
-    wiener_exponent: Annotated[float, Field(gt=0)] = Field(description="of both estimates in the Wiener filter (alpha)")
+    wiener_exponent: Annotated[float, Field(gt=0)] = Field(description="exponent of both estimates in the Wiener filter (alpha)")
 
 
 class DwfLossSettings(Settings):
-    """Weights of the objective in addition to the four divergences, which have weight 1."""
+    """Weights of the objective's terms besides the four divergences, which have weight 1."""
 
-    voice_energy: Weight = Field(description="weight of the squared L2 norm of the voice's network's estimates, for batches of 16")
+    voice_energy: Weight = Field(description="weight of the squared L2 norm of the voice network's estimates, for batches of 16")
 
 
 class DwfFamily(Family[DwfSettings]):
-    """Two recurrent encoder-decoders, for the voice and for the accompaniment, and a Wiener filter of their estimates."""
+    """Two recurrent encoder-decoders, one for the voice and one for the accompaniment, and a Wiener filter of their estimates."""
 
     name = "dwf"
     network_settings = DwfSettings

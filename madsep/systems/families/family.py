@@ -1,4 +1,4 @@
-"""What the rest of the package may ask of a model family without loading its network."""
+"""Properties of a model family that can be used without loading its network."""
 
 from typing import ClassVar, Generic, TypeVar
 
@@ -10,7 +10,7 @@ NetworkSettings = TypeVar("NetworkSettings", bound=Settings)
 
 
 class Family(Generic[NetworkSettings]):
-    """A family of networks as recipes see it. Nothing here computes a network, so that reading a recipe does not load PyTorch.
+    """Description of a family of networks. It contains no network, so that reading a recipe does not load PyTorch.
 
     To add a family, write two files and name them in two registries:
 
@@ -24,23 +24,23 @@ class Family(Generic[NetworkSettings]):
     """
 
     name: ClassVar[str]
-    """The name that recipes give as `family`."""
+    """Value of `family` in recipes."""
     network_settings: type[NetworkSettings]
     loss_settings: ClassVar[type[Settings]]
     sources: ClassVar[tuple[str, ...]]
     """The sources that a recipe must train with, in this order."""
     recorded: ClassVar[tuple[str, ...]]
-    """Terms of the loss that a history records after the loss itself."""
+    """Terms of the loss that the training history records in addition to the loss."""
     followed: ClassVar[tuple[str, ...]] = ("loss",)
-    """Recorded losses whose sum a plateau of the learning rate follows."""
+    """Recorded losses whose sum determines when the learning rate is reduced (`training.plateau`)."""
     method: ClassVar[str]
-    """What description.md says of the architecture."""
+    """Text of description.md about the architecture."""
     cost: ClassVar[str]
-    """What description.md says of the objective."""
+    """Text of description.md about the objective."""
     masks: ClassVar[bool]
-    """The estimates are masks times the mixture, so that masks found for the mean of the channels can be applied to each channel."""
+    """Estimates are masks times the mixture. Masks estimated from the mean of the channels can thus be applied to each channel."""
     takes_context: ClassVar[bool]
-    """The network reads frames of context that it does not estimate."""
+    """The network reads context frames that it does not estimate."""
     standardises: ClassVar[bool] = False
     """The network standardises its inputs with statistics of the training mixtures."""
     clips_parts: ClassVar[bool] = False
@@ -50,15 +50,15 @@ class Family(Generic[NetworkSettings]):
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """Names under which a history records the objective and its terms."""
+        """Names of the objective and its terms in the training history."""
         return ("loss", *self.recorded)
 
     def method_of(self, network: NetworkSettings) -> str:
-        """Return what description.md says of the architecture with these settings."""
+        """Return the text of description.md about the architecture with these settings."""
         return self.method
 
     def check(self, network: NetworkSettings, sizes: Sizes) -> None:
-        """Raise InputError if a network with these settings cannot have these sizes. The message names the setting."""
+        """Raise InputError, naming the setting, if a network with these settings cannot have these sizes."""
         if sizes.n_context and not self.takes_context:
             raise InputError(
                 f"segments.n_context is {sizes.n_context}; expected 0: family {self.name} estimates every frame of a sequence."

@@ -1,4 +1,4 @@
-"""What a recipe may say of an ensemble of networks for masks (GRA): Grais, Roma, Simpson and Plumbley, AES 140th Convention, 2016."""
+"""Settings of an ensemble of networks that predict masks (GRA): Grais, Roma, Simpson and Plumbley, AES 140th Convention, 2016."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from madsep.systems.families.family import Family
 from madsep.systems.sizes import Sizes
 
 Member = Literal["binary", "soft", "sources", "discriminative"]
-TRAINED_FOR = {  # what description.md says of each member's cost
+TRAINED_FOR = {  # text of description.md about each member's cost
     "binary": "a binary mask",
     "soft": "a soft mask",
     "sources": "the sources that its mask gives",
@@ -19,22 +19,22 @@ TRAINED_FOR = {  # what description.md says of each member's cost
 
 
 class GraSettings(Settings):
-    """The members of the ensemble and the sizes of each."""
+    """Members of the ensemble, and their sizes."""
 
-    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_LAYERS)] = Field(description="costs, one network each")
-    n_hidden: Count = Field(description="units of a hidden layer")
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_LAYERS)] = Field(description="costs, one network per cost")
+    n_hidden: Count = Field(description="units per hidden layer")
     n_hidden_layers: Layers
     estimate_gain: Annotated[float, Field(gt=0)] = Field(
-        description="what estimates are multiplied with; 1, except to show the effect of the published estimates' gain"
+        description="gain of the estimates; 1, except to show the effect of the published estimates' gain"
     )
 
 
 class GraLossSettings(Settings):
     """Weights of the objective."""
 
-    discriminative: Weight = Field(description="of the errors to the other source, which the discriminative cost subtracts")
-    mask_l1: Weight = Field(description="of the L1 norm of every member's mask")
-    mask_l2: Weight = Field(description="of the squared L2 norm of every member's mask")
+    discriminative: Weight = Field(description="weight of the errors to the other source, which the discriminative cost subtracts")
+    mask_l1: Weight = Field(description="weight of the L1 norm of every member's mask")
+    mask_l2: Weight = Field(description="weight of the squared L2 norm of every member's mask")
 
 
 class GraFamily(Family[GraSettings]):
@@ -51,7 +51,7 @@ class GraFamily(Family[GraSettings]):
     standardises = True
 
     def method_of(self, network: GraSettings) -> str:
-        """Return what description.md says of the architecture, for the members that there are."""
+        """Return the text of description.md about the architecture with these members."""
         costs = [TRAINED_FOR[member] for member in network.members]
         mask = "the voice's mask (ReLU layers, sigmoid output) from one frame"
         threshold = " Binary masks are thresholded at 0.5." if "binary" in network.members else ""

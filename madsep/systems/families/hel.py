@@ -1,4 +1,4 @@
-"""What a recipe may say of stacked recurrent layers with ratio masks (HEL1): Helal, Ward and Plumbley, SiSEC 2018."""
+"""Settings of stacked recurrent layers with ratio masks (HEL1): Helal, Ward and Plumbley, SiSEC 2018."""
 
 from pydantic import Field
 
@@ -10,16 +10,16 @@ from madsep.systems.families.family import Family
 class HelSettings(Settings):
     """Sizes of the network."""
 
-    n_layers: Layers = Field(description="recurrent layers, one upon another")
-    n_hidden: Count = Field(description="units of each")
+    n_layers: Layers = Field(description="number of stacked recurrent layers")
+    n_hidden: Count = Field(description="units per layer")
 
 
 class HelLossSettings(Settings):
-    """Nothing to weigh: the objective is the squared error alone."""
+    """No settings: the objective is the squared error."""
 
 
 class HelFamily(Family[HelSettings]):
-    """Stacked recurrent layers with ratio masks of four sources within the network."""
+    """Stacked recurrent layers with ratio masks of four sources, which are part of the network."""
 
     name = "hel"
     network_settings = HelSettings

@@ -1,4 +1,4 @@
-"""What a recipe may say of a highway network on single frames (MIM-HW): Mimilakis et al., AES WIMP 2016."""
+"""Settings of a highway network on single frames (MIM-HW): Mimilakis et al., AES WIMP 2016."""
 
 from pydantic import Field
 
@@ -10,15 +10,15 @@ class HighwaySettings(Settings):
     """Sizes of the network."""
 
     n_layers: Layers
-    transform_bias: float = Field(description="initial bias of the transform gates; the more negative, the nearer each layer to identity")
+    transform_bias: float = Field(description="initial bias of the transform gates; very negative values start near the identity")
 
 
 class HighwayLossSettings(Settings):
-    """The objective is the generalised Kullback-Leibler divergence alone."""
+    """No settings: the objective is the generalised Kullback-Leibler divergence."""
 
 
 class HighwayFamily(Family[HighwaySettings]):
-    """Highway layers from the magnitudes of a frame of the mixture to those of the voice."""
+    """Highway layers that map a frame's magnitudes of the mixture to those of the voice."""
 
     name = "highway"
     network_settings = HighwaySettings

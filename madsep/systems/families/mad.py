@@ -1,4 +1,4 @@
-"""What a recipe may say of the Masker-and-Denoiser (MaD): Mimilakis et al., ICASSP 2018, and the variants in its published code."""
+"""Settings of the Masker-and-Denoiser (MaD): Mimilakis et al., ICASSP 2018, and the variants in its published code."""
 
 from typing import Annotated, Literal
 
@@ -11,10 +11,10 @@ from madsep.systems.sizes import Sizes
 
 
 class RecurrentInference(Settings):
-    """Apply the decoder to its own output until it changes little (ICASSP 2018, Algorithm 1)."""
+    """Repeated application of the decoder to its own output until it changes little (ICASSP 2018, Algorithm 1)."""
 
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS)]
-    tolerance: Weight = Field(description="mean squared change of H_dec at which it stops")
+    tolerance: Weight = Field(description="mean squared change of H_dec at which the iteration stops")
     stop: Literal["sequence", "batch"] = Field(
         description="mean over each sequence, so that results do not depend on the batch; or over the batch, as published"
     )
@@ -26,13 +26,13 @@ class MadSettings(Settings):
     n_encoder_bins: Count = Field(description="lowest bins that the encoder reads (F)")
     n_denoiser_hidden: Count = Field(description="units in the denoiser's hidden layer")
     encoder_residual: Literal["output", "recurrent"] = Field(
-        description="output: added to the GRU's output (Eq. 3); recurrent: fed back into its state, as the ICASSP code does"
+        description="output: added to the GRU's output (Eq. 3); recurrent: fed back into its state, as in the ICASSP code"
     )
-    realign_backward: bool = Field(description="bring the backward half back into time order; all published code does not")
+    realign_backward: bool = Field(description="restore the time order of the backward half; no published code does this")
     decoder_residual: Literal["none", "enc_recurrent", "mix_output"] = Field(
         description="enc_recurrent: decoder's input added to its state; mix_output: mixture bins added to its output"
     )
-    decoder_width: Annotated[int, Field(ge=1, le=2)] = Field(description="in units of F: 2 (Eq. 5) or 1")
+    decoder_width: Annotated[int, Field(ge=1, le=2)] = Field(description="width in units of F: 2 (Eq. 5) or 1")
     recurrent_inference: RecurrentInference | None
 
     @property
@@ -42,7 +42,7 @@ class MadSettings(Settings):
 
 
 class Gate(Settings):
-    """The masker's divergence counts only while both divergences are at least this large (ICASSP 2018, Eq. 10)."""
+    """Thresholds of both divergences. The masker's divergence counts only if both reach theirs (ICASSP 2018, Eq. 10)."""
 
     masker: Weight
     denoiser: Weight
@@ -52,10 +52,10 @@ LatentNorm = Literal["l1", "frobenius", "nuclear", "induced_1"]
 
 
 class MadLossSettings(Settings):
-    """Weights of the objective (ICASSP 2018, Eq. 9, and the submissions' additions)."""
+    """Weights of the objective's terms (ICASSP 2018, Eq. 9, and additions of the submissions)."""
 
     gate: Gate | None = Field(description="null: the masker's divergence always counts")
-    latent_l1: Weight = Field(description="weight of the norm of H_dec, which is the entrywise L1 norm unless latent_norm says otherwise")
+    latent_l1: Weight = Field(description="weight of the norm of H_dec, by default the entrywise L1 norm (see latent_norm)")
     latent_norm: LatentNorm = Field(
         default="l1",
         exclude_if=lambda norm: bool(norm == "l1"),  # weights trained before this key existed keep their identity
@@ -63,12 +63,12 @@ class MadLossSettings(Settings):
     )
     mask_l1: Weight = Field(description="weight of the entrywise L1 norm of W_mask")
     mask_diagonal_l1: Weight = Field(description="weight of the L1 norm of W_mask's diagonal")
-    mask_diagonal_detached: bool = Field(description="true: that term is added to the value but gives no gradient, as in the code")
+    mask_diagonal_detached: bool = Field(description="true: mask_diagonal_l1 is added to the loss but has no gradient, as in the code")
     decoder_l2: Weight = Field(description="weight of the squared L2 norm of the denoiser's W_dec")
 
 
 class MadFamily(Family[MadSettings]):
-    """Masker-and-Denoiser: recurrent layers find a mask, and dense layers filter its result again."""
+    """Masker-and-Denoiser: recurrent layers predict a mask, and dense layers filter the masked mixture again."""
 
     name = "mad"
     network_settings = MadSettings
@@ -86,7 +86,7 @@ class MadFamily(Family[MadSettings]):
     has_stack = True
 
     def check(self, network: MadSettings, sizes: Sizes) -> None:
-        """Raise InputError if the encoder reads more bins than there are, or the decoder's width does not suit its variant."""
+        """Raise InputError if the encoder reads more bins than exist, or if the decoder's width does not fit its variant."""
         super().check(network, sizes)
         if network.n_encoder_bins > sizes.n_bins:
             raise InputError(f"n_encoder_bins is {network.n_encoder_bins}; expected at most the {sizes.n_bins} bins of the front end.")
