@@ -356,7 +356,7 @@ AUGMENTATION = {"circular_shift": True, "other_accompaniments": False, "gain_db"
         ("GRU-NRI", {"GRU-NRI": {"training": {"validation": False}}}, r"'best', which needs training.validation: true"),
         ("MDL1", {"MDL1": {"front_end": {"fft_length": 2048}}}, r"expected hop_length <= window_length <= fft_length"),
         ("MDL1", {"MDL1": {"front_end": {"hop_length": 2050}}}, r"expected hop_length <= window_length <= fft_length"),
-        ("HEL1", {"HEL1": {"front_end": {"hop_length": 256}}}, r"front_end: with hops of 256, the hann window has no weight at some"),
+        ("HEL1", {"HEL1": {"front_end": {"hop_length": 256}}}, r"front_end: with hops of 256, the hann window gives no weight to some"),
         ("MIM-HW", {"MIM-HW": {"front_end": {"hop_length": 2048}}}, r"the bartlett window .* expected a hop_length of at most 2047\."),
         ("MDL1", {"MDL1": {"sources": ["vocals", "background"]}}, r"sources are \[vocals, background\]; family mad expects \[vocals\]\."),
         ("GRA", {"GRA": {"sources": ["vocals"]}}, r"sources are \[vocals\]; family gra expects \[vocals, background\]\."),

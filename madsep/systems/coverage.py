@@ -35,6 +35,6 @@ def check_front_end(front_end: FrontEnd, where: str) -> None:
         )
     if hop > n_weighted(front_end):
         raise InputError(
-            f"{where}: front_end: with hops of {hop}, the {front_end.window} window has no weight at some samples; "
+            f"{where}: front_end: with hops of {hop}, the {front_end.window} window gives no weight to some samples; "
             f"expected a hop_length of at most {n_weighted(front_end)}."
         )
