@@ -1,4 +1,4 @@
-"""Put the workflow into the wheel: the files at the top of the repository, in madsep/_workflow and with the same layout."""
+"""Build hook that puts the workflow's files into the wheel, in madsep/_workflow and with the same layout."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACES = ("Snakefile", "config.yaml", "workflow")
-LEFT_OUT = {".sif", ".pyc"}  # an image that was built here, caches
+LEFT_OUT = {".sif", ".pyc"}  # a locally built image, caches
 
 
 class Workflow(BuildHookInterface):
-    """Adds the workflow to the wheel. An editable install uses that of the repository."""
+    """Adds the workflow to the wheel. An editable install uses the files of the repository."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the files of the workflow to those that the wheel includes."""
+        """Add the workflow's files to the files that the wheel includes."""
         if version == "standard":
             root = Path(self.root)
             found = [path for place in PLACES for path in (root / place, *(root / place).rglob("*"))]

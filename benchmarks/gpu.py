@@ -1,8 +1,8 @@
-"""All that needs a GPU, in one command: its tests, and the tables of training, separation and arithmetic.
+"""Everything that needs a GPU in one command: tests, and the tables of training, separation and arithmetic.
 
-    python benchmarks/gpu.py            within 5 minutes on an H200; needs neither ffmpeg nor musdb nor museval nor a network
+    python benchmarks/gpu.py            less than 5 minutes on an H200; needs neither ffmpeg, musdb, museval nor a network connection
 
-If this machine cannot run a part, its last line says so, and the others go on.
+If this machine cannot run a part, its last line says so, and the other parts still run.
 """
 
 import os
@@ -25,7 +25,7 @@ PARTS = {
 
 def main() -> None:
     if not torch.cuda.is_available():
-        print("PyTorch sees no GPU: nothing to measure")
+        print("PyTorch finds no GPU, so nothing is measured")
         return
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}", flush=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])}

@@ -1,19 +1,19 @@
-"""What the norm in the penalty on H_dec does: MDL1 on MIR-1K with each reading of "unit matrix norm", over several seeds.
+r"""The effect of the norm in the penalty on H_dec: MDL1 on MIR-1K with each meaning of "unit matrix norm", over several seeds.
 
     python benchmarks/latent_norm.py                                        how much weaker they are in MDL1 at full size (half a minute)
     python benchmarks/latent_norm.py TREE                                   TREE is made by `madsep import-mir1k`
     python benchmarks/latent_norm.py TREE --strength 100 --every 6 --set training.n_epochs=4 --set training.batch_size=16 \
         --set network.n_encoder_bins=96 --set network.n_denoiser_hidden=96    the figures of docs/systems.md (a quarter of an hour)
 
-Without TREE it takes H_dec from initial weights and a synthetic song. With TREE, for each seed it trains the recipe with the entrywise L1
-norm and its published weight, with each other norm at equal strength, and without a penalty. Equal strength means that the weighted norm
-of the first seed's H_dec, trained with the L1 norm, is the same for all norms. `--strength` multiplies all weights. `--set KEY=VALUE`
-changes keys of the recipe, `--every N` trains and tests on every N-th clip.
+Without TREE, H_dec is that of a network with initial weights on a synthetic song. With TREE, the recipe is trained for each seed with the
+entrywise L1 norm at its published weight, with each other norm at equal strength, and without a penalty. Equal strength means that all
+norms have the same weighted value for H_dec of the first seed, trained with the L1 norm. `--strength` multiplies all weights. `--set
+KEY=VALUE` changes keys of the recipe. `--every N` trains and tests on every N-th clip.
 
-- `weaker` is by how much a norm's penalty is below that of the L1 norm at the same weight.
+- `weaker` is the ratio of the L1 norm's penalty to this norm's penalty at the same weight.
 - `GNSDR` is the mean over the seeds, in dB, on the test clips. `difference` is the mean over the seeds of the difference from the L1 norm,
   with its standard error.
-- `mean |h|` and `|h| <= 0.2` describe H_dec on training clips: what MDLT's threshold would set to zero.
+- `mean |h|` and `|h| <= 0.2` describe H_dec on training clips. The latter is the share that MDLT's threshold would set to zero.
 """
 
 import argparse
@@ -46,19 +46,19 @@ from madsep.training.state import TrainingState
 from madsep.training.stop import Stop
 
 NORMS: tuple[LatentNorm, ...] = get_args(LatentNorm)
-N_BATCHES = 8  # on which H_dec is looked at
+N_BATCHES = 8  # batches on which H_dec is measured
 SONG_S = 4.0
 THRESHOLD = 0.2  # MDLT's
 COLUMNS = ["norm", "weaker", "weight", "GNSDR", "difference", "mean abs(h)", "abs(h) <= 0.2"]
 
 
 class Trained(NamedTuple):
-    """What one training gives."""
+    """Results of one training."""
 
     gnsdr: float  # dB
     norms: dict[LatentNorm, float]  # of H_dec, summed over a batch of 16
     mean: float  # of |h|
-    small: float  # share of entries up to THRESHOLD
+    small: float  # share of entries not above THRESHOLD
 
 
 class Trainings:
@@ -73,7 +73,7 @@ class Trainings:
         return with_keys("MDL1-mir1k", [*self.settings, *changes])
 
     def train(self, weight: float, norm: LatentNorm, seed: int) -> Trained:
-        """Train as the workflow does, then score the test clips and look at H_dec."""
+        """Train as in the workflow, score the test clips and measure H_dec."""
         recipe = self.recipe(weight, norm, seed)
         stft = Stft(recipe.front_end, self.device)
         sequences, nothing = Sequences(self.tracks, recipe, stft, augmented=True), Sequences([], recipe, stft, augmented=False)
@@ -95,7 +95,7 @@ class Trainings:
 
 
 def untrained() -> dict[LatentNorm, float]:
-    """Return the norms of H_dec of MDL1 with its initial weights, summed over some sequences of a synthetic song."""
+    """Return the norms of H_dec of MDL1 with initial weights, summed over some sequences of a synthetic song."""
     recipe = load_recipe("MDL1", {"MDL1": {"training": {"precision": "fp32"}}})
     network, segments = build_network(recipe), recipe.segments
     network.initialise(torch.Generator().manual_seed(recipe.training.seed))
@@ -109,7 +109,7 @@ def untrained() -> dict[LatentNorm, float]:
 
 
 def row(norm: str, weaker: float | None, weight: float, found: list[Trained], l1: list[Trained]) -> str:
-    """One line of the table."""
+    """Return one row of the table."""
     differences = np.array([one.gnsdr - other.gnsdr for one, other in zip(found, l1, strict=True)])
     error = differences.std(ddof=1) / len(differences) ** 0.5 if len(differences) > 1 else np.nan
     values: list[Any] = [norm, "" if weaker is None else f"{weaker:.4g}", f"{weight:.3g}", f"{np.mean([one.gnsdr for one in found]):.2f}"]

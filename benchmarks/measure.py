@@ -1,4 +1,4 @@
-"""Tools of the benchmarks of training and separation: time, memory, and the processor's peak speed in matrix products."""
+"""Measurements for the benchmarks of training and separation: time, memory, and the peak speed of matrix products."""
 
 import argparse
 import multiprocessing
@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the square products whose speed is the peak
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the square matrix products that measure the peak speed
 
 
 def wait_for(device: torch.device) -> None:
@@ -22,7 +22,7 @@ def wait_for(device: torch.device) -> None:
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    """Return the wall-clock seconds of `work`, including what it starts on the device, and its result."""
+    """Return the wall-clock seconds of `work`, including the work that it starts on the device, and its result."""
     wait_for(device)
     started = time.perf_counter()
     result = work()
@@ -32,7 +32,7 @@ def seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
 
 @contextmanager
 def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
-    """Append the growth of this process's resident memory within the block, or of the GPU's allocated memory."""
+    """Append the peak growth within the block of this process's resident memory, or of the GPU's allocated memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -58,9 +58,9 @@ def peak_bytes(device: torch.device, found: list[int]) -> Iterator[None]:
 
 
 def apart(device: torch.device, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the result of `work` from a new process, whose memory holds nothing from earlier measurements.
+    """Return the result of `work` from a new process, whose memory contains nothing from earlier measurements.
 
-    On a GPU it is this process, whose memory there is counted from what is allocated when the work begins.
+    On a GPU, `work` runs in this process, whose GPU memory is measured relative to what was allocated before.
     """
     if device.type == "cuda":
         return work(*arguments)
@@ -69,25 +69,25 @@ def apart(device: torch.device, work: Callable[..., Any], *arguments: Any) -> An
 
 
 def repeated(work: Callable[[], Any], device: torch.device, n_times: int) -> float:
-    """Return the seconds of one call: the shortest of three rounds of `n_times` calls."""
+    """Return the seconds of one call, from the fastest of three rounds of `n_times` calls."""
     work()
     return min(seconds(lambda: [work() for _ in range(n_times)], device)[0] for _ in range(3)) / n_times
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """Return the floating-point operations per second in a large square product."""
+    """Return the floating-point operations per second of a large square matrix product."""
     size = PEAK_SIZE[device.type]
     factor = torch.randn(size, size, device=device).to(dtype)
     return 2 * size**3 / repeated(lambda: factor @ factor, device, 3)
 
 
 def markdown(columns: list[str]) -> str:
-    """Return the head of a Markdown table."""
+    """Return the header of a Markdown table."""
     return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
 
 
 def chosen_devices(description: str | None) -> list[torch.device]:
-    """Parse a command line that may name one device; without it return the CPU and, if there is one, the GPU."""
+    """Parse a command line that may name a device. By default, return the CPU and, if there is one, the GPU."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"))
     wanted = parser.parse_args().device

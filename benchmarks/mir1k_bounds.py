@@ -1,15 +1,15 @@
-"""What masks could reach on MIR-1K's test clips if the sources were known, and the cost of the mixture's phase and the target's clip.
+"""Upper bounds of masking on MIR-1K's test clips with known sources, and the loss from the mixture's phase and the target's clip.
 
     python benchmarks/mir1k_bounds.py TREE        prints a table; TREE is made by `madsep import-mir1k` (91 clips: half a minute)
 
-The STFT is that of MDL1 at 16 kHz: window and hop have the same length in ms. X, V and B are the magnitudes of mixture, voice and
-accompaniment. Every estimate has the mixture's phase and is rounded to 16 bits, as in the workflow.
+The STFT is that of MDL1-mir1k. X, V and B are the magnitudes of mixture, voice and accompaniment. Every estimate has the mixture's phase
+and is rounded to 16 bits, as in the workflow.
 
     binary mask             X if V > B, else 0
     ratio mask              X V / (V + B), which the networks learn
-    phase-sensitive mask    X times the real part of the voice's bin over the mixture's, limited to 0 to 1: the least squared error
+    phase-sensitive mask    X times the real part of (voice bin / mixture bin), limited to 0 to 1, which has the least squared error
     voice's magnitude       V
-    ... clipped             the same, at most 1 on the scale of the STFT, as the recipes clip their targets
+    ... clipped             the same, limited to 1 on the scale of the STFT, like the recipes' targets
 """
 
 import argparse
@@ -32,7 +32,7 @@ BOOTSTRAP = {"seed": 218, "n_resamples": 10_000}
 
 
 def magnitudes(mixture: torch.Tensor, voice: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return estimated magnitudes of the voice, from complex bins (n_frames, n_bins)."""
+    """Return estimated magnitudes of the voice from complex bins (n_frames, n_bins)."""
     x, v, b = mixture.abs(), voice.abs(), (mixture - voice).abs()
     tiny = torch.finfo(x.dtype).tiny
     ratio = x * v / (v + b).clamp(min=tiny)
@@ -42,7 +42,7 @@ def magnitudes(mixture: torch.Tensor, voice: torch.Tensor) -> dict[str, torch.Te
 
 
 def oracle_estimates(mixture: np.ndarray, voice: np.ndarray, stft: Stft) -> dict[str, np.ndarray]:
-    """Return estimates (n_samples,) of the voice with the mixture's phase. The first is the mixture itself."""
+    """Return estimates (n_samples,) of the voice with the mixture's phase. The first one is the mixture itself."""
     bins, voice_bins = (stft.transform(torch.from_numpy(signal).double()) for signal in (mixture, voice))
     phase = torch.polar(torch.ones_like(bins.real), bins.angle())
     found = {name: stft.inverse(one * phase, len(mixture)) for name, one in magnitudes(bins, voice_bins).items()}
@@ -51,7 +51,7 @@ def oracle_estimates(mixture: np.ndarray, voice: np.ndarray, stft: Stft) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="bounds of masking on MIR-1K")
-    parser.add_argument("tree", type=Path, help="folder made by madsep import-mir1k")
+    parser.add_argument("tree", type=Path, help="folder written by madsep import-mir1k")
     test = parser.parse_args().tree / "test"
     folders = sorted(path for path in test.glob("*") if path.is_dir())
     if not folders:

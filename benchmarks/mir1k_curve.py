@@ -1,10 +1,10 @@
-"""GNSDR on MIR-1K over the time of training, on the test clips and on the clips that the network learns from.
+"""GNSDR on MIR-1K during training, on test clips and on training clips.
 
     python benchmarks/mir1k_curve.py TREE MDL1-mir1k --every 5 --out curve        TREE is made by `madsep import-mir1k`
 
-Trains the recipe as the workflow does. Every few epochs it separates and scores all test clips and every fourth training clip, unmodified.
-It prints a row each time and writes OUT.csv and OUT.svg. Minutes are those of training alone. `--set KEY=VALUE` changes keys of the recipe
-(`--set training.n_epochs=10`), to measure their effect.
+Trains the recipe as in the workflow. Every few epochs, all test clips and every fourth training clip are separated and scored without
+augmentation. Each time a row is printed. At the end, OUT.csv and OUT.svg are written. The minutes include only training. `--set KEY=VALUE`
+changes keys of the recipe (`--set training.n_epochs=10`) to measure their effect.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Clips:
             self.clips.append((folder.name, mixture, SourcesScorer(np.concatenate([voice, accompaniment]))))
 
     def scores(self, separator: Separator) -> list[float]:
-        """Return GNSDR, GSIR and GSAR in dB of the voices that a separator estimates."""
+        """Return GNSDR, GSIR and GSAR in dB of the voices estimated by a separator."""
         rows: list[tuple[Any, ...]] = []
         for name, mixture, scorer in self.clips:
             voice = quantise(np.concatenate(list(separator.estimates(mixture)), axis=2))[0, 0]
@@ -61,7 +61,7 @@ class Clips:
 
 
 class Curve:
-    """Rows of scores over epochs and minutes, printed as they arrive."""
+    """Rows of scores over epochs and minutes, printed as they are computed."""
 
     def __init__(self, tree: Path, separator: Separator, every: int) -> None:
         self.test = Clips(sorted((tree / "test").iterdir()))
@@ -70,7 +70,7 @@ class Curve:
         self.epoch, self.trained_s, self.resumed = 0, 0.0, time.monotonic()
 
     def after_epoch(self) -> None:
-        """Score if it is time to. This does not count as training time."""
+        """Score the clips if the epoch is a multiple of `every`. This does not count as training time."""
         self.epoch += 1
         self.trained_s += time.monotonic() - self.resumed
         if self.epoch % self.every == 0:

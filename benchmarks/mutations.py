@@ -1,15 +1,15 @@
-"""How many small faults the tests find: each mutation of mutations.yaml is applied to a copy of the tree, then its tests are run.
+"""Share of small faults that the tests find. Each mutation of mutations.yaml is applied to a copy of the tree, and its tests are run.
 
     python benchmarks/mutations.py                      prints a Markdown table (several minutes on 2 cores)
     python benchmarks/mutations.py --only bsseval       only the mutations whose file or fault contains this text
-    python benchmarks/mutations.py --tree ../madsep-0.1.0     the same faults in another version of the tree and its own tests
+    python benchmarks/mutations.py --tree ../madsep-0.1.0     the same faults in another version of the tree, with its own tests
 
-A mutation is one changed line: an operator, a bound, an order, a missing check. It is caught if a test fails or runs far longer than
-without it. Only the quick tests of the listed modules are run; `--then-all` gives those that miss it a second chance with all quick tests.
-In another tree the text is looked for in all files of the package, and `earlier` gives the text if it was another one; faults in code
-that the other tree does not have are left out of its share.
+A mutation changes one line: an operator, a bound, an order, a missing check. It is caught if a test fails or takes far longer than without
+it. Only the quick tests of the listed modules are run. `--then-all` runs all quick tests on mutations that these miss. In another tree, the
+text is searched in all files of the package. `earlier` gives the text if it was different there. Faults in code that the other tree does
+not contain are not counted.
 
-Exit status 1: a text is no longer in this tree, or the tests fail without any mutation. Missed mutations are counted, not refused.
+The exit status is 1 if a text is missing from this tree, or if the tests fail without a mutation. Missed mutations do not change it.
 """
 
 import argparse
@@ -31,14 +31,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".snakemake", "__pycache__", ".*_cache", ".hypothesis")
-RESULTS = {"results", "submission"}  # of the project's root, not of the package
-SLACK_S, SLACK_FACTOR = 60.0, 5.0  # a mutated test run is stopped after this much more time than the same tests need without it
+RESULTS = {"results", "submission"}  # excluded only at the root of the tree
+SLACK_S, SLACK_FACTOR = 60.0, 5.0  # a test run is stopped after SLACK_S + SLACK_FACTOR times the duration without a mutation
 PASSED, FAILED, COLLECTION_FAILED = 0, 1, 2  # pytest's exit codes
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: `old` becomes `new` in a file of the package, and `tests` are the modules that should find it."""
+    """One fault: `old` becomes `new` in a file of the package. `tests` are the modules that should find it."""
 
     file: str
     old: str
@@ -50,7 +50,7 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Edit:
-    """A mutation found in a tree: the file's text with the fault in it."""
+    """A mutation located in a tree, with the text of the mutated file."""
 
     mutation: Mutation
     path: Path  # relative to the tree
@@ -60,7 +60,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tests said of a mutation: the test that found it, or why it counts as found, or None."""
+    """Result for a mutation: the test that found it, another reason why it counts as found, or None."""
 
     mutation: Mutation
     found_by: str | None
@@ -68,11 +68,11 @@ class Outcome:
 
 
 class Lost(Exception):
-    """A mutation does not fit the tree any more."""
+    """A mutation no longer fits the tree."""
 
 
 def read_mutations(path: Path, only: str) -> list[Mutation]:
-    """Read the list; `only` selects by the file or the fault."""
+    """Read the list of mutations. `only` selects by file or fault."""
     mutations = []
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         earlier = entry.pop("earlier", None)
@@ -82,31 +82,34 @@ def read_mutations(path: Path, only: str) -> list[Mutation]:
 
 
 def find(tree: Path, mutation: Mutation) -> Edit:
-    """Return the edit of a tree. Raises Lost if the text or its tests are not there, or not exactly once."""
+    """Return the edit of a tree. Raises Lost unless the text occurs exactly once and the tests exist."""
     candidates = [(tree / "madsep" / mutation.file, mutation.old, mutation.new)]
     if tree != ROOT:
         pairs = [(mutation.old, mutation.new), *([mutation.earlier] if mutation.earlier else [])]
         files = sorted((tree / "madsep").rglob("*.py"))
         candidates = [(path, old, new) for old, new in pairs for path in files if old in path.read_text(encoding="utf-8")]
     places = [(path, old, new) for path, old, new in candidates if path.is_file() and path.read_text(encoding="utf-8").count(old) == 1]
-    if len(places) > 1:  # text that stands in several files: the one of the same name
+    if len(places) > 1:  # text in several files: choose the file of the same name
         places = [place for place in places if place[0].name == Path(mutation.file).name]
     if len(places) != 1:
-        raise Lost(f"{mutation.file}: not exactly once there: {mutation.old!r}")
+        raise Lost(f"{mutation.file}: does not occur exactly once: {mutation.old!r}")
     (path, old, new), relative = places[0], places[0][0].relative_to(tree)
     text = path.read_text(encoding="utf-8").replace(old, new)
     try:
         compile(text, str(relative), "exec")
     except SyntaxError as error:
-        raise Lost(f"{relative}: is no Python with this mutation: {new!r} ({error})") from None
+        raise Lost(f"{relative}: is not valid Python with this mutation: {new!r} ({error})") from None
     tests = tuple(f"tests/{name}.py" for name in mutation.tests if (tree / "tests" / f"{name}.py").is_file())
     if not tests or (tree == ROOT and len(tests) < len(mutation.tests)):
-        raise Lost(f"{mutation.file}: not all of its tests are there: {', '.join(mutation.tests)}")
+        raise Lost(f"{mutation.file}: some of its tests are missing: {', '.join(mutation.tests)}")
     return Edit(mutation, relative, text, tests)
 
 
 def run_tests(copy: Path, tests: Sequence[str], limit_s: float | None) -> tuple[int | None, str, float]:
-    """Run test modules of a copy, up to the first failure; return pytest's exit code (None: stopped), its output and the seconds."""
+    """Run test modules of a copy until the first failure. Return pytest's exit code, its output and the seconds.
+
+    The exit code is None if the run was stopped after `limit_s` seconds.
+    """
     path = os.pathsep.join(filter(None, [str(copy), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     options = ["-x", "-r", "fE", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow"]
@@ -120,7 +123,7 @@ def run_tests(copy: Path, tests: Sequence[str], limit_s: float | None) -> tuple[
 
 
 def judge(edit: Edit, copy: Path, tests: Sequence[str], limit_s: float) -> Outcome:
-    """Apply one edit to a copy, run tests, and restore the file."""
+    """Apply one edit to a copy, run the tests, and restore the file."""
     path = copy / edit.path
     original = path.read_bytes()
     path.write_text(edit.text, encoding="utf-8")
@@ -143,7 +146,7 @@ def _not_copied(tree: str, folder: str, names: list[str]) -> set[str]:
 
 
 class Copies:
-    """Copies of a tree, one per worker, with a link to the real data if that is present."""
+    """Copies of a tree, one per worker, with a link to the real data if they are present."""
 
     def __init__(self, tree: Path, folder: Path, n_copies: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
@@ -153,7 +156,7 @@ class Copies:
             self._free.put(Path(shutil.copytree(tree, folder / f"tree{number}", ignore=partial(_not_copied, str(tree)), symlinks=True)))
 
     def judge(self, edit: Edit, limit_s: float, then_all: bool) -> Outcome:
-        """Judge an edit in a copy that no other worker uses."""
+        """Run the tests on an edit in a copy that no other worker uses."""
         copy = self._free.get()
         try:
             outcome = judge(edit, copy, edit.tests, limit_s)
@@ -165,7 +168,7 @@ class Copies:
             self._free.put(copy)
 
     def times(self, edits: Sequence[Edit]) -> dict[str, float]:
-        """Return the seconds of each test module without any mutation. Raises Lost if one fails."""
+        """Return the seconds of each test module without a mutation. Raises Lost if one fails."""
         copy = self._free.get()
         seconds: dict[str, float] = {}
         for test in sorted({test for edit in edits for test in edit.tests}):
@@ -177,13 +180,13 @@ class Copies:
 
 
 def row(outcome: Outcome) -> str:
-    """Return the table's line for one mutation."""
+    """Return the table's row for one mutation."""
     found = f"`{outcome.found_by}`" if outcome.found_by else "**missed**"
     return f"| {outcome.mutation.file} | {outcome.mutation.breaks} | {found} | {outcome.seconds:.0f} |"
 
 
 def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Yield the lines of the Markdown table and the share of mutations that were caught."""
+    """Yield the lines of the Markdown table and the share of mutations caught."""
     yield "| file | fault | found by | s |"
     yield "|---|---|---|---|"
     yield from map(row, outcomes)
@@ -194,7 +197,7 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Parse the command line, judge the mutations, print the table."""
+    """Parse the command line, test the mutations and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tree", type=Path, default=ROOT, help="another version of the project")
     parser.add_argument("--only", default="", help="text in the file's name or the fault")

@@ -1,10 +1,10 @@
-"""What a full run needs: time, memory and disk of each stage on one song with MDL1 at full size, extrapolated to MUSDB18.
+"""Requirements of a full run: time, memory and disk of each stage, measured on one song with MDL1 at full size and extrapolated.
 
     python benchmarks/needs.py                  a song of 240 s; prints a Markdown table (about 5 minutes on 2 cores)
     python benchmarks/needs.py --seconds 10     a shorter song, to check that the benchmark works; start-up then dominates
 
-Each stage runs in a separate process. Its wall-clock time and peak resident memory are those of that process, including start-up.
-MUSDB18 has 6.3 h of training tracks, 3.5 h of test tracks (207 min), 50 test tracks and 4,080 steps per epoch, for 100 epochs.
+Each stage runs in a separate process. Its wall-clock time and peak resident memory are those of this process, including start-up. The
+extrapolation is to MUSDB18 with 6.3 h of training tracks, 3.5 h (207 min) of test tracks, 50 test tracks and 100 epochs of 4,080 steps.
 """
 
 import argparse
@@ -61,14 +61,14 @@ def prepare_subset(root: Path, subset: str) -> None:
 
 
 def prepared(root: Path, subset: str) -> list["PreparedTrack"]:
-    """Return the one prepared track of a subset."""
+    """Return the single prepared track of a subset."""
     from madsep.data.prepared import read_prepared
 
     return read_prepared(root / subset, [path.stem for path in (root / subset / "records").iterdir()], (subset,))
 
 
 def stage_train(root: Path) -> None:
-    """Time the steps of the real loop except the first two, and write an untrained checkpoint."""
+    """Time the steps of the real training loop, except the first two, and write an untrained checkpoint."""
     import torch
 
     from madsep.front_end.stft import Stft
@@ -94,7 +94,7 @@ def stage_train(root: Path) -> None:
 
 
 def write_untrained(root: Path, recipe: "Recipe", network: "Network") -> None:
-    """Write the checkpoint of a network as if it had been trained."""
+    """Write the checkpoint of a network as if it were trained."""
     from madsep.core.artefacts import Stage
     from madsep.models.checkpoint import WEIGHTS, write_checkpoint, write_tensors
 

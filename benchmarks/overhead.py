@@ -10,10 +10,10 @@ The headline figures are CPU seconds, user and system, of Snakemake and all proc
 - a dry run on 100 training tracks and MUSDB18's 50 test tracks (the median of three, each in an empty folder);
 - a whole run of one oracle, IRM1, on two songs of 3 s, scored by museval on the CPU.
 
-For each, `museval` is the part that museval's own scoring takes, measured inside the run, and `overhead` is the rest.
+For each, `museval` is the time of museval's own scoring, measured during the run. `overhead` is the rest.
 
-The table is of real runs of a tiny network on songs of 1 s, which are hard links to one song, and of a plan of 10,000 tracks. The limits of
-`job_s` are scaled so that as many tracks share a job as tracks of 240 s would. So nearly all of the time is overhead, and all of it is
+The table has real runs of a tiny network on songs of 1 s, which are hard links to one song, and a plan of 10,000 tracks. The limits of
+`job_s` are scaled so that a job has as many tracks as with tracks of 240 s. Nearly all of the time is therefore overhead, and all of it is
 counted as overhead.
 
 - plan: a dry run.
@@ -21,7 +21,7 @@ counted as overhead.
   script and once in its step.
 - overhead per job: the seconds of the run on all cores, including Snakemake's start, divided by the number of jobs.
 - on MUSDB18: overhead of all jobs relative to the work, for tracks of 240 s. The work is that of docs/index.md without training: prepare,
-  separate, score the estimates by museval, and score them and the mixture by the fast engine.
+  separate, score the estimates with museval, and score them and the mixture with the fast engine.
 - on a cluster: the same, with the two plans of each job added.
 """
 
@@ -57,7 +57,7 @@ TINY = {
 COLUMNS = ["test tracks", "jobs", "wall", "CPU", "peak memory", "overhead per job", "on MUSDB18", "on a cluster", "plan", "one job's plan"]
 HEADLINE_COLUMNS = ["measure", "CPU", "museval", "overhead"]
 N_DRY_RUNS = 3
-# Python runs it at the start of each process of a run, if its folder is on the path: it writes how long museval scores
+# Python runs this at the start of each process if its folder is on the path. It records the duration of museval's scoring.
 TIMED_MUSEVAL = """
 import importlib.util, os, pathlib, sys, time
 
@@ -89,7 +89,7 @@ PLANS = 2  # plans per cluster job: one in its batch script, one in its step
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a run: wall-clock and CPU seconds of all its processes, bytes of the largest, number of jobs."""
+    """Cost of a run: wall-clock and CPU seconds of all its processes, bytes of the largest process, number of jobs."""
 
     wall_s: float
     cpu_s: float
@@ -99,14 +99,14 @@ class Cost:
 
 
 def make_songs(root: Path, n_tracks: int) -> None:
-    """Make one training song and `n_tracks` test songs, all hard links to one."""
+    """Make one training song and `n_tracks` test songs. The test songs are hard links to one song."""
     make_dataset(root, 1, 1, SONG_S, 0)
     (song,) = (root / "test").iterdir()
     link_songs(song, [song.with_name(f"Made Up - Song {number:05d}") for number in range(1, n_tracks)])
 
 
 def make_musdb(root: Path) -> None:
-    """Make a tree with as many tracks as MUSDB18 and its test tracks' names, all hard links to one song of 1 s."""
+    """Make a tree with MUSDB18's number of tracks and its test tracks' names. All tracks are hard links to one song of 1 s."""
     make_dataset(root / "one", 1, 1, SONG_S, 0)
     (song,) = (root / "one/test").iterdir()
     names = {"train": [f"Made Up - Song {number:05d}" for number in range(MUSDB18.n_train)], "test": MUSDB18.test_names()}
@@ -122,7 +122,7 @@ def link_songs(song: Path, copies: list[Path]) -> None:
 
 
 def settings(tree: Path, musdb: Path) -> dict[str, Any]:
-    """Return the settings of the runs that differ from the config.yaml of a checkout."""
+    """Return the runs' settings that differ from the config.yaml of a checkout."""
     shipped = yaml.safe_load((tree / "config.yaml").read_text(encoding="utf-8"))["job_s"]
     return {
         "musdb_root": str(musdb),
@@ -145,7 +145,7 @@ def snakemake(tree: Path, folder: Path, config: Mapping[str, Any], *arguments: s
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=tree, env={**os.environ, "PYTHONPATH": path}, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)  # its usage is that of all descendants
+        _, status, usage = os.wait4(process.pid, 0)  # its usage includes all descendants
         wall_s = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
@@ -186,7 +186,7 @@ def work_s() -> float:
 
 
 def row(n_tracks: int, runs: bool) -> str:
-    """Return one row of the table. With `runs`, execute the plan as well."""
+    """Return one row of the table. If `runs` is true, the plan is also executed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_songs(folder / "musdb", n_tracks)
@@ -211,10 +211,10 @@ def line(cells: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tracks", type=int, nargs="*", default=[1, 10, 50, 500], help="test tracks of the runs")
-    parser.add_argument("--plan", type=int, nargs="*", default=[10_000], help="test tracks of what is only planned")
+    parser.add_argument("--tracks", type=int, nargs="*", default=[1, 10, 50, 500], help="numbers of test tracks of the runs")
+    parser.add_argument("--plan", type=int, nargs="*", default=[10_000], help="numbers of test tracks that are only planned")
     parser.add_argument("--headline", action="store_true", help="print only the headline figures")
-    parser.add_argument("--tree", type=Path, help="print only the headline figures, of this checkout", default=ROOT)
+    parser.add_argument("--tree", type=Path, help="print only the headline figures of this checkout", default=ROOT)
     options = parser.parse_args()
     tree = options.tree.resolve()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}\n")

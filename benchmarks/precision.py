@@ -1,11 +1,11 @@
-"""Whether the arithmetic changes what is learned: the loss after some hundred steps in each, on the same batches, over several seeds.
+"""The effect of the arithmetic on training: the loss after some hundred steps on the same batches, over several seeds.
 
     python benchmarks/precision.py                                      MDL1 at full size, synthetic songs (2 hours on 2 cores)
     python benchmarks/precision.py --tree TREE --recipe MDL1-mir1k      real singing; TREE is made by `madsep import-mir1k` (40 minutes)
 
-A seed decides the first weights and the order of the batches. The loss is the mean over the last fifth of the steps. Training is chaotic,
-so the control is a run in fp32 with only the first weights rounded to bfloat16. A difference as large as the control's cannot be told
-from chance in one run. Prints a Markdown table whose last row is the mean over the seeds with its standard error.
+A seed determines the initial weights and the order of the batches. The loss is the mean over the last fifth of the steps. Training is
+chaotic, so the control is a run in fp32 in which only the initial weights are rounded to bfloat16. Differences up to that of the control
+can be due to chance. Prints a Markdown table whose last row is the mean over the seeds with its standard error.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def mir1k(tree: Path, folder: Path) -> list[PreparedTrack]:
 
 
 def loss(run: Run, rounded: bool, n_steps: int) -> float:
-    """Train for `n_steps` steps and return the mean loss of the last fifth."""
+    """Train for `n_steps` steps and return the mean loss of the last fifth of them."""
     if rounded:
         with torch.no_grad():
             for weight in run.network.parameters():

@@ -1,12 +1,12 @@
-"""How often the reproduction check is wrong, on the 31 published systems of SiSEC 2018.
+"""Error rate of the reproduction check on the 31 published systems of SiSEC 2018.
 
     python benchmarks/reproduction.py                      prints Markdown tables (about 5 minutes)
     python benchmarks/reproduction.py --n-resamples 0      only the verdicts on the published tracks (seconds)
 
-No published system reproduces another, so every pair that passes is an error. Pairs are judged on the published tracks, and on resamples:
-as many tracks, drawn from them with replacement, which shows how much the verdict depends on the choice of tracks. The second table is of
-runs made from the published scores of MDL1 by a shift of all scores and independent normal noise on each score, both for SDR; those of the
-other metrics are twice as large.
+No published system reproduces another, so every pair that passes is an error. Pairs are judged on the published tracks and on resamples. A
+resample has as many tracks, drawn with replacement, and shows how much the verdict depends on the choice of tracks. The second table has
+runs that were made from the published scores of MDL1: all scores are shifted, and independent normal noise is added to each. Shift and
+noise are those of SDR. For the other metrics they are twice as large.
 """
 
 import argparse
@@ -27,14 +27,14 @@ N_RUNS, SEED = 40, 0
 
 
 def differences(scores: pd.DataFrame, run: str, published: str, targets: Sequence[str] | None) -> Differences:
-    """Return the paired differences of all judged rows of a published system; NaN for a target that the run lacks."""
+    """Return the paired differences for all judged rows of a published system, or NaN for a target that the run lacks."""
     keys = [key for key in scores[published].columns if key[1] in MARGINS and (targets is None or key[0] in targets)]
     nothing = np.full(len(scores), np.nan)
     return {key: (scores[run, *key] - scores[published, *key]).to_numpy() if (run, *key) in scores else nothing for key in keys}
 
 
 def judge(found: Differences, tracks: NDArray[np.intp]) -> str:
-    """Return the verdict on some tracks, as `check_reproduction` gives it."""
+    """Return the same verdict as `check_reproduction` on a selection of tracks."""
     worst = REPRODUCED
     for (_, metric), values in found.items():
         verdict = str(paired(metric, values[None, tracks])["verdict"])
@@ -45,7 +45,7 @@ def judge(found: Differences, tracks: NDArray[np.intp]) -> str:
 
 
 def pairs(targets: Sequence[str] | None, n_resamples: int) -> pd.DataFrame:
-    """Return run, published, verdict and the share of resamples that pass, for all ordered pairs of systems."""
+    """Return run, published system, verdict and the share of resamples that pass, for all ordered pairs of systems."""
     scores = published_track_medians().pivot(index="track", columns=["system", "target", "metric"], values="median")
     systems = list(scores.columns.unique("system"))
     n_tracks, generator = len(scores), np.random.default_rng(SEED)
@@ -61,7 +61,7 @@ def pairs(targets: Sequence[str] | None, n_resamples: int) -> pd.DataFrame:
 
 
 def pairs_text(targets: Sequence[str] | None, n_resamples: int) -> str:
-    """Return the counts of verdicts, and the pairs that pass in any resample."""
+    """Return the counts of verdicts, and a table of the pairs that pass in any resample."""
     table = pairs(targets, n_resamples)
     counts = table["verdict"].value_counts()
     name = "all targets of the published system" if targets is None else f"{' and '.join(targets)} alone"
@@ -76,7 +76,7 @@ def pairs_text(targets: Sequence[str] | None, n_resamples: int) -> str:
 
 
 def runs_text() -> str:
-    """Return how often runs made from MDL1's scores pass."""
+    """Return a table of how often runs made from MDL1's scores pass."""
     scores, generator = published_track_medians(), np.random.default_rng(SEED)
     mdl1 = scores[scores["system"] == "MDL1"]
     scale = np.where(mdl1["metric"] == "SDR", 1, 2)

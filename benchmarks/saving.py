@@ -1,8 +1,9 @@
-"""For how long a save holds up a training: writing the state on the spot, and writing a copy of it in a thread, as training does.
+"""Time for which a save interrupts training: writing the state directly, or writing a copy of it in a thread, as training does.
 
     python benchmarks/saving.py [--device cuda]          a few seconds
 
-The state is that of MDL1-mir1k-large: weights and both moments of Adam. Each value is the shortest of some saves. Prints a Markdown table.
+The state is that of MDL1-mir1k-large: weights and both moments of Adam. Each value is the shortest of several saves. Prints a Markdown
+table.
 """
 
 import argparse
@@ -21,7 +22,7 @@ RECIPE, N_SAVES = "MDL1-mir1k-large", 5
 
 
 def trained_state(device: torch.device) -> TrainingState:
-    """Return a state after one step, whose gradient is zero."""
+    """Return a state after one step with a zero gradient."""
     recipe = load_recipe(RECIPE, {})
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The scoring engine compared with museval: time, memory and differences on synthetic stereo songs, and the distance to a floor.
+"""The scoring engine compared with museval: time, memory and differences on synthetic stereo songs, and time relative to a lower bound.
 
     python benchmarks/scoring.py                     30, 60 and 240 s with 2 and 4 targets (about 10 minutes; museval needs 7 GB)
     python benchmarks/scoring.py --seconds 430       other lengths; at 430 s museval needs 12 GB
@@ -7,13 +7,12 @@
 Prints a Markdown table.
 
 - Times are wall-clock seconds on float64 arrays in memory. Both engines run in turn in one process with one BLAS thread. The engine runs
-  before and after museval, and its time is the median of all its runs. It also runs with two threads.
-- Memory is the peak resident size of a separate process that does nothing else: museval with its arrays loaded, the engine streaming
-  16-bit wav files.
+  before and after museval, and its time is the median of all its runs. It is also run with two threads.
+- Memory is the peak resident size of a separate process: museval with its arrays loaded, the engine streaming 16-bit wav files.
 - Differences are the largest over all frames, in dB.
-- The floor is the time of the FFTs (at the speed of each length from the cache), of the products (at the speed of a large matrix product)
-  and of the solution for the filters. No arrangement of this algorithm can be faster on this machine.
-- The distance is the engine's time over the floor.
+- The floor is the time of the FFTs (at the speed of each length in the cache), of the products (at the speed of a large matrix product)
+  and of solving for the filters. No implementation of this algorithm can be faster on this machine.
+- The distance is the engine's time divided by the floor.
 """
 
 import argparse
@@ -42,7 +41,7 @@ COLUMNS += ["SDR", "ISR", "SIR", "SAR", "museval, peak", "engine, peak"]
 
 
 def write_songs(folder: Path, seconds: int, n_targets: int) -> None:
-    """Write references and leaked, filtered, noisy estimates of a synthetic song as <name>.wav and <name>.estimate.wav."""
+    """Write references of a synthetic song and leaked, filtered, noisy estimates as <name>.wav and <name>.estimate.wav."""
     song = next((folder.parent / "songs/test").iterdir())
     n_samples, rng = seconds * RATE_HZ, np.random.default_rng(0)
     stems = {name: sf.read(song / f"{name}.wav", frames=n_samples)[0] for name in STEMS}
@@ -107,19 +106,19 @@ def measure_speed(folder: Path) -> dict[str, object]:
 
 
 def best(work: Callable[[], object]) -> float:
-    """Return the shortest of several runs in seconds."""
+    """Return the seconds of the fastest of several runs."""
     work()
     return min(timed(lambda: np.asarray(work()))[0] for _ in range(7))
 
 
 def measure_floor(n_frames: int, n_targets: int) -> float:
-    """Return the seconds of FFTs, products and solutions alone for `n_frames` frames of a second, each at its best speed here."""
+    """Return the seconds of FFTs, products and solutions for `n_frames` frames of a second, each at its highest speed on this machine."""
     from madsep.bsseval import toeplitz
     from madsep.bsseval.correlations import block_plan
     from madsep.bsseval.fft import transform_into
 
     n_fft, _, n_blocks = block_plan(RATE_HZ, N_LAGS)
-    n_plain, n_extended = n_targets, 2 * n_targets  # pairs: a stereo signal is one
+    n_plain, n_extended = n_targets, 2 * n_targets  # pairs; a stereo signal is one pair
     signals = np.random.default_rng(0).standard_normal((16, n_fft)) + 0j
     fft_s = best(lambda: transform_into(signals, signals * 0, axis=1)) / len(signals)
     matrix = np.random.default_rng(0).standard_normal((1000, 1000))
@@ -145,7 +144,7 @@ def measure_memory(folder: Path, engine: str) -> dict[str, object]:
         from madsep.bsseval import score_track
 
         score_track(*paths(folder), RATE_HZ)
-    status = Path("/proc/self/status").read_text()  # getrusage would count the memory of the parent when it started this process
+    status = Path("/proc/self/status").read_text()  # getrusage would include the parent's memory at the start of this process
     return {"mb": int(status.split("VmHWM:")[1].split()[0]) / 1024}
 
 

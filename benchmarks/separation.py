@@ -1,13 +1,13 @@
 """Separation compared with the papers' step-by-step form: seconds of audio per second, for a 4-minute stereo song and MDL1 at full size.
 
     python benchmarks/separation.py                   this machine's CPU, and its GPU if there is one (about 6 minutes on 2 cores)
-    python benchmarks/separation.py --device cuda     the GPU alone (a minute)
+    python benchmarks/separation.py --device cuda     only the GPU (a minute)
 
-Prints a Markdown table. Both forms run in turn in one process, on the same audio with the same random weights: read, transform, network,
+Prints a Markdown table. Both forms run in turn in one process on the same audio with the same random weights: reading, transform, network,
 inverse transform. The step-by-step form is the published one: GRU cells computed frame by frame, batches of 16 sequences, float32, the
-spectrogram of the whole song in memory. `difference` is the energy of the difference between the two estimates, relative to the energy of
-the step-by-step estimate, in dB. Peak memory is the growth of a separate process while it separates, or the GPU's peak, for the
-step-by-step form and for songs of 4 and 16 minutes. It must not grow with the length of the song.
+spectrogram of the whole song in memory. `difference` is the energy of the difference between both estimates relative to the energy of the
+step-by-step estimate, in dB. Peak memory is the growth of a separate process, or the GPU's peak, for the step-by-step form and for songs of
+4 and 16 minutes. It must not grow with the length of the song.
 """
 
 import functools
@@ -54,7 +54,7 @@ def separate(one: Checkpoint, device: torch.device, mixture: np.ndarray) -> np.n
 
 @torch.no_grad()
 def separate_stepwise(network: Stepwise, recipe: System, device: torch.device, mixture: np.ndarray) -> np.ndarray:
-    """Return the voice of each channel, with segments in batches of 16 as in the published code, which also drops the ends."""
+    """Return the voice of each channel, computed in batches of 16 segments as in the published code, which also drops the ends."""
     stft, segments = Stft(recipe.front_end, device), recipe.segments
     voices = []
     for channel in mixture:

@@ -2,11 +2,11 @@
 
     python benchmarks/sisec16_medians.py FOLDER
 
-FOLDER holds CHA.mat, GRA3.mat and IBM.mat of github.com/faroit/sisec-mus-results. The campaign's files are framewise scores by BSS Eval v3
-images, frames of 30 s every 15 s, of stereo estimates. Frames in which the oracle IBM has no SDR are left out, and so are the test tracks
-36, 37 and 43, which the campaign's public table lacks. The median of all other frames is the protocol sisec16's.
+FOLDER contains CHA.mat, GRA3.mat and IBM.mat of github.com/faroit/sisec-mus-results. The campaign's files have framewise scores of stereo
+estimates by BSS Eval v3 images, in frames of 30 s every 15 s. Frames in which the oracle IBM has no SDR are excluded, as are the test
+tracks 36, 37 and 43, which are missing from the campaign's public table. The median over all other frames follows the protocol sisec16.
 
-Exit status 1 if a median differs from the article's figure by more than 0.02 dB.
+The exit status is 1 if a median differs from the article's figure by more than 0.02 dB.
 """
 
 import sys
@@ -29,7 +29,7 @@ TOLERANCE_DB = 0.02
 
 
 def read_frames(path: Path) -> pd.DataFrame:
-    """Return the framewise scores of the voice in one of the campaign's files, test tracks only: the columns of `read_scores`."""
+    """Return the voice's framewise scores on test tracks from one of the campaign's files, with the columns of `read_scores`."""
     result = loadmat(path, simplify_cells=True)["result"]
     return pd.DataFrame([row for entry in result["test"] for row in _rows(entry["results"])], columns=COLUMNS)
 
@@ -41,7 +41,7 @@ def _rows(results: Any) -> Iterator[tuple[str, str, str, float, float, float]]:
 
 
 def kept(frames: pd.DataFrame, oracle: pd.DataFrame) -> pd.DataFrame:
-    """Return the frames that the table counts, given those of the oracle."""
+    """Return the frames that the table includes, given the oracle's frames."""
     sdr = oracle[oracle["metric"] == "SDR"].dropna()
     counted = pd.MultiIndex.from_frame(sdr[["track", "time"]])
     numbers = frames["track"].str.partition(" - ")[0].astype(int)

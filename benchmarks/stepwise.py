@@ -1,4 +1,4 @@
-"""The Masker-and-Denoiser step by step, as its papers define it and the published code runs it. Both benchmarks compare with it."""
+"""The Masker-and-Denoiser computed step by step, as in its papers and published code. Two benchmarks compare with it."""
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Stepwise(nn.Module):
         )
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return H_dec and the masked and denoised magnitudes of the T - 2L inner frames, from mixture magnitudes (B, T, N)."""
+        """Return H_dec and the masked and denoised magnitudes of the T - 2L inner frames from mixture magnitudes (B, T, N)."""
         n_frames, low = mixture.shape[1], mixture[:, :, : self.n_low]
         forward = backward = mixture.new_zeros(len(mixture), self.n_low)
         encoded = []
@@ -39,7 +39,7 @@ class Stepwise(nn.Module):
         return h_dec, masked, denoised
 
     def loss(self, mixture: Tensor, target: Tensor) -> Tensor:
-        """Return the objective of MDL1: both divergences with their gate, and the penalties on H_dec and on W_dec (Eq. 9, 10)."""
+        """Return the objective of MDL1: both divergences with their gate, and the penalties on H_dec and W_dec (Eq. 9, 10)."""
         h_dec, masked, denoised = self(mixture)
         kl_masked, kl_denoised = divergence(target, masked), divergence(target, denoised)
         total = kl_denoised + 1e-4 * self.denoiser_dec.weight.pow(2).sum() + 2e-7 * h_dec.abs().sum()

@@ -1,16 +1,16 @@
 """Training compared with the step-by-step form of the papers: steps per second of MDL1 at full size, batches of 16, on synthetic songs.
 
     python benchmarks/training.py                   this machine's CPU, and its GPU if there is one (about 5 minutes on 2 cores)
-    python benchmarks/training.py --device cuda     the GPU alone (a minute)
+    python benchmarks/training.py --device cuda     only the GPU (a minute)
 
 Prints a Markdown table. Both forms run in turn in one process on the same batches, from audio to updated weights: features, network,
-objective, gradient, clip, Adam. The step-by-step form computes GRU cells frame by frame in float32, as the papers define it and the
-published code runs it.
+objective, gradient, clipping, Adam. The step-by-step form computes GRU cells frame by frame in float32, as in the papers and the published
+code.
 
-- `loss` is the relative difference of the objectives of both forms on the first batch, from the same weights.
-- `peak share` is the share of the processor's speed in a large matrix product of the same arithmetic.
-- `floor` is the speed at which these operations could run at best: products that all frames share at the peak speed, and the products of
-  60 + 40 dependent frames, forward and backward, at the speed of a chain of these products alone.
+- `loss` is the relative difference of both forms' objectives on the first batch, with the same weights.
+- `peak share` is the speed relative to a large matrix product with the same arithmetic.
+- `floor` is the highest speed at which these operations could run: products shared by all frames at the peak speed, and the products of
+  60 + 40 dependent frames, forward and backward, at the speed of a chain of only these products.
 - Peak memory is the growth of a separate process, or the GPU's peak.
 """
 
@@ -47,7 +47,7 @@ COLUMNS += ["step by step, memory", "madsep, memory", "408,000 steps, step by st
 
 
 def write_songs(folder: Path) -> None:
-    """Write synthetic training songs into `folder`, one array of mixture and vocals each; it takes neither ffmpeg nor other files."""
+    """Write synthetic training songs to `folder`, each as one array of mixture and vocals. ffmpeg is not needed."""
     for number in range(N_SONGS):
         stems = render_song(SONG_S, np.random.default_rng(number))
         signals = [sum(stems.values()), stems["vocals"]]
@@ -55,7 +55,7 @@ def write_songs(folder: Path) -> None:
 
 
 def songs(folder: Path) -> list[PreparedTrack]:
-    """Return the songs that `write_songs` wrote, as prepared tracks."""
+    """Return the songs written by `write_songs` as prepared tracks."""
     return [_song(path, np.load(path, mmap_mode="r").shape) for path in sorted(folder.glob("*.npy"))]
 
 
@@ -68,14 +68,14 @@ def _song(path: Path, shape: tuple[int, ...]) -> PreparedTrack:
 
 @functools.cache
 def first_weights(name: str, seed: int) -> dict[str, Tensor]:
-    """Return the weights that a recipe's network begins with, which do not depend on the arithmetic."""
+    """Return the initial weights of a recipe's network. They do not depend on the arithmetic."""
     network = build_network(load_recipe(name, {}))
     network.initialise(torch.Generator().manual_seed(seed))
     return network.state_dict()
 
 
 class Run:
-    """Training by madsep, in one arithmetic."""
+    """Training by madsep with one arithmetic."""
 
     def __init__(self, precision: str, tracks: list[PreparedTrack], device: torch.device, name: str = "MDL1", seed: int = 0) -> None:
         self.recipe: System = load_recipe(name, {name: {"training": {"precision": precision}}})
@@ -88,18 +88,18 @@ class Run:
         self.step = stepper(self.recipe, self.state, self.sequences, device)
 
     def batches(self, n_steps: int) -> list[Tensor]:
-        """Return the sequence numbers of the first `n_steps` batches, which are the same in every run."""
+        """Return the sequence numbers of the first `n_steps` batches. They are the same in every run."""
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.cat([torch.randperm(len(self.sequences), generator=generator) for _ in range(n_steps)])
         return list(order[: n_steps * self.recipe.training.batch_size].split(self.recipe.training.batch_size))
 
     def steps(self, n_steps: int) -> None:
-        """Take steps on the first batches."""
+        """Train on the first batches."""
         for _, spans in self.sequences.stream(self.batches(n_steps)):
             self.step(spans)
 
     def first_loss(self) -> float:
-        """Return the objective of the first batch with the present weights, without changing them."""
+        """Return the objective of the first batch with the current weights, without changing them."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
             mixture, targets = self.sequences.features(spans)
@@ -109,7 +109,7 @@ class Run:
 
 
 class StepwiseRun(Run):
-    """Training step by step: GRU cells and a plain Adam."""
+    """Training step by step, with GRU cells and a plain Adam."""
 
     def __init__(self, tracks: list[PreparedTrack], device: torch.device) -> None:
         super().__init__("fp32", tracks, device)
@@ -117,7 +117,7 @@ class StepwiseRun(Run):
         self.optimiser = torch.optim.Adam(self.stepwise.parameters(), lr=self.recipe.training.learning_rate)
 
     def steps(self, n_steps: int) -> None:
-        """Take steps on the same batches."""
+        """Train on the same batches."""
         for _, spans in self.sequences.stream(self.batches(n_steps)):
             self.optimiser.zero_grad()
             self._loss(spans).backward()
@@ -125,7 +125,7 @@ class StepwiseRun(Run):
             self.optimiser.step()
 
     def first_loss(self) -> float:
-        """Return the same objective of the same batch."""
+        """Return the same objective for the same batch."""
         _, spans = next(iter(self.sequences.stream(self.batches(1))))
         with torch.no_grad():
             return float(self._loss(spans))
@@ -136,7 +136,7 @@ class StepwiseRun(Run):
 
 
 def operations(run: Run) -> tuple[float, float]:
-    """Return the floating-point operations of a step's products, both ways: those that all frames share, those of single frames."""
+    """Return the floating-point operations of a step's products, forward and backward: (shared by all frames, of single frames)."""
     segments, batch_size = run.recipe.segments, run.recipe.training.batch_size
     shared = dependent = 0.0
     for name, layer in run.network.named_children():
@@ -150,7 +150,7 @@ def operations(run: Run) -> tuple[float, float]:
 
 
 def dependent_s(run: Run, dtype: torch.dtype) -> float:
-    """Return the seconds of the products that wait for the previous frame. A GPU computes both encoder directions at once."""
+    """Return the seconds of the products that depend on the previous frame. A GPU computes both encoder directions at once."""
     total, n_sequences = 0.0, run.recipe.training.batch_size
     directions = 1 if run.device.type == "cuda" else 2
     for layer, n_frames in (
@@ -169,10 +169,10 @@ def dependent_s(run: Run, dtype: torch.dtype) -> float:
 
 
 def median_rates(runs: list[Run]) -> list[float]:
-    """Return the steps per second of each run, the median of rounds in which all runs take turns."""
+    """Return each run's steps per second: the median of several rounds in which the runs take turns."""
     found: list[list[float]] = [[] for _ in runs]
     for run in runs:
-        run.steps(4)  # set-up that happens only once
+        run.steps(4)  # one-time set-up
     for _ in range(ROUNDS):
         for run, rates in zip(runs, found, strict=True):
             n_steps = STEPS_A_ROUND[run.device.type]

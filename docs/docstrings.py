@@ -1,4 +1,4 @@
-"""Docstrings as Markdown, for the page of the Python API: examples become code, and <names> stay text."""
+"""Docstrings as Markdown for the API page: examples become code, and <names> stay text."""
 
 import re
 from typing import Any
@@ -22,9 +22,9 @@ def _escaped(text: str) -> str:
 
 
 class Markdown(griffe.Extension):
-    """Griffe's extension that converts every docstring."""
+    """Griffe extension that converts every docstring."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Convert the docstring of an object once it is read."""
+        """Convert the docstring of an object when it has been read."""
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)

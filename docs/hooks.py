@@ -1,4 +1,4 @@
-"""What mkdocs.yml fills in while it builds the site: the table of all settings and that of all recipes."""
+"""Hooks of mkdocs that insert the tables of settings and recipes into pages."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put each table in the place of its marker."""
+    """Replace each marker by its table."""
     for name, table_of in TABLES.items():
         if (marker := f"<!-- {name} -->") in markdown:
             markdown = markdown.replace(marker, table_of())
@@ -21,12 +21,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def keys_table() -> str:
-    """Markdown table of all settings: key, default, meaning."""
+    """Return the Markdown table of all settings: key, default, meaning."""
     return describe_keys(ROOT / "config.yaml")
 
 
 def sizes_table() -> str:
-    """Markdown table of all recipes: what it is, front end, frames per sequence, parameters, training."""
+    """Return the Markdown table of all recipes: title, front end, frames per sequence, parameters, training."""
     rows = []
     for recipe in (load_recipe(name, {}) for name in recipe_names()):
         segments = recipe.segments
@@ -37,13 +37,13 @@ def sizes_table() -> str:
 
 
 def front_end(settings: FrontEnd) -> str:
-    """Sampling rate, window, and the lengths of window, transform and hop in samples."""
+    """Return the sampling rate, the window, and the lengths of window, transform and hop in samples."""
     lengths = f"{settings.window_length}, {settings.fft_length}, {settings.hop_length}"
     return f"{settings.sample_rate_hz / 1000:g} kHz, {WINDOWS[settings.window]}, {lengths}"
 
 
 def parameters(recipe: Recipe) -> str:
-    """Number of trained parameters of a recipe, in millions."""
+    """Return the number of a recipe's trained parameters in millions."""
     import torch
 
     from madsep.models.checkpoint import build_network
@@ -54,7 +54,7 @@ def parameters(recipe: Recipe) -> str:
 
 
 def training(recipe: Recipe) -> str:
-    """Optimiser, learning rate, batch, epochs and validation of a recipe."""
+    """Return the optimiser, learning rate, batch size, epochs and validation of a recipe."""
     if recipe.weights_from:
         return f"weights of {recipe.weights_from}"
     settings = recipe.training
@@ -64,7 +64,7 @@ def training(recipe: Recipe) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown table."""
+    """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" if row else "|---" * len(head) + "|" for row in [head, [], *rows])
 
 

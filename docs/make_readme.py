@@ -1,4 +1,4 @@
-"""Make what README.md and docs/ show of results: the picture of SiSEC 2018, and the demo's table and picture."""
+"""Make the figure of SiSEC 2018 and, after a demo, the demo's table and figure for README.md and docs/."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ DEMO_SONGS = ROOT / "results/demo-musdb/test"
 
 
 def draw_song(song: Path, estimate: Path, path: Path) -> None:
-    """Draw the spectrograms (dB, 0 to 8 kHz) of the mixture, the true vocals and the estimated vocals, one below the other."""
+    """Draw the spectrograms (dB, 0 to 8 kHz) of the mixture, the true vocals and the estimated vocals below each other."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     panels = {"mixture": song / "mixture.wav", "true vocals": song / "vocals.wav", "estimated vocals": estimate / "vocals.wav"}
     for axes, (title, wav) in zip(figure.subplots(len(panels), 1, sharex=True), panels.items(), strict=True):
@@ -30,7 +30,7 @@ def draw_song(song: Path, estimate: Path, path: Path) -> None:
 
 
 def draw_campaign(path: Path) -> None:
-    """Draw the boxplots of the vocals SDR of the systems of SiSEC 2018, as a comparison does."""
+    """Draw the boxplots of the vocals SDR of the systems of SiSEC 2018 as in a comparison."""
     vocals = published_medians().query("target == 'vocals' and metric == 'SDR'")
     order = list(vocals.sort_values("median", ascending=False)["system"])
     with TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def draw_campaign(path: Path) -> None:
 
 
 def main() -> None:
-    """Draw SiSEC 2018. If a demo has run, copy its table and draw its first test song."""
+    """Draw the figure of SiSEC 2018. After a demo, also copy its table and draw its first test song."""
     result = ROOT / "results/table.txt"
     if result.exists() and DEMO_SONGS.exists():
         (DOCS / "demo.txt").write_text(result.read_text(encoding="utf-8"), encoding="utf-8")
