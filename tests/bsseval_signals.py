@@ -5,7 +5,7 @@ from scipy.signal import lfilter
 
 
 def material(n_sources: int, n_samples: int, n_channels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """References (n_sources, n_samples, n_channels), coloured and of 16 bits, and leaked, filtered, noisy estimates."""
+    """Return coloured 16-bit references (n_sources, n_samples, n_channels), and leaking, filtered and noisy estimates of them."""
     rng = np.random.default_rng(seed)
     references = lfilter([1.0], [1.0, -0.8], rng.standard_normal((n_sources, n_samples, n_channels)), axis=1)
     references[:, :, 1:] += 0.6 * references[:, :, :1]

@@ -1,4 +1,4 @@
-"""Made-up clips in the form in which MIR-1K is handed out."""
+"""Synthetic clips in the layout in which MIR-1K is published."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ RATE_HZ = 16_000
 
 
 def make_clips(folder: Path, names: list[str], duration_s: float = 0.1, peak: int = 6000) -> Path:
-    """Write `folder`/Wavfile/<name>, by turns as .flac and .wav: 16-bit noise, accompaniment left and voice right; return `folder`."""
+    """Write 16-bit noise (left accompaniment, right voice) to `folder`/Wavfile/<name>, .flac and .wav by turns. Return `folder`."""
     (folder / "Wavfile").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number, name in enumerate(names):

@@ -14,10 +14,10 @@ from trainings import sung, write_prepared
 from madsep.data.prepared import PreparedTrack
 from madsep.synth import make_dataset
 
-torch.set_num_threads(1)  # the tests' networks are tiny: more threads would only wait for each other
+torch.set_num_threads(1)  # the networks in tests are tiny, so more threads would only wait for each other
 
-# A shell ignores SIGINT in what it starts in the background, and nohup SIGHUP. Children inherit that, and tests that send them would wait
-# for ever.
+# A shell makes background processes ignore SIGINT, and nohup makes them ignore SIGHUP. Children inherit this, and tests that send these
+# signals to them would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -26,7 +26,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Make captured names that are not UTF-8 into text, which alone goes from a worker to the process that reports."""
+    """Escape captured bytes that are not UTF-8, because pytest's workers can send only text."""
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
@@ -34,7 +34,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data beside the project; the test skips where it is absent."""
+    """The folder of real data next to the repository. Skips the test if it does not exist."""
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
@@ -42,19 +42,19 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic songs for runs of many systems, as `make_songs` says; nothing writes there."""
+    """Synthetic songs of `make_songs` for runs of many systems. Tests only read them."""
     return make_songs(tmp_path_factory.mktemp("songs"))
 
 
 @pytest.fixture(scope="session")
 def names(songs: Path) -> list[str]:
-    """Of their test tracks."""
+    """Names of the test tracks of `songs`."""
     return track_names(songs / "musdb/test")
 
 
 @pytest.fixture
 def torch_settings_restored() -> Iterator[None]:
-    """Leaves PyTorch's threads and determinism as they were."""
+    """Restore PyTorch's number of threads and determinism after the test."""
     n_threads = torch.get_num_threads()
     yield
     torch.set_num_threads(n_threads)
@@ -74,13 +74,13 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def tracks(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedTrack]:
-    """Three prepared training tracks of 15 sequences each; not to be changed."""
+    """Three prepared training tracks of 15 sequences each. Tests only read them."""
     return write_prepared(tmp_path_factory.mktemp("prepared"), [sung(seed) for seed in range(3)])
 
 
 @pytest.fixture(scope="session")
 def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic MUSDB of 2 + 2 songs of 3 s; not to be changed."""
+    """A synthetic MUSDB of 2 + 2 songs of 3 s. Tests only read it."""
     root = tmp_path_factory.mktemp("synthetic") / "musdb"
     make_dataset(root, 2, 2, 3.0, seed=0)
     return root
@@ -88,6 +88,6 @@ def musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def first(musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One run on the synthetic songs, from nothing to everything."""
+    """One complete run on the synthetic songs in an empty folder."""
     folder, config = tmp_path_factory.mktemp("first") / "run", tiny_config(musdb)
     return Run(folder, config, run(folder, config))

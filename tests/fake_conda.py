@@ -1,6 +1,6 @@
-"""A stand-in for conda: an environment is a venv with links to those installed packages that its file names, and to no others.
+"""A stand-in for conda. An environment is a venv with links to exactly those installed packages that its file names.
 
-Run as a program it answers the commands that Snakemake gives to conda.
+Run as a program, it answers the conda commands that Snakemake calls.
 """
 
 import json
@@ -17,13 +17,13 @@ from packaging.requirements import Requirement
 
 
 def pip_pins(file: Path) -> set[str]:
-    """The packages of a conda environment that come from PyPI, as name==version."""
+    """Return the packages of a conda environment that come from PyPI, as name==version."""
     *_, packages = yaml.safe_load(file.read_text(encoding="utf-8"))["dependencies"]
     return set(packages["pip"])
 
 
 def with_dependencies(names: Iterable[str]) -> dict[str, Distribution]:
-    """The installed packages of these names and all that they require, by name."""
+    """Return the installed packages of these names and everything that they require, by name."""
     found: dict[str, Distribution] = {}
     waiting = list(names)
     while waiting:
@@ -33,14 +33,14 @@ def with_dependencies(names: Iterable[str]) -> dict[str, Distribution]:
         try:
             found[name] = package = distribution(name)
         except PackageNotFoundError:
-            continue  # a pin that is not installed shows when it is imported
+            continue  # importing a pinned package that is not installed fails later
         requirements = map(Requirement, package.requires or [])
         waiting += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
     return found
 
 
 def create(file: Path, prefix: Path) -> None:
-    """Make the environment of `file`: a Python with nothing but what `file` names."""
+    """Create the environment of `file`: a Python with only the packages that `file` names."""
     venv.EnvBuilder(symlinks=True).create(prefix)
     (site,) = prefix.glob("lib/python*/site-packages")
     for package in with_dependencies(pin.partition("==")[0] for pin in pip_pins(file)).values():
@@ -50,7 +50,7 @@ def create(file: Path, prefix: Path) -> None:
 
 
 def install(folder: Path) -> None:
-    """Put a `conda` into `folder`/bin."""
+    """Write an executable `conda` to `folder`/bin."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/activate").write_text('PATH="$1/bin:$PATH"\n')
     program = folder / "bin/conda"

@@ -1,4 +1,4 @@
-"""Runs of the whole workflow as a user starts it, in a folder of their own and with a tiny recipe."""
+"""Run the whole workflow as a user would, in a separate folder and with a tiny recipe."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ NUMBERS = itertools.count()
 
 
 def tiny_config(musdb_root: Path, **changes: Any) -> dict[str, Any]:
-    """Settings of a run on the CPU; one thread a job, so that two jobs run side by side."""
+    """Return the settings of a run on the CPU with one thread per job, so that two jobs run at the same time."""
     return {
         "musdb_root": str(musdb_root),
         "allow_partial": True,
@@ -35,13 +35,13 @@ def tiny_config(musdb_root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def with_recipe(config: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` with single keys of the recipe's sections changed."""
+    """Return `config` with single keys of the recipe's sections changed."""
     recipe = config["overrides"]["MDL1"]
     return {**config, "overrides": {"MDL1": recipe | {key: recipe.get(key, {}) | value for key, value in sections.items()}}}
 
 
 class Outcome:
-    """How a run ended and all that it printed."""
+    """Exit status and output of a run."""
 
     def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
         self.status, self.text = completed.returncode, completed.stdout
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def jobs(self) -> dict[str, int]:
-        """The table of jobs: rule -> count, without the target rule and the total; empty when nothing is to be done."""
+        """Number of jobs by rule, without the target rule and the total. Empty if there was nothing to do."""
         assert self.status == 0, self.text
         if "Nothing to be done" in self.text:
             return {}
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def run(folder: Path, config: Mapping[str, Any], *arguments: str) -> Outcome:
-    """Run the workflow in `folder` with `config` laid over config.yaml; `arguments` go to Snakemake."""
+    """Run the workflow in `folder` with `config` on top of config.yaml. `arguments` are passed to Snakemake."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder.parent / f"{folder.name}-{next(NUMBERS)}.yaml"
     settings.write_text(yaml.safe_dump(dict(config)))
@@ -71,7 +71,7 @@ def run(folder: Path, config: Mapping[str, Any], *arguments: str) -> Outcome:
 
 
 def dry_run(folder: Path, config: Mapping[str, Any]) -> Outcome:
-    """A dry run: it locks nothing and changes nothing in `folder`."""
+    """Start a dry run, which neither locks nor changes `folder`."""
     return run(folder, config, "--dry-run", "--quiet", "rules")
 
 
@@ -82,7 +82,7 @@ def side_by_side(function: Callable[..., Outcome], *arguments: Sequence[Any]) ->
 
 
 def own_lines(outcome: Outcome) -> list[str]:
-    """What the workflow says itself, after Snakemake's line about the config."""
+    """Return the workflow's own error lines, which follow Snakemake's line about the config."""
     assert "Traceback" not in outcome.text
     (start,) = (number for number, line in enumerate(outcome.lines) if line.startswith("ERROR: "))
     assert all(line.startswith("Config file") for line in outcome.lines[:start])
@@ -90,7 +90,7 @@ def own_lines(outcome: Outcome) -> list[str]:
 
 
 def final_faults(outcome: Outcome) -> list[str]:
-    """The lines that `onerror` prints after Snakemake has shut down."""
+    """Return the lines that `onerror` prints after Snakemake has shut down."""
     assert outcome.status != 0
     assert "Traceback" not in outcome.text
     after = outcome.lines[next(i for i, line in enumerate(outcome.lines) if line.startswith("Exiting because")) + 1 :]
@@ -99,14 +99,14 @@ def final_faults(outcome: Outcome) -> list[str]:
 
 
 def left_behind(folder: Path) -> list[Path]:
-    """Temporary files below results/ and submission/, without Snakemake's own stamps of folders."""
+    """Return the temporary files below results/ and submission/, except Snakemake's timestamps of folders."""
     hidden = [path for name in ("results", "submission") for path in (folder / name).rglob(".*")]
     return [path for path in hidden if path.name != ".snakemake_timestamp"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, its settings and what it printed."""
+    """A finished run: its folder, settings and outcome."""
 
     folder: Path
     config: dict[str, Any]

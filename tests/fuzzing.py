@@ -1,6 +1,6 @@
-"""Damaged files of one kind after another, each given to its reader: only right results or plain lines may come of them.
+"""Give damaged files of one kind to their reader, which must return right results or raise plain errors.
 
-python tests/fuzzing.py KIND SEED COUNT FOLDER     one line of JSON for each variant that does anything else; its file stays in FOLDER/kept
+python tests/fuzzing.py KIND SEED COUNT FOLDER     prints one line of JSON for each variant that fails; its file stays in FOLDER/kept
 """
 
 import contextlib
@@ -56,14 +56,14 @@ Read = Callable[[Path], None]
 
 
 class Hang(BaseException):
-    """A reader took longer than it may."""
+    """A reader took too long."""
 
 
 # damage
 
 
 def damaged(data: bytes, rng: random.Random, head: int) -> bytes:
-    """Bytes with one to three faults, most of them within the first `head`."""
+    """Return `data` with one to three faults, most of them within the first `head` bytes."""
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         found = _damage(found, rng, head)
@@ -97,7 +97,7 @@ def _damage(data: bytearray, rng: random.Random, head: int) -> bytearray:
 
 
 def altered(values: Any, rng: random.Random) -> Any:
-    """JSON-able values with one leaf, key or branch changed."""
+    """Return values that JSON can hold with one leaf, key or branch changed."""
     if isinstance(values, (dict, list)) and values and rng.random() < 0.85:
         keys = list(values) if isinstance(values, dict) else list(range(len(values)))
         key = rng.choice(keys)
@@ -120,7 +120,7 @@ def altered(values: Any, rng: random.Random) -> Any:
 
 @dataclass(frozen=True)
 class Kind:
-    """How the variants of a kind are made in an empty folder, and what reads them and checks what it has read."""
+    """A kind of file. `make` writes a damaged variant into an empty folder, `read` reads it and checks the result."""
 
     make: Callable[[Path, random.Random], Path]
     read: Read
@@ -136,7 +136,7 @@ def _of_bytes(original: Path, head: int) -> Callable[[Path, random.Random], Path
 
 
 def audio(folder: Path, suffix: str) -> Kind:
-    """Half a second of stereo noise in the format of `suffix`."""
+    """Return the kind of half a second of stereo noise in the format of `suffix`."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (22_050, 2))
     path = folder / f"song.{suffix}"
     if suffix in ("mp3", "ogg"):
@@ -147,7 +147,7 @@ def audio(folder: Path, suffix: str) -> Kind:
         sf.write(path, noise, 44_100, subtype="PCM_16")
 
     def read(damaged_file: Path) -> None:
-        is_slow, is_even = suffix in ("mp3", "ogg"), int(damaged_file.parent.name) % 2 == 0  # ffmpeg's formats: one reader for each
+        is_slow, is_even = suffix in ("mp3", "ogg"), int(damaged_file.parent.name) % 2 == 0  # ffmpeg is slow, so one reader each
         if is_slow and is_even:
             assert load_song(damaged_file, damaged_file.parent / "decoded", 44_100).original.size > 0
             return
@@ -162,7 +162,7 @@ def audio(folder: Path, suffix: str) -> Kind:
 
 
 def checkpoint(folder: Path) -> Kind:
-    """A trained system: half of the variants have another header or other bytes, half other metadata under the right digest."""
+    """Return the kind of a trained system. Half of the variants have other bytes, half other metadata with a correct digest."""
     path = save_checkpoint(tiny_checkpoint(), folder / "checkpoint.safetensors")
     tensors, metadata = read_tensors(path)
     spoil = _of_bytes(path, 600)
@@ -181,7 +181,7 @@ def checkpoint(folder: Path) -> Kind:
 
 
 def state(folder: Path) -> Kind:
-    """The state of a training, damaged as checkpoints are; one that cannot be used is left out with a line."""
+    """Return the kind of a training state, damaged like checkpoints. A state that cannot be used is ignored with a log line."""
     recipe = tiny_recipe(training={"n_epochs": 3})
 
     def fresh() -> TrainingState:
@@ -209,7 +209,7 @@ def state(folder: Path) -> Kind:
 
 
 def prepared(folder: Path) -> Kind:
-    """A prepared track: its array, its array under the right digest, or its record."""
+    """Return the kind of a prepared track with a damaged array, the same with a correct digest, or a damaged record."""
     signals = {name: np.random.default_rng(1).uniform(-0.5, 0.5, (2, 50)).astype(np.float32) for name in ("mixture", "vocals")}
     write_prepared_track(folder / "stage", "A song", signals)
     slug = slug_of("A song")
@@ -240,7 +240,7 @@ def prepared(folder: Path) -> Kind:
 
 
 def scores(folder: Path) -> Kind:
-    """One track's scores in museval's format."""
+    """Return the kind of one track's scores in museval's format."""
     frames = [{"time": float(i), "duration": 1.0, "metrics": dict.fromkeys(("SDR", "SIR", "SAR", "ISR"), 1.5 + i)} for i in range(3)]
     document = {"targets": [{"name": name, "frames": frames} for name in ("vocals", "accompaniment")]}
 
@@ -259,7 +259,7 @@ def scores(folder: Path) -> Kind:
 
 
 def config(folder: Path) -> Kind:
-    """The config that ships, whole and shorter; what is accepted is what Snakemake reads."""
+    """Return the kind of the shipped config. What is accepted must equal what Snakemake reads."""
     whole = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
     def make(place: Path, rng: random.Random) -> Path:
@@ -280,7 +280,7 @@ def config(folder: Path) -> Kind:
 
 
 def _encodable(values: Any) -> dict[str, Any]:
-    """As metadata that can be written: a mapping, without half characters."""
+    """Return `values` as metadata that can be written: a mapping without lone surrogates."""
     text = json.dumps(values).replace("\\ud800", "?")
     found = json.loads(text)
     return found if isinstance(found, dict) else {"metadata": found}
@@ -300,7 +300,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Raise Hang in a block that takes too long; if that cannot be raised either, the process ends with the tracebacks of its threads."""
+    """Raise Hang in a block that takes too long. If the block does not end, end the process with the tracebacks of its threads."""
 
     def ring(number: int, frame: object) -> None:
         raise Hang(f"took more than {HANG_S} s")
@@ -316,21 +316,21 @@ def limited() -> Iterator[None]:
 
 
 def peaks_mb() -> tuple[float, float]:
-    """The most memory that this process had since `forget_peak`, and the most that one it has started ever had.
+    """Return the peak memory in MB of this process since `forget_peak`, and of the largest child process so far.
 
-    `ru_maxrss` of this process would not do: on Linux it starts with that of the process which started it.
+    `ru_maxrss` of this process cannot be used, because on Linux it starts with the value of the parent process.
     """
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines["VmHWM"].split()[0]) / 1000, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
 
 
 def forget_peak() -> None:
-    """Let the peak of this process start again from what it has now."""
+    """Reset the peak memory of this process to its present memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def fault_of(read: Read, path: Path) -> str | None:
-    """What is wrong with how a reader takes a file; None if all is well."""
+    """Return what is wrong with the reader's result or error for a file, or None."""
     forget_peak()
     before = peaks_mb()
     try:

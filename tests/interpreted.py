@@ -1,7 +1,7 @@
-"""Prints, as JSON, how far the GPU's kernels are from PyTorch's operations: run with TRITON_INTERPRET=1, on a CPU and in float32.
+"""Print as JSON how far the GPU kernels deviate from PyTorch's operations. Run it with TRITON_INTERPRET=1, on a CPU in float32.
 
-Deviations are of the largest element, relative to the largest of what is expected if that is above 1. A run of its own, because Triton
-decides when it is imported whether it interprets.
+A deviation is the largest absolute difference, divided by the largest expected magnitude if that is above 1. This is a separate program
+because Triton decides when it is imported whether it interprets kernels.
 """
 
 import json
@@ -30,7 +30,7 @@ def deviation(found: Tensor, expected: Tensor) -> float:
 
 
 def with_gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """Outputs, and gradients of a weighted sum of them."""
+    """Return the outputs, and the gradients of a weighted sum of them."""
     torch.manual_seed(7)
     total = sum((output * torch.randn(output.shape)).sum() for output in outputs)
     return [*outputs, *torch.autograd.grad(total, inputs)]
@@ -51,7 +51,7 @@ def recurrence(size: tuple[int, ...], residual: Residual) -> float:
     n_sequences, n_frames, n_inputs, n_hidden, n_directions = size
     torch.manual_seed(n_frames)
     grus = [Gru(n_inputs, n_hidden) for _ in range(n_directions)]
-    frames = torch.randn(n_frames, n_sequences, n_inputs, requires_grad=True)  # in the order of another layer's states
+    frames = torch.randn(n_frames, n_sequences, n_inputs, requires_grad=True)  # transposed in memory, as the states of a previous layer are
     inputs = frames.transpose(0, 1)
     found = gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual, torch.float32)
     in_order = (inputs, inputs.flip(1))
@@ -100,7 +100,7 @@ def features(n_bins: int, clip: float | None) -> float:
 
 
 def tally() -> float:
-    """Steps of which the third is not finite, nor is a later one, counted in both ways."""
+    """Return the deviation between both ways of tallying steps. The second loss, the third and the last norm are not finite."""
     norms = (1.0, 2.0, float("nan"), 3.0, float("inf"))
     by_kernel, by_pytorch = (Tally(("loss", "a", "b"), torch.device("cpu")) for _ in range(2))
     largest = 0.0
@@ -114,7 +114,7 @@ def tally() -> float:
 
 
 def not_finite() -> float:
-    """0 if what is not a number remains so through clips and masks."""
+    """Return 0 if NaN stays NaN through clips and masks, or else 1."""
     mixture = torch.full((1, 3, 5), torch.nan, dtype=torch.complex64)
     found = masked_features(mixture, mixture[:, 1:2], Target(definition="irm_background", clip=1.0, input_clip=1.0))
     layer = nn.Linear(4, 5)

@@ -1,8 +1,8 @@
-"""A program that kills trainings: python killing.py PREPARED ROOT SEED DEVICE N. It prints, as JSON, folder -> before which operations.
+"""Kill trainings: python killing.py PREPARED ROOT SEED DEVICE N. Prints as JSON, per folder, before which operations.
 
-An operation is one on the file system in the training's folder. Each training is a child process that kills itself with SIGKILL,
-started from one process that has everything imported, so that a run takes no longer than its training. Of the N trainings, the first is
-killed twice. The parent never touches the GPU, which a process cannot share with those it forks.
+The operations are those on the file system in the training's folder. Each of the N trainings is a child process that kills itself with
+SIGKILL. The first is killed twice. The children are forked from one process that has everything imported, to save time. This parent never
+uses the GPU, because forked processes cannot share it.
 """
 
 import json
@@ -26,7 +26,7 @@ OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
 
 class Operations:
-    """Counts a process's operations in a folder; before number `last`, it kills the process."""
+    """Audit hook that counts a process's operations in a folder, and kills the process before operation `last`."""
 
     def __init__(self, folder: Path, last: int | None) -> None:
         self.folder, self.last, self.count = str(folder), last, 0
@@ -39,7 +39,7 @@ class Operations:
 
 
 def train_in_child(tracks: Tracks, folder: Path, device: Device, last: int | None) -> int | None:
-    """Train in a process of its own; return the number of its operations, or None if it was killed before number `last`."""
+    """Train in a child process. Return the number of its operations, or None if it was killed before operation `last`."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -61,7 +61,7 @@ def train_in_child(tracks: Tracks, folder: Path, device: Device, last: int | Non
 
 
 def main(tracks: Tracks, root: Path, seed: int, device: Device, n_trainings: int) -> None:
-    torch.use_deterministic_algorithms(True)  # imports much, once
+    torch.use_deterministic_algorithms(True)  # imports many modules once, before the forks
     torch.use_deterministic_algorithms(False)
     generator = random.Random(seed)
     n_operations = train_in_child(tracks, root / "whole", device, None)

@@ -1,4 +1,4 @@
-"""Small tracks with estimates and scores for listening pages, and the pages made of them."""
+"""Small tracks with estimates and scores for listening pages."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ import numpy as np
 import soundfile as sf
 
 RATE_HZ = 44_100
-IMPULSE = 30_007  # sample of the impulse in every signal
+IMPULSE = 30_007  # index of the impulse's sample in every signal
 SYSTEMS = {"MDL1": 0.5, 'R"1 <script>alert(1)</script>': 0.05}  # gain of each system's estimate of the vocals
 NAMES = ("A quiet one", "<script>alert(2)<script> & 'co'", "Last")
 SILENT = 1  # second in which the vocals are silent
 
 
 def signals(duration_s: int, seed: int) -> dict[str, np.ndarray]:
-    """Vocals and accompaniment, 16-bit (n_samples, 2): a tone that rests for a second, noise, and an impulse in both."""
+    """Return vocals (a tone with a second of silence) and accompaniment (noise), each (n_samples, 2), with an impulse in both."""
     times = np.arange(duration_s * RATE_HZ) / RATE_HZ
     voice = np.where(times.astype(int) == SILENT, 0.0, 0.25 * np.sin(2 * np.pi * 440 * times))
     noise = 0.02 * np.random.default_rng(seed).standard_normal(len(times))
@@ -28,14 +28,14 @@ def signals(duration_s: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def write_wavs(folder: Path, found: Mapping[str, np.ndarray]) -> None:
-    """Write signals as 16-bit wavs into the new folder."""
+    """Write signals as 16-bit wavs into a new folder."""
     folder.mkdir(parents=True)
     for name, samples in found.items():
         sf.write(folder / f"{name}.wav", samples, RATE_HZ, subtype="PCM_16")
 
 
 def write_scores(path: Path, scores: Mapping[str, Sequence[float]]) -> None:
-    """Write museval's JSON: the SDR of each target in frames of 1 s; the other metrics are one and more dB higher."""
+    """Write museval's JSON with the SDR of each target in frames of 1 s. The other metrics are 1, 2 and 3 dB higher."""
     targets = []
     for target, values in scores.items():
         frames = [(time, {"SDR": sdr, "SIR": sdr + 1, "ISR": sdr + 2, "SAR": sdr + 3}) for time, sdr in enumerate(values)]
@@ -45,14 +45,14 @@ def write_scores(path: Path, scores: Mapping[str, Sequence[float]]) -> None:
 
 
 def sdr_of(track: int, system: int, duration_s: int) -> list[float]:
-    """SDR in each second: silent ones have none, and every track and second differs from the others."""
+    """Return the SDR in dB of each second, NaN in the silent one. Tracks and seconds differ."""
     values = [3.0 * track + system + (second * 7 % 5) for second in range(duration_s)]
     values[SILENT] = float("nan")
     return values
 
 
 def make_material(root: Path, duration_s: int = 6) -> list[str]:
-    """Write tracks, estimates and scores below `root`; return the arguments of `madsep listen` that name them."""
+    """Write tracks, estimates and scores below `root`. Return the arguments of `madsep listen` that name them."""
     for number, name in enumerate(NAMES):
         found = signals(duration_s, number)
         stems = {"vocals": found["vocals"], "drums": found["accompaniment"], "bass": 0 * found["vocals"], "other": 0 * found["vocals"]}

@@ -1,4 +1,4 @@
-"""Prepared tracks, written as the prepare stage writes them, from any arrays; and names that break what does not quote them."""
+"""Write any arrays as prepared tracks, like the prepare stage. Also names of tracks that break code without quoting."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ AWKWARD_NAMES = (
 def write_prepared_track(
     folder: Path, name: str, signals: Mapping[str, np.ndarray], sample_rate_hz: int = 44_100, subset: str = "test"
 ) -> PreparedTrack:
-    """Write signals, each (n_channels, n_samples), as a prepared track of the stage in `folder`; return it."""
+    """Write signals, each (n_channels, n_samples), as a prepared track of the stage in `folder`. Return the track."""
     array, slug, stage = np.stack(list(signals.values())).astype(np.float32), slug_of(name), Stage(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = {signal: hashlib.sha256(samples.tobytes()).hexdigest() for signal, samples in zip(signals, array, strict=True)}
@@ -35,5 +35,5 @@ def write_prepared_track(
 
 
 def with_sources(track: Track) -> Track:
-    """The track with the digests of its files, as the inventory has it."""
+    """Return a track with the digests of its files, as in the inventory."""
     return replace(track, sources={name: sha256(file) for name, file in track.source_files().items()})

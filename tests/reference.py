@@ -1,4 +1,4 @@
-"""The Masker-and-Denoiser with the weights of a file of reference vectors, to check the network from outside."""
+"""Load the Masker-and-Denoiser with the weights of reference vectors, to check the network against the authors' code."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from madsep.systems.sizes import Sizes
 
 
 def load_reference(path: Path | str) -> Mad:
-    """Return the network of a file of reference vectors (.npz) of the authors' published code, ready to be called.
+    """Return the network for a file of reference vectors (.npz) from the authors' published code.
 
     The file holds weights as `w/<layer>/<tensor>` and the sizes N, F, L. A denoiser as wide as the spectrum marks the `nmr_eval`
-    implementation (residual at the encoder's output, decoder input added to the decoder's state); a narrower one the ICASSP 2018
+    implementation (residual at the encoder's output, decoder input added to the decoder's state). A narrower one marks the ICASSP 2018
     implementation (encoder residual fed back into the recurrence). Raises InputError if the file is not of this kind.
     """
     try:

@@ -1,4 +1,4 @@
-"""Prepared tracks and estimates as the stages before scoring leave them."""
+"""Write prepared tracks and estimates like the stages before scoring."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ Signals = Mapping[str, np.ndarray]  # name -> (n_channels, n_samples)
 
 
 def write_prepared_tracks(folder: Path, tracks: Mapping[str, Signals], sample_rate_hz: int) -> list[PreparedTrack]:
-    """Write test tracks, by true name, into a stage's folder of prepared audio; return them as they are read from there."""
+    """Write test tracks, by name, as prepared audio of a stage. Return them as read from there."""
     stage = Stage(folder)
     for name, signals in tracks.items():
         array = np.stack(list(signals.values())).astype(np.float32)

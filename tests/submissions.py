@@ -1,4 +1,4 @@
-"""A finished run without any training: the folders of its stages, as the workflow leaves them, and the submission made from them."""
+"""Make the results of a finished run without training: the folders of all stages, and the inputs of a submission."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from madsep.systems.recipe import Recipe
 
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 TARGETS = ("vocals", "accompaniment")
-RATE_HZ = 100  # nothing here listens
+RATE_HZ = 100  # low, because nobody listens to this audio
 TRAIN = ["Singer - One", "Singer - Two"]
 TEST = ["A & B - It's (Mine)", "M.E.R.C. Music - Knockout", "Triviul feat. The Fiend - Widow"]
 NOBODY = {"authors": None, "affiliations": None, "contact": None}
@@ -39,12 +39,12 @@ def scores(n_frames: int, targets: Sequence[str] = TARGETS) -> dict[str, Any]:
 
 
 class Finished:
-    """A run's results below `root`; each method makes one stage's artefacts again, as the workflow would."""
+    """Results of a run below `root`. Each method remakes the artefacts of one stage, as the workflow would."""
 
     def __init__(self, root: Path, recipe: Recipe | None = None, train: Sequence[str] = TRAIN, test: Sequence[str] = TEST) -> None:
         self.root, self.recipe = root, recipe or tiny_recipe()
         self.names = {"train": list(train), "test": list(test)}
-        self.versions: dict[str, int] = {}  # of a track's sources
+        self.versions: dict[str, int] = {}  # version of the sources of each track, by name
         self.prepare()
         self.train()
         self.separate()
@@ -52,7 +52,7 @@ class Finished:
 
     @property
     def sources(self) -> Sources:
-        """What the workflow's last job is given."""
+        """Inputs of the submission, as the workflow's last job gets them."""
         jobs = Jobs(self.root / "benchmarks", self.root / "logs", {"prepare": ["prepare/train/a", "prepare/test/b"], "train": ["train/T"]})
         paths = {"estimates": self.root / "MDL1/estimates", "scores": self.root / "MDL1/scores", "training": self.root / "trainings/T"}
         train, test = self.tracks("train"), self.tracks("test")
@@ -117,7 +117,7 @@ class Finished:
                 made |= {"files": [path], "name": track.name, "whole_track": {}}
 
     def measure(self, jobs: Mapping[str, tuple[float | str, float | str]]) -> None:
-        """Write the benchmark files of jobs: their seconds and memory."""
+        """Write the benchmark files of jobs with their seconds and memory."""
         for name, (seconds, memory) in jobs.items():
             path = self.root / "benchmarks" / f"{name}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A run of many systems on a few synthetic songs: its data, its settings, and what its files say."""
+"""Run many systems on a few synthetic songs: make the songs and settings, and read the results."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ RECIPES = {
     "GRA": "GRA",
     "CHA": "CHA",
     "HEL1": "HEL1",
-}  # name -> that of its submission
+}  # recipe -> name of its submission
 FOUR_SOURCES = ("CHA", "HEL1")
 ORACLES = ("IRM1", "MWF")
 STEMS = ("vocals", "drums", "bass", "other")
@@ -30,21 +30,21 @@ TINY_SYSTEMS = {
     "MIM-DWF": {"front_end": {"window_length": 255, "fft_length": 256, "hop_length": 128}, "training": {"n_epochs": 1}},
     "MIM-HW": {"front_end": FRONT_END, "network": {"n_layers": 2}, "training": {"n_epochs": 1}},
     "GRA": {"network": {"n_hidden": 50, "n_hidden_layers": 1}, "training": {"n_epochs": 1}},
-    "CHA": {"network": {"n_hidden": 20}, "training": {"n_epochs": 8, "block_s": None}},  # after 1 its drums are silent
+    "CHA": {"network": {"n_hidden": 20}, "training": {"n_epochs": 8, "block_s": None}},  # after one epoch, its drums are silent
     "HEL1": {"training": {"n_epochs": 1, "batch_size": 200}},
     "HEL1-base": {"network": {"n_layers": 1, "n_hidden": 20}, "training": {"batch_size": 50}},
 }
 
 
 def make_songs(root: Path) -> Path:
-    """A synthetic MUSDB of 2 + 3 songs of 2 s at `root`/musdb and one more to train with at `root`/extra; return `root`."""
+    """Write a synthetic MUSDB of 2 + 3 songs of 2 s to `root`/musdb and an extra one of 1 + 1 to `root`/extra. Return `root`."""
     make_dataset(root / "musdb", 2, 3, 2.0, seed=3)
     make_dataset(root / "extra", 1, 1, 2.0, seed=4)
     return root
 
 
 def install_plugin(site: Path, package: str, systems: dict[str, str], code: str) -> None:
-    """Put an installed package, as pip leaves it, into `site`: its module, and its `systems`, name -> callable."""
+    """Write a package into `site` as pip would install it. It has the module `code` and registers `systems`, name -> callable."""
     (site / package).mkdir()
     (site / package / "__init__.py").write_text(code)
     info = site / f"{package}-1.2.dist-info"
@@ -55,7 +55,7 @@ def install_plugin(site: Path, package: str, systems: dict[str, str], code: str)
 
 
 def job_of(folder: Path) -> str:
-    """Name of the one job that all tracks of a folder share, since they are short."""
+    """Return the name of the job that the tracks of a folder share. They are short enough for a single job."""
     first, *_, last = track_names(folder)
     return f"{slug_of(first)}--{slug_of(last)}"
 
@@ -65,7 +65,7 @@ def track_names(folder: Path) -> list[str]:
 
 
 def systems_config(root: Path, **changes: Any) -> dict[str, Any]:
-    """Settings of six systems and two oracles on the CPU, scored by the fast engine without museval's audit."""
+    """Return the settings of six systems and two oracles on the CPU, scored with the fast engine without museval's audit."""
     return {
         "musdb_root": str(root / "musdb"),
         "allow_partial": True,
@@ -79,16 +79,16 @@ def systems_config(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def scored_targets(path: Path) -> list[str]:
-    """Names of the targets in a file of scores."""
+    """Return the names of the targets in a file of scores."""
     return [target["name"] for target in json.loads(path.read_text(encoding="utf-8"))["targets"]]
 
 
 def vocals_sdr(folder: Path, system: str) -> float:
-    """Median over tracks of the vocals' SDR in dB."""
+    """Return the median over tracks of the vocals SDR in dB."""
     medians = pd.read_csv(folder / "results" / system / "medians.csv").set_index(["target", "metric"])["median"]
     return float(medians["vocals", "SDR"])
 
 
 def read_int16(path: Path) -> np.ndarray:
-    """The samples of a 16-bit wav (n_samples, n_channels), as numbers that can be added."""
+    """Return the samples of a 16-bit wav (n_samples, n_channels), as integers that do not overflow when added."""
     return sf.read(path, dtype="int16")[0].astype(int)

@@ -1,4 +1,4 @@
-"""A recipe small enough for tests, and networks whose output is known."""
+"""A recipe small enough for tests, and networks with known output."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,19 +13,19 @@ SIZES = {
     "front_end": {"window_length": 257, "fft_length": 512, "hop_length": 96},
     "segments": {"n_frames": 12, "n_context": 2},
     "network": {"n_encoder_bins": 20, "n_denoiser_hidden": 16},
-    "training": {"n_epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"},  # the same on every processor
+    "training": {"n_epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"},  # fp32: the same results on every CPU
     "separation": {"batch_size": 4, "precision": "fp32"},
 }
 
 
 def tiny_recipe(name: str = "MDL1", **sections: Mapping[str, Any]) -> Recipe:
-    """Recipe `name` at tiny sizes, with single keys of sections changed."""
+    """Return recipe `name` at tiny sizes, with single keys of sections changed."""
     overrides = {key: {**SIZES.get(key, {}), **sections.get(key, {})} for key in SIZES.keys() | sections.keys()}
     return load_recipe(name, {"MDL1": overrides})
 
 
 def tiny_checkpoint(seed: int = 1, **sections: Mapping[str, Any]) -> Checkpoint:
-    """An initialised, untrained network with its recipe."""
+    """Return an initialised, untrained network with its recipe."""
     recipe = tiny_recipe(**sections)
     network = build_network(recipe)
     network.initialise(torch.Generator().manual_seed(seed))
@@ -33,13 +33,13 @@ def tiny_checkpoint(seed: int = 1, **sections: Mapping[str, Any]) -> Checkpoint:
 
 
 class Estimate(NamedTuple):
-    """The only output field that separation reads."""
+    """Output of a network, with the only field that separation reads."""
 
     denoised: torch.Tensor
 
 
 class Double(torch.nn.Module):
-    """Stands for a Masker-and-Denoiser in separation; subclasses have a `forward`."""
+    """Stand-in for a Masker-and-Denoiser in separation. Subclasses define `forward`."""
 
     sequences_independent = True
 

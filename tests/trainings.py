@@ -1,4 +1,4 @@
-"""Trainings of a tiny network on made songs, and what they leave behind."""
+"""Train a tiny network on synthetic songs, and read its results."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ from madsep.training.train import Options, train
 
 Tracks = Sequence[PreparedTrack]
 
-N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated: 15 sequences of a track
+N_SAMPLES = 12_000  # 130 frames, of which 120 are estimated, in 15 sequences per track
 EACH_STEP = -1.0  # save_every_s
 NEVER = 1e9
-OUTPUTS = ["history.csv", "jobs", "records", "tensorboard", "train.lock", "weights.safetensors"]  # of a finished run: no state is left
+OUTPUTS = ["history.csv", "jobs", "records", "tensorboard", "train.lock", "weights.safetensors"]  # of a finished training, without a state
 HELD_OUT = {"validation": True, "selection": "best"}
 
 
 def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A mixture and its voice: syllables with vibrato over a bass and noise."""
+    """Return a mixture and its voice (n_samples,): syllables with vibrato over a bass and noise."""
     generator = np.random.default_rng(seed)
     t = np.arange(N_SAMPLES) / 44100
     pitch_hz = (200 + 100 * generator.random()) * (1 + 0.02 * np.sin(2 * np.pi * 5 * t))
@@ -39,7 +39,7 @@ def sung(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_prepared(folder: Path, songs: Sequence[tuple[np.ndarray, np.ndarray]], subset: str = "train") -> list[PreparedTrack]:
-    """Prepared tracks `Artist - 0`, `Artist - 1`, ... of mixtures and voices (n_samples,)."""
+    """Write mixtures and voices (n_samples,) as prepared tracks `Artist - 0`, `Artist - 1`, ... Return the tracks."""
     return [
         write_prepared_track(folder, f"Artist - {number}", {"mixture": mixture[None], "vocals": voice[None]}, subset=subset)
         for number, (mixture, voice) in enumerate(songs)
@@ -47,12 +47,12 @@ def write_prepared(folder: Path, songs: Sequence[tuple[np.ndarray, np.ndarray]],
 
 
 def read_all_prepared(folder: Path) -> list[PreparedTrack]:
-    """All training tracks that are prepared in a folder."""
+    """Return all prepared training tracks in a folder."""
     return read_prepared(folder, [path.stem for path in (folder / "records").iterdir()], ["train"])
 
 
 def run(recipe: Recipe, tracks: Tracks, folder: Path, save_every_s: float = NEVER, held_out: tuple[str, ...] = ()) -> Path:
-    """Train on the CPU with the tracks of the names `held_out` held out; return the folder."""
+    """Train on the CPU without the tracks named in `held_out`, which are for validation. Return the folder."""
     train(recipe, tracks, [slug_of(name) for name in held_out], folder, Options("cpu", 1, save_every_s))
     return folder
 
@@ -75,22 +75,22 @@ def same_bytes(one: Path, other: Path) -> bool:
 
 
 def sequences_of(tracks: Tracks, recipe: Recipe, *numbers: int) -> Sequences:
-    """The sequences of some of the tracks, or of all."""
+    """Return the sequences of the tracks with these numbers, or of all."""
     return Sequences([tracks[number] for number in numbers] or tracks, recipe, Stft(recipe.front_end), augmented=False)
 
 
 def features_of(sequences: Sequences, numbers: torch.Tensor, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mixture and target magnitudes of some sequences."""
+    """Return the mixture and target magnitudes of some sequences."""
     ((_, spans),) = sequences.stream([numbers])
     return sequences.features(spans)
 
 
 class Killed(Exception):
-    """Stands for a kill at a known step."""
+    """Stand-in for a kill at a known step."""
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, n_calls: int) -> None:
-    """Let the call after `n_calls` of owner.name raise Killed."""
+    """Make owner.name raise Killed after `n_calls` calls."""
     original: Callable[..., Any] = getattr(owner, name)
     calls = 0
 

@@ -19,7 +19,7 @@ WAIT_MS = 60_000
 
 
 class Opened:
-    """A page in the browser with what it printed and asked for."""
+    """A page in the browser, with its errors and requests."""
 
     def __init__(self, page: Any, address: str) -> None:
         self.page, self.address = page, address
@@ -32,7 +32,7 @@ class Opened:
         page.goto(address)
 
     def get(self, expression: str) -> Any:
-        """The value of an expression in the page."""
+        """Return the value of an expression in the page."""
         return self.page.evaluate(expression)
 
     def wait(self, condition: str) -> None:
@@ -40,7 +40,7 @@ class Opened:
         self.page.wait_for_function(condition, timeout=WAIT_MS)
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after the other."""
+        """Press keys one after the other."""
         for key in keys:
             self.page.keyboard.press(key)
 
@@ -58,7 +58,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of pages: with FLAC, with Opus, and with scores alone."""
+    """Folders of three pages: with FLAC, with Opus, and with scores alone."""
     root = tmp_path_factory.mktemp("listen")
     arguments = make_material(root)
     made = {
@@ -74,7 +74,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def served(pages: dict[str, Path]) -> Iterator[str]:
-    """The address at which the page with FLAC is served."""
+    """Address at which the page with FLAC is served."""
     server = make_server(pages["flac"], 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -84,7 +84,7 @@ def served(pages: dict[str, Path]) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
-    """Opens an address in a new window."""
+    """Function that opens an address in a new window."""
     contexts = []
 
     def opened(address: str | Path, width: int = 1200, scheme: str = "light", has_audio: bool = True) -> Opened:

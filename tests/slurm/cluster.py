@@ -1,4 +1,4 @@
-"""A Slurm that the tests start and stop: munged, slurmctld and two slurmd on this machine, all in one folder.
+"""Start and stop a Slurm for the tests: munged, slurmctld and two slurmd on this machine, all in one folder.
 
 node1 has four CPUs. node2 has four CPUs and a pretended GPU. Nothing is written outside the folder, and daemons that already run are left
 alone. Slurm has no accounting here.
@@ -23,7 +23,7 @@ import psutil
 NODES = ("node1", "node2")
 GPU_NODE = "node2"
 DAEMONS = ("munged", "slurmctld", "slurmd")
-SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # the folders of daemons, which may be missing from a user's PATH
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # folders of daemons, which may not be on a user's PATH
 MUNGE_FILES = ("socket", "key-file", "pid-file", "log-file", "seed-file")
 PATIENCE_S = 60.0
 SLURM_CONF = """\
@@ -66,13 +66,13 @@ GRES_CONF = "NodeName=node2 Name=gpu File=/dev/null\n"
 
 
 def missing() -> list[str]:
-    """The daemons that this machine lacks."""
+    """Return the daemons that are not installed."""
     return [name for name in DAEMONS if shutil.which(name, path=_path()) is None]
 
 
 @dataclass
 class Cluster:
-    """A running Slurm; `environment` is that of a user who submits to it."""
+    """A running Slurm. `environment` is that of a user who submits jobs."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -97,7 +97,7 @@ class Cluster:
         return sorted(ours, key=lambda job: int(job["JobId"]))
 
     def start(self, name: str) -> None:
-        """Start a daemon: munged, slurmctld, node1 or node2; it ends with `stop` or with the cluster."""
+        """Start a daemon: munged, slurmctld, node1 or node2. `stop` or the end of the cluster ends it."""
         settings = f"{self.folder}/slurm.conf"
         commands = {
             "munged": ["munged", "--foreground", "--force", *(f"--{key}={self.folder}/munge.{key}" for key in MUNGE_FILES)],
@@ -108,7 +108,7 @@ class Cluster:
             self.processes[name] = subprocess.Popen(commands[name], env=self.environment, stdout=out, stderr=out, start_new_session=True)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """End a daemon by a signal to its process. Jobs that it started continue, as they do on a real node."""
+        """End a daemon with a signal. Jobs that it started continue, as they do on a real node."""
         process = self.processes.pop(name)
         process.send_signal(number)
         try:
@@ -118,7 +118,7 @@ class Cluster:
             process.wait()
 
     def wait_for(self, happened: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait until something has happened. If it does not happen in time, fail with the last lines of the daemons' logs."""
+        """Wait until a condition holds. If it does not hold in time, fail with the last lines of the daemons' logs."""
         deadline = time.monotonic() + patience_s
         while not happened():
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
@@ -132,7 +132,7 @@ class Cluster:
         return len(states) == len(NODES) and set(states) <= {"idle", "mixed", "allocated"}
 
     def last_lines(self, n_lines: int = 15) -> str:
-        """The ends of the daemons' logs."""
+        """Return the last lines of the daemons' logs."""
         logs = [*sorted(self.folder.glob("*.log")), *sorted(self.folder.glob("*.out"))]
         return "\n".join(f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-n_lines:]) for log in logs)
 
@@ -147,7 +147,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     key.chmod(0o400)
     (folder / "slurm.conf").write_text(SLURM_CONF.format(folder=folder, user=getpass.getuser(), ports=_free_ports(3)))
     (folder / "gres.conf").write_text(GRES_CONF)
-    srun = folder / "bin/srun"  # the jobstep plugin starts it without the variables named SLURM_*
+    srun = folder / "bin/srun"  # the jobstep plugin starts srun without the SLURM_* variables
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun", path=_path())} "$@"\n')
     srun.chmod(0o755)
     others = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
@@ -166,7 +166,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def _end_jobs(slurm: Cluster) -> None:
-    """End what jobs and failed tests have left running. Called after the daemons have ended, so that none can start more."""
+    """End processes that jobs and failed tests left running. Call it after the daemons have ended, so that they start no more."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and _is_of(slurm, process):
@@ -174,7 +174,7 @@ def _end_jobs(slurm: Cluster) -> None:
 
 
 def _is_of(slurm: Cluster, process: psutil.Process) -> bool:
-    """Whether a process is one of this cluster's: its environment names the settings, or it is a slurmstepd that writes a node's log."""
+    """Whether a process belongs to this cluster: its environment names slurm.conf, or it is a slurmstepd that writes a node's log."""
     if process.name().startswith("slurmstepd"):
         return any(Path(file.path).is_relative_to(slurm.folder) for file in process.open_files())
     return process.environ().get("SLURM_CONF") == slurm.environment["SLURM_CONF"]

@@ -1,4 +1,4 @@
-"""The Slurm that the tests of a module share."""
+"""The Slurm cluster that tests share."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from cluster import Cluster, cluster, missing
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Slurm of two nodes, the second with a pretended GPU. Tests leave both nodes up and no jobs in the queue."""
+    """A Slurm with two nodes, the second with a fake GPU. Tests leave both nodes up and no jobs in the queue."""
     if absent := missing():
         pytest.skip(f"no Slurm to test on: {', '.join(absent)} missing; Debian, Ubuntu: sudo apt-get install slurm-wlm munge")
     with cluster(tmp_path_factory.mktemp("slurm") / "cluster") as running:

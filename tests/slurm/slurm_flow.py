@@ -1,4 +1,4 @@
-"""Runs of the whole workflow on a Slurm, through its profile, as a user starts them."""
+"""Run the whole workflow on Slurm with the slurm profile, as a user would."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ OPTIONS = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-
 
 
 def command(folder: Path, config: Mapping[str, Any], *arguments: str) -> list[str]:
-    """Return the command that runs the workflow in `folder` on Slurm. `arguments` go to Snakemake: options, then `--` and files."""
+    """Return the command that runs the workflow in `folder` on Slurm. `arguments` are passed to Snakemake: options, then `--` and files."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder.parent / f"{folder.name}-{next(NUMBERS)}.yaml"
     settings.write_text(yaml.safe_dump(dict(config)))
@@ -24,14 +24,14 @@ def command(folder: Path, config: Mapping[str, Any], *arguments: str) -> list[st
 
 
 def start(slurm: Cluster, folder: Path, config: Mapping[str, Any], *arguments: str) -> subprocess.Popen[str]:
-    """Start a run; what it prints goes to <folder>.txt."""
+    """Start a run. Its output goes to <folder>.txt."""
     typed = command(folder, config, *arguments)
     with folder.with_suffix(".txt").open("w") as printed:
         return subprocess.Popen(typed, cwd=ROOT, env=slurm.environment, stdout=printed, stderr=subprocess.STDOUT, encoding="utf-8")
 
 
 def ended(run: subprocess.Popen[str], folder: Path, patience_s: float = 900) -> Outcome:
-    """Wait for a run that was started in `folder` and return how it ended."""
+    """Wait for a run that was started in `folder`. Return its outcome."""
     try:
         status = run.wait(patience_s)
     finally:
