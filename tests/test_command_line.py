@@ -135,7 +135,7 @@ def test_separate_writes_the_format_that_is_asked_for(
         ("--format mp3 --subtype FLOAT", "mp3 has no samples of type FLOAT"),
         ("--format flac --subtype FLOAT", "flac has no samples of type FLOAT"),
         ("--bit-rate 128", "wav has no bit rate"),
-        ("--format mp3 --bit-rate 32", "out/song/vocals.mp3: mp3 at 44100 Hz has 64 to 320 kbit/s; 32 was asked for."),
+        ("--format mp3 --bit-rate 32", "out/song/vocals.mp3: mp3 at 44100 Hz has 64 to 320 kbit/s, not 32."),
         ("--stems vocal", "vocal: the checkpoint does not estimate it; did you mean 'vocals'? (known: vocals, accompaniment)"),
     ],
 )

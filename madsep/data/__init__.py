@@ -1,1 +1,1 @@
-"""Data sets on disk: finding, reading, checking and preparing their tracks."""
+"""Data sets on disk: finding, reading, checking and preparing tracks."""

@@ -1,4 +1,4 @@
-"""Reading audio: stems whole, a user's songs in blocks, and resampling in a stream."""
+"""Reading of audio: whole stems, songs of any length in blocks, and streamed resampling."""
 
 import contextlib
 import math
@@ -20,15 +20,15 @@ from madsep.data.windows import sndfile_parts
 
 Blocks = Generator[np.ndarray, None, None]
 
-BLOCK_SAMPLES = 1 << 18  # samples of each channel held in memory at a time; about 6 s at 44.1 kHz
-MAX_WHOLE_SAMPLES = 1 << 28  # of all channels, for what is read whole: 50 minutes of stereo at 44.1 kHz
+BLOCK_SAMPLES = 1 << 18  # samples per channel held in memory at a time, about 6 s at 44.1 kHz
+MAX_WHOLE_SAMPLES = 1 << 28  # of all channels, for files that are read whole: 50 minutes of stereo at 44.1 kHz
 MAX_SONG_HOURS = 24
-TOLERANCE_S = 0.1  # between a container's duration and what a lossy codec gives
+TOLERANCE_S = 0.1  # allowed difference between a container's duration and the decoded duration of a lossy codec
 
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file: its format, and its samples in blocks of shape (n, n_channels), which raise InputError if it is damaged."""
+    """An opened file: its format, and its samples in blocks of shape (n, n_channels). Iterating raises InputError if it is damaged."""
 
     sample_rate_hz: int
     n_channels: int
@@ -36,10 +36,10 @@ class Source:
 
 
 def read_wav(path: Path | str) -> tuple[np.ndarray, int]:
-    """Read a whole wav file, or one of another format that `load_song` reads.
+    """Read a whole wav file, or a file of another format that `load_song` reads.
 
     Returns float32 samples of shape (n_channels, n_samples), exact for 16 and 24 bit, and the sample rate in hertz.
-    Raises InputError when the file is missing, unreadable, truncated, empty, too long or holds NaN or infinite samples.
+    Raises InputError if the file is missing, unreadable, truncated, empty or too long, or contains NaN or infinite samples.
     """
     path, blocks, n_samples = Path(path), [], 0
     with open_audio(path) as source:
@@ -48,7 +48,7 @@ def read_wav(path: Path | str) -> tuple[np.ndarray, int]:
             n_samples += len(block)
             if n_samples * source.n_channels > MAX_WHOLE_SAMPLES:
                 minutes = MAX_WHOLE_SAMPLES / source.n_channels / source.sample_rate_hz / 60
-                raise InputError(f"{path}: is longer than {minutes:.0f} minutes, the most that is read whole; cut it into shorter ones.")
+                raise InputError(f"{path}: is longer than {minutes:.0f} minutes, the limit for files read whole; split it.")
     if n_samples == 0:
         raise InputError(f"{path}: holds no samples; copy or download it again.")
     audio = np.empty((source.n_channels, n_samples), np.float32)
@@ -60,10 +60,10 @@ def read_wav(path: Path | str) -> tuple[np.ndarray, int]:
 
 @contextlib.contextmanager
 def open_audio(path: Path) -> Iterator[Source]:
-    """Open a file of audio, told by its content: libsndfile reads it if it can and is told its length, ffmpeg the rest.
+    """Open an audio file. Its content decides the reader: libsndfile if it supports the format and the length is known, otherwise ffmpeg.
 
-    Raises InputError when neither reads it, when it is truncated or not finite, or of a rate or channel count that no audio has. What was
-    read is compared with what the header promises.
+    The amount of audio that was read is compared with the header. Raises InputError if neither can read the file, if it is truncated or
+    contains non-finite samples, or if its rate or channel count is not one of audio.
     """
     container, reason = examine_audio(path), ""
     if container.by_sndfile:
@@ -88,10 +88,10 @@ def open_audio(path: Path) -> Iterator[Source]:
 
 @dataclass(frozen=True)
 class Song:
-    """A decoded song on disk; both arrays are float32 memory maps of shape (n_channels, n_samples).
+    """A decoded song on disk. Both arrays are float32 memory maps of shape (n_channels, n_samples).
 
-    `original` has the file's own rate `sample_rate_hz`; `audio` has the rate that was asked for. Pages that were read
-    count as resident until the system needs the memory; what must stay in memory is bounded by the blocks.
+    `original` has the file's own rate, `sample_rate_hz`. `audio` has the requested rate. Pages that were read count as resident until the
+    system needs the memory. Only the blocks must stay in memory.
     """
 
     path: Path
@@ -101,9 +101,9 @@ class Song:
 
 
 def load_song(path: Path | str, folder: Path | str, sample_rate_hz: int) -> Song:
-    """Decode a song of any rate, channel count and length into `folder`, which nothing else may use, in bounded memory.
+    """Decode a song of any rate, channel count and length into `folder`, in bounded memory. Nothing else may use the folder.
 
-    Raises InputError as `open_audio` does, when the file is empty or longer than a day, and when the disk is full.
+    Raises InputError as `open_audio` does, if the file is empty or longer than a day, and if the disk is full.
     """
     path = Path(path)
     decoded = Path(folder) / "original.f32"
@@ -122,15 +122,15 @@ def load_song(path: Path | str, folder: Path | str, sample_rate_hz: int) -> Song
 
 
 def resample_to_length(audio: np.ndarray, rate_in_hz: int, rate_out_hz: int, n_samples: int, path: Path | str) -> np.ndarray:
-    """Resample `audio` (n_channels, n) in a stream to exactly `n_samples`, trimmed or padded with zeros at the end.
+    """Resample `audio` (n_channels, n) block by block to exactly `n_samples`, trimmed or zero-padded at the end.
 
-    Returns a float32 memory map of shape (n_channels, n_samples) kept in the file `path`; time zero stays in place.
-    Raises InputError when the disk is full.
+    Returns a float32 memory map of shape (n_channels, n_samples), stored in the file `path`. Time zero does not move.
+    Raises InputError if the disk is full.
     """
     n_channels, n_in = audio.shape
     resampler = soxr.ResampleStream(rate_in_hz, rate_out_hz, n_channels, dtype="float32")
     n_left = n_samples
-    step = max(1, min(BLOCK_SAMPLES, BLOCK_SAMPLES * rate_in_hz // rate_out_hz))  # so that what comes out is a block, too
+    step = max(1, min(BLOCK_SAMPLES, BLOCK_SAMPLES * rate_in_hz // rate_out_hz))  # so that the output is not larger than a block either
     with scratch_file(Path(path)) as stream:
         for start in range(0, n_in, step):
             block = np.ascontiguousarray(audio[:, start : start + step].T, dtype=np.float32)
@@ -169,7 +169,7 @@ def _sndfile_blocks(streams: list[sf.SoundFile], path: Path) -> Iterator[np.ndar
 
 
 def _ffmpeg_blocks(blocks: Blocks, source: AudioStream, container: Container, path: Path) -> Blocks:
-    """Pass blocks on and compare their length with the container's, which mp3 and aac only estimate."""
+    """Yield the blocks and compare their length with the container's. For mp3 and aac this is only an estimate and is ignored."""
     n_read = 0
     with contextlib.closing(blocks):
         for block in blocks:
@@ -182,11 +182,11 @@ def _ffmpeg_blocks(blocks: Blocks, source: AudioStream, container: Container, pa
     if read_s < promised_s - TOLERANCE_S and container.kind != "ogg":
         raise InputError(f"{path}: the file is truncated: {said}; copy or download it again.")
     if abs(read_s - promised_s) > TOLERANCE_S:
-        log.warning("%s: %s; all that it holds is read", path, said)
+        log.warning("%s: %s; all of it is read", path, said)
 
 
 def _checked(blocks: Iterable[np.ndarray], sample_rate_hz: int, path: Path) -> Iterator[np.ndarray]:
-    """Pass on blocks of shape (n, n_channels); raise InputError at the first sample that is not finite."""
+    """Yield the blocks of shape (n, n_channels). Raises InputError at the first sample that is not finite."""
     n_before = 0
     for block in blocks:
         finite = np.isfinite(block)
@@ -202,7 +202,7 @@ def _write_blocks(source: Source, raw: BinaryIO, path: Path) -> None:
     for block in source.blocks:
         n_left -= len(block)
         if n_left < 0:
-            raise InputError(f"{path}: is longer than {MAX_SONG_HOURS} hours; cut it into shorter ones.")
+            raise InputError(f"{path}: is longer than {MAX_SONG_HOURS} hours; split it.")
         raw.write(block.tobytes())
 
 

@@ -1,4 +1,4 @@
-"""What a user may choose of the files of a song, apart from what writes them, so that the command line starts quickly."""
+"""Choices for the output files of songs. They are separate from the writers so that the command line starts quickly."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What a file of audio is, told by its content, and whether it is whole: the header's promise against the bytes that are there."""
+"""Detection of audio formats from the content of files, and checks that files are complete."""
 
 import struct
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from madsep.data.packets import check_adts, check_asf, check_mp3, check_ogg, fla
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 768_000
 MAX_CHANNELS = 32
 MAX_CHUNKS = 100_000
-# What programs that write to a pipe put in place of a size of 32 bits: 0, or about 2^31 (sox, arecord, lame), or about 2^32 (ffmpeg)
+# Placeholders for unknown 32-bit sizes by programs that write to a pipe: 0, about 2^31 (sox, arecord, lame) or about 2^32 (ffmpeg)
 UNKNOWN_SIZES = (range(0x7F00_0000, 0x7F00_1000), range(0x7FFF_0000, 0x8000_0001), range(0xFFFF_0000, 1 << 32))
-UNKNOWN_LONG_SIZE = 1 << 62  # of 64 bits; what no disk holds
+UNKNOWN_LONG_SIZE = 1 << 62  # of 64-bit sizes; larger than any disk
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 
-# what a file begins with (or has at the given place), and ffmpeg's name for it
+# (position, bytes there, ffmpeg's name of the format)
 MAGIC = (
     *((0, b"RIFF", "wav"), (0, b"RF64", "wav"), (0, b"BW64", "wav"), (0, W64_RIFF, "w64"), (0, b"FORM", "aiff"), (0, b"caff", "caf")),
     *((0, b".snd", "au"), (0, b"fLaC", "flac"), (0, b"OggS", "ogg"), (4, b"ftyp", "mov"), (0, b"\x1a\x45\xdf\xa3", "matroska")),
     *((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"), (0, b"wvpk", "wv"), (0, b"MAC ", "ape"), (0, b"TTA1", "tta")),
 )
 SNDFILE_READS = ("wav", "w64", "aiff", "caf", "au", "flac")
-SNDFILE_ENDLESS = ("w64", "aiff")  # read to their end, too, when they do not say where that is
+SNDFILE_ENDLESS = ("w64", "aiff")  # also read if their length is unknown
 CHUNKED = ("wav", "w64", "aiff", "caf", "au")
 CHECKS = {"ogg": check_ogg, "mp3": check_mp3, "aac": check_adts, "asf": check_asf}
 LISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD", b"<asx", b"<smil")
@@ -34,9 +34,9 @@ LISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD", b"<asx", b"<
 
 @dataclass(frozen=True)
 class Container:
-    """A file's kind by ffmpeg's name, None if it is none of those known here; and the first bytes of the files that it consists of.
+    """ffmpeg's name of a file's format, None if it is not listed here, and the positions at which the files in it start.
 
-    That is usually 0 alone. There are none if the header does not say how much audio there is.
+    `parts` is usually (0,). It is empty if the header does not state the length of the audio.
     """
 
     kind: str | None
@@ -44,15 +44,15 @@ class Container:
 
     @property
     def by_sndfile(self) -> bool:
-        """Whether libsndfile may read the file; ffmpeg reads the others, as libsndfile stops at a count that may be an estimate."""
+        """Whether libsndfile may read the file. Otherwise ffmpeg reads it, because libsndfile stops at a length that may be an estimate."""
         return self.kind in SNDFILE_ENDLESS or (self.kind in SNDFILE_READS and bool(self.parts))
 
 
 def examine_audio(path: Path) -> Container:
-    """Tell a file by its content, and compare what its header promises with what is there.
+    """Detect the format of a file from its content, and compare its header with its size.
 
-    Warns of bytes after the audio that the header does not know.
-    Raises InputError if it is missing, not a regular file, a playlist, or shorter than it says.
+    Logs a warning if bytes after the audio are not described by the header.
+    Raises InputError if the file is missing, not a regular file, a playlist, or shorter than its header says.
     """
     _require_file(path)
     try:
@@ -66,7 +66,7 @@ def examine_audio(path: Path) -> Container:
 
 
 def check_stream(path: Path, sample_rate_hz: int, n_channels: int) -> None:
-    """Refuse rates and channel counts that no audio has, before memory is taken for them. Raises InputError."""
+    """Raise InputError for implausible rates and channel counts, before memory is allocated for them."""
     if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
         expected = f"expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
         raise InputError(f"{path}: its header says {sample_rate_hz} Hz; {expected}. Export it again.")
@@ -79,7 +79,7 @@ def _require_file(path: Path) -> None:
         if path.is_file():
             return
         found = "is a folder, not an audio file" if path.is_dir() else "is not a regular file" if path.exists() else "no such file"
-    except (OSError, ValueError) as error:  # too long a name, a loop of links, a null byte
+    except (OSError, ValueError) as error:  # a name that is too long, a loop of links, a null byte
         raise InputError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error}).") from None
     raise InputError(f"{path}: {found}.")
 
@@ -100,11 +100,11 @@ def _refuse_lists(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
     head = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.lower().startswith(tuple(word.lower() for word in LISTS)):
-        raise InputError(f"{path}: is a playlist, not an audio file; give the files that it names.")
+        raise InputError(f"{path}: is a playlist, not an audio file; give the files that it lists.")
 
 
 def _parts(kind: str | None, stream: BinaryIO, path: Path) -> tuple[int, ...]:
-    """The first bytes of the files that a file consists of, none if its length is unknown. Raises InputError if it is cut."""
+    """Return the positions at which the files in a file start, or () if its length is unknown. Raises InputError if it is truncated."""
     if kind in CHECKS:
         CHECKS[kind](stream, path)
     if kind == "mov":
@@ -118,7 +118,7 @@ def _parts(kind: str | None, stream: BinaryIO, path: Path) -> tuple[int, ...]:
 
 
 def _check_audio_size(kind: str, stream: BinaryIO, path: Path) -> bool:
-    """Whether the size of the chunk of samples is known. Raises InputError if that is longer than the file."""
+    """Whether the size of the audio chunk is known. Raises InputError if it exceeds the rest of the file."""
     for name, promised, start, is_long in _chunks(kind, stream, path):
         if name not in (b"data", b"SSND"):
             continue
@@ -137,15 +137,15 @@ def _check_audio_size(kind: str, stream: BinaryIO, path: Path) -> bool:
 
 
 def _is_unknown(promised: int, found: int, is_long: bool) -> bool:
-    """Whether a size is none: what stands in a header that was written before the audio."""
+    """Whether a size is a placeholder, as in headers written before the audio was complete."""
     if is_long:
         return promised >= UNKNOWN_LONG_SIZE - 24
-    wrapped = found >= 1 << 32 and promised == found % (1 << 32)  # a size beyond 4 GiB, without its upper half
+    wrapped = found >= 1 << 32 and promised == found % (1 << 32)  # the lower 32 bits of a size beyond 4 GiB
     return wrapped or (promised > found and any(promised in sizes for sizes in UNKNOWN_SIZES))
 
 
 def _is_chunks(stream: BinaryIO, start: int, n_bytes: int) -> bool:
-    """Whether the bytes from `start` are RIFF's chunks, up to the file's end or a tag that players put there."""
+    """Whether the bytes from `start` are RIFF chunks, up to the end of the file or a tag that a player appended."""
     end, n_left = start + n_bytes, MAX_CHUNKS
     while end - start >= 8 and n_left:
         stream.seek(start)
@@ -161,7 +161,7 @@ def _is_chunks(stream: BinaryIO, start: int, n_bytes: int) -> bool:
 
 
 def _chunks(kind: str, stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, int, int, bool]]:
-    """Yield name, size in bytes, first byte of each chunk and whether its size is of 64 bits, up to the end or a broken one."""
+    """Yield (name, size in bytes, first byte, whether the size has 64 bits) of each chunk until the end or a broken chunk."""
     stream.seek(0)
     head = stream.read(24)
     if kind == "au":
@@ -189,7 +189,7 @@ def _chunks(kind: str, stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, in
 
 
 def _chunk(kind: str, stream: BinaryIO) -> tuple[bytes, int, bool] | None:
-    """Name, size and whether that is of 64 bits, of the chunk at the stream's place; None at the end."""
+    """Return (name, size, whether the size has 64 bits) of the chunk at the stream's position, or None at the end."""
     n_bytes = {"wav": 8, "aiff": 8, "caf": 12, "w64": 24}[kind]
     head = stream.read(n_bytes)
     if len(head) < n_bytes:

@@ -1,4 +1,4 @@
-"""How a user's songs are written: wav, flac or mp3, of which samples or bit rate."""
+"""Encodings of output songs: wav, flac or mp3, with their sample types and bit rates."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,17 @@ from madsep.data.wav_writer import WavWriter
 
 MAX_FLAC_CHANNELS = 8
 MP3_CHANNELS = 2
-LEAST_BIT_RATE = 64  # below, the coder would resample
-# bit rates in kbit/s that libsndfile chooses from by its compression level, 0 the highest: MPEG-1 (ISO/IEC 11172-3), then MPEG-2 (13818-3)
+LEAST_BIT_RATE = 64  # at lower rates, the encoder would resample
+# lowest and highest bit rate in kbit/s, between which libsndfile's compression level (0: highest) interpolates:
+# MPEG-1 (ISO/IEC 11172-3), then MPEG-2 (13818-3)
 MP3_BIT_RATES = {(32_000, 44_100, 48_000): (32, 320), (16_000, 22_050, 24_000): (8, 160)}
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Format of the files; `subtype` is the type of the samples of wav and flac, `bit_rate` that of mp3 in kbit/s.
+    """Format of output files. `subtype` is the sample type of wav and flac, `bit_rate` the bit rate of mp3 in kbit/s.
 
-    Raises InputError if the format has no such samples, or no bit rate.
+    Raises InputError if the format does not support the sample type or a bit rate.
     """
 
     format: Format = "wav"
@@ -37,11 +38,14 @@ class Encoding:
 
     @property
     def samples(self) -> Subtype:
-        """The type of the samples that are written, or given to the coder of mp3."""
+        """Type of the samples that are written, or passed to the mp3 encoder."""
         return "FLOAT" if self.format == "mp3" else self.subtype or "PCM_16"
 
     def writer(self, path: Path, sample_rate_hz: int, shape: tuple[int, ...]) -> WavWriter:
-        """Return what writes a file of `shape` (n_channels, n_samples). Raises InputError if the format cannot hold that, or the rate."""
+        """Return a writer for a file of `shape` (n_channels, n_samples).
+
+        Raises InputError if the format does not support the number of channels or the rate.
+        """
         writer = WavWriter(path, sample_rate_hz, shape, self.samples)
         if self.format == "flac":
             if shape[0] > MAX_FLAC_CHANNELS:
@@ -56,7 +60,7 @@ WAV = Encoding()
 
 
 class _Mp3Writer(WavWriter):
-    """Writes an mp3 of constant bit rate; samples above full scale are clipped and counted."""
+    """Writes an mp3 of constant bit rate. Samples above full scale are clipped and counted."""
 
     def __init__(self, path: Path, sample_rate_hz: int, shape: tuple[int, ...], bit_rate: int | None) -> None:
         super().__init__(path, sample_rate_hz, shape, "FLOAT")
@@ -67,7 +71,7 @@ class _Mp3Writer(WavWriter):
             raise InputError(f"{path}: mp3 holds {MP3_CHANNELS} channels at most, at {rates} Hz; {found}. Write wav or flac.")
         wanted = most if bit_rate is None else bit_rate
         if not LEAST_BIT_RATE <= wanted <= most:
-            raise InputError(f"{path}: mp3 at {sample_rate_hz} Hz has {LEAST_BIT_RATE} to {most} kbit/s; {wanted} was asked for.")
+            raise InputError(f"{path}: mp3 at {sample_rate_hz} Hz has {LEAST_BIT_RATE} to {most} kbit/s, not {wanted}.")
         level = (most - wanted) / (most - least)
         self.form = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": level}
 

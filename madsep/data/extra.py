@@ -1,4 +1,4 @@
-"""Further training tracks, which lie outside the data set."""
+"""Additional training tracks from outside the data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from madsep.data.tracks import Track, check_layout, check_stems, duration_s, hel
 
 
 def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) -> list[Track]:
-    """Return further training tracks, sorted by name: those in `root`/train, with the stems of the data set, or MedleyDB's songs.
+    """Return additional training tracks, sorted by name: those in `root`/train, with the stems of the data set, or MedleyDB's songs.
 
-    `known` are the tracks of the data set. Songs are told by their names, whatever number or punctuation these have. Of MedleyDB the songs
-    of the data set, those without a voice and those with bleed are left out, which the log says. Raises InputError when there are no
-    tracks, one lacks a stem, one is a track of the data set, or `root` is MUSDB18 or DSD100, which share their songs.
+    `known` are the names of the data set's tracks. Songs are identified by name, ignoring numbers and punctuation. MedleyDB's songs are
+    left out if they are in the data set, have no voice, or have bleed. The log counts them. Raises InputError if there are no tracks, if
+    one lacks a stem or is in the data set, or if `root` is MUSDB18 or DSD100, which share their songs.
     """
     root = Path(root).expanduser()
     if dataset == MUSDB18 and all((root / where).is_dir() for where in DSD100.folders.values()):

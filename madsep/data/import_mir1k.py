@@ -1,9 +1,10 @@
-"""Turn MIR-1K as published, clips with accompaniment and voice in their two channels, into the tree that the pipeline reads.
+"""Convert MIR-1K as published, clips with accompaniment and voice in their two channels, into a tree that the pipeline reads.
 
-Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset", IEEE TASLP 18(2), 2010.
-Division and mixing are those of Huang, Kim, Hasegawa-Johnson and Smaragdis, "Singing-voice separation from monaural recordings using deep
+Hsu and Jang, "On the improvement of singing voice separation for monaural recordings using the MIR-1K dataset", IEEE TASLP 18(2), 2010. The
+split and the mixing follow Huang, Kim, Hasegawa-Johnson and Smaragdis, "Singing-voice separation from monaural recordings using deep
 recurrent neural networks", ISMIR 2014, and "Joint optimization of masks and deep recurrent neural networks for monaural source separation",
-IEEE/ACM TASLP 23(12), 2015: the clips of two singers train, all others test; voice and accompaniment add up as they come (0 dB).
+IEEE/ACM TASLP 23(12), 2015: the clips of two singers are for training, all others for testing. Voice and accompaniment are added without
+scaling (0 dB).
 """
 
 import os
@@ -50,9 +51,9 @@ def import_mir1k(source: Path, destination: Path) -> None:
 
 
 def find_clips(source: Path) -> list[Path]:
-    """Return the clips (.wav or .flac) in `source`/Wavfile if that is a folder, otherwise in `source`, sorted by name.
+    """Return the clips (.wav or .flac) in `source`/Wavfile if that folder exists, otherwise in `source`, sorted by name.
 
-    Raises InputError when there are none, or a clip exists in both formats.
+    Raises InputError if there are none, or if a clip exists in both formats.
     """
     folder = source / "Wavfile" if (source / "Wavfile").is_dir() else source
     if not folder.is_dir():
@@ -67,7 +68,7 @@ def find_clips(source: Path) -> list[Path]:
 
 
 def subset_of(clip: Path) -> str:
-    """Return "train" for a clip of the two training singers, "test" for others; the singer stands before the first `_` of its name."""
+    """Return "train" for clips of the two training singers, "test" for others. The singer is the part of the name before the first `_`."""
     return "train" if clip.stem.split("_")[0].lower() in TRAINING_SINGERS else "test"
 
 
@@ -90,7 +91,7 @@ def _write_clips(clips: list[Path], folder: Path) -> None:
 
 
 def _read_clip(clip: Path) -> np.ndarray:
-    """Return the two channels of a clip, int16 of shape (2, n_samples). Raises InputError as `import_mir1k` says."""
+    """Return the two channels of a clip, int16 of shape (2, n_samples). Raises InputError as described in `import_mir1k`."""
     try:
         examine_audio(clip)
         with sf.SoundFile(os.fsencode(clip)) as stream:
@@ -113,11 +114,11 @@ def _read_clip(clip: Path) -> np.ndarray:
 
 
 def _write_track(samples: np.ndarray, folder: Path) -> None:
-    """Write the channels (2, n_samples) as 16-bit wavs and their sum as a wav of 32-bit floats."""
+    """Write the channels (2, n_samples) as 16-bit wavs and their sum as a 32-bit float wav."""
     folder.mkdir()
     scaled = samples.astype(np.float32) / INT16_SCALE
     for name, channel in zip(CHANNELS, scaled, strict=True):
         with WavWriter(folder / f"{name}.wav", MIR1K.sample_rate_hz, (MIR1K.n_channels, len(channel)), "PCM_16") as wav:
             wav.write(channel[np.newaxis])
-    # libsndfile would put the time of writing into a wav of floats
+    # libsndfile would add the time of writing to a float wav
     wavfile.write(folder / "mixture.wav", MIR1K.sample_rate_hz, scaled.sum(axis=0))

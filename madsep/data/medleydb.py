@@ -1,7 +1,7 @@
 """Songs in the layout of MedleyDB: <song>/<song>_METADATA.yaml and <song>/<song>_STEMS/<song>_STEM_NN.wav.
 
 Bittner et al., "MedleyDB: a multitrack dataset for annotation-intensive MIR research", ISMIR 2014. The metadata name the instrument of each
-stem, by the words of the taxonomy that comes with the data set.
+stem, in the terms of the taxonomy that comes with the data set.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from madsep.core.yaml_files import read_yaml
 from madsep.data.audio import read_wav
 
 LAYOUT = "medleydb"
-# the taxonomy's voices without beatboxing, which is percussion, and crowds
+# the voices of the taxonomy, without crowds and without beatboxing, which is percussion
 VOICES = frozenset({f"{who} {what}" for who in ("male", "female") for what in ("singer", "speaker", "rapper")} | {"vocalists"})
 
 
 @dataclass(frozen=True)
 class MedleySong:
-    """What the metadata say of a song: the files of its voices and of its other stems, and whether they bleed into each other."""
+    """The files of a song's voices and of its other stems, and whether they bleed into each other, according to its metadata."""
 
     voices: tuple[Path, ...]
     others: tuple[Path, ...]
@@ -30,27 +30,27 @@ class MedleySong:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can train a separation of the voice: it has a voice and something else, and no bleed."""
+        """Whether the song can be used for training: it has a voice and other stems, and no bleed."""
         return bool(self.voices and self.others) and not self.has_bleed
 
 
 def medley_folders(root: Path) -> list[Path]:
-    """Return the folders of songs in `root` or in its Audio/, sorted; none if that is not in MedleyDB's layout."""
+    """Return the sorted song folders in `root` or its Audio/ folder, or an empty list if it is not in MedleyDB's layout."""
     folder = root / "Audio" if (root / "Audio").is_dir() else root
     return [path for path in visible(folder) if path.is_dir() and _metadata(path).is_file()]
 
 
 def source_files(folder: Path) -> dict[str, Path]:
-    """Return the files that a song is read from, by their names: the metadata and the stems."""
+    """Return the files from which a song is read, keyed by their names: the metadata and the stems."""
     stems = folder / f"{folder.name}_STEMS"
     wavs = [path for path in visible(stems) if path.suffix == ".wav"] if stems.is_dir() else []
     return {path.name: path for path in (_metadata(folder), *wavs)}
 
 
 def read_song(folder: Path) -> MedleySong:
-    """Read the metadata of a song. A stem whose instruments are voices and others counts as bleed.
+    """Read the metadata of a song. A stem with both voices and other instruments counts as bleed.
 
-    Raises InputError if the metadata are not MedleyDB's, or if a stem that they list is missing.
+    Raises InputError if the metadata are not in MedleyDB's format, or if a listed stem is missing.
     """
     path = _metadata(folder)
     metadata, files = read_yaml(path), source_files(folder)
@@ -73,9 +73,9 @@ def read_song(folder: Path) -> MedleySong:
 
 
 def read_medley_stems(folder: Path, sample_rate_hz: int, n_channels: int) -> dict[str, np.ndarray]:
-    """Return mixture, vocals and other of a song, float32 (n_channels, n_samples): sums of its stems; mono is taken for both channels.
+    """Return mixture, vocals and other of a song, each the float32 sum (n_channels, n_samples) of stems. Mono is copied to all channels.
 
-    The song's own mix is not read: it was mastered, so it is not the sum of the stems. Raises InputError for a stem of another rate,
+    The song's own mix is not used because it was mastered and is not the sum of the stems. Raises InputError for a stem of another rate,
     length or number of channels.
     """
     song = read_song(folder)
@@ -101,7 +101,7 @@ def _metadata(folder: Path) -> Path:
 
 
 def _stem(path: Path, name: str, stem: Any) -> tuple[str, set[str]]:
-    """Return the file and the instruments of one stem of the metadata."""
+    """Return the file name and the instruments of one stem in the metadata."""
     file = stem.get("filename") if isinstance(stem, dict) else None
     instruments = stem.get("instrument") if isinstance(stem, dict) else None
     listed = [instruments] if isinstance(instruments, str) else instruments

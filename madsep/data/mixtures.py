@@ -1,4 +1,4 @@
-"""Mixtures on disk, one at a time: wavs, stem files, folders of tracks, and tracks that the workflow has prepared."""
+"""Mixtures on disk, loaded one at a time: wavs, stem files, folders of tracks, and tracks prepared by the workflow."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ MIXTURE = "mixture.wav"  # in a folder of stems
 
 @dataclass(frozen=True)
 class Mixture:
-    """A named mixture that is read when it is asked for; `load` gives (n_channels, n_samples) and the sample rate in hertz."""
+    """A named mixture. `load` reads it and returns the audio (n_channels, n_samples) and the sample rate in hertz."""
 
     name: str
     load: Callable[[], tuple[NDArray[np.float32], int]]
 
     def mono(self, sample_rate_hz: int) -> NDArray[np.float32]:
-        """Return the mean of the channels, (n_samples,). Raises InputError for silence and for a rate other than `sample_rate_hz`."""
+        """Return the mean of the channels, (n_samples,). Raises InputError if it is silent or its rate is not `sample_rate_hz`."""
         audio, found_hz = self.load()
         if found_hz != sample_rate_hz:
             raise InputError(
@@ -39,10 +39,10 @@ class Mixture:
 
 
 def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
-    """Return the mixtures that `paths` name, in their order, and by name if a path is a folder of several.
+    """Return the mixtures that `paths` name, in the same order. Those of a folder are sorted by name.
 
-    A path is a wav, a stem file of MUSDB18, a track's folder with its mixture.wav, or a folder of any of these. Raises InputError for
-    anything else and if two mixtures have the same name.
+    A path is a wav, a stem file of MUSDB18, a track's folder with mixture.wav, or a folder of any of these. Raises InputError for anything
+    else, and if two mixtures have the same name.
     """
     found = [mixture for path in paths for mixture in _at(Path(path))]
     names = [mixture.name for mixture in found]
@@ -53,7 +53,7 @@ def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
 
 
 def prepared_mixtures(tracks: Sequence[PreparedTrack]) -> list[Mixture]:
-    """Return the mixtures of prepared tracks, in their order."""
+    """Return the mixtures of prepared tracks, in the same order."""
     return [_prepared(track) for track in tracks]
 
 
@@ -70,7 +70,7 @@ def _at(path: Path) -> Iterator[Mixture]:
 
 
 def _track(path: Path) -> Mixture | None:
-    """The one track at `path`, or None."""
+    """Return the single track at `path`, or None."""
     if path.is_dir():
         return Mixture(path.name, lambda: read_wav(path / MIXTURE)) if (path / MIXTURE).is_file() else None
     if path.name.endswith(STEM_SUFFIX) and path.is_file():

@@ -1,4 +1,4 @@
-"""Formats of packets (mp3, ogg, flac): is the last packet whole, and is there all that the first one promises?"""
+"""Checks that files of packets (mp3, aac, wma, ogg, flac) are complete."""
 
 import mmap
 import re
@@ -10,8 +10,8 @@ from typing import BinaryIO
 from madsep.core.errors import InputError
 from madsep.core.logs import log
 
-MAX_TAGS = 8  # ID3 tags in front of the audio
-RESYNC_BYTES = 1 << 24  # how far the next frame of an mp3 is looked for
+MAX_TAGS = 8  # ID3 tags before the audio
+RESYNC_BYTES = 1 << 24  # range in which the next frame of an mp3 is searched
 # kbit/s by the header's index: MPEG-1 layers I, II, III; MPEG-2 and 2.5 layer I, layers II and III (ISO/IEC 11172-3, 13818-3)
 KBITS = {
     (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -22,7 +22,7 @@ KBITS = {
     (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES_HZ = (44_100, 48_000, 32_000)
-VERSIONS = {3: (1, 1), 2: (2, 2), 0: (2, 4)}  # the header's bits: the table of bit rates, and what RATES_HZ are divided by
+VERSIONS = {3: (1, 1), 2: (2, 2), 0: (2, 4)}  # header bits: (table of bit rates, divisor of RATES_HZ)
 OGG_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_HEAD_BYTES = 1 << 16
@@ -32,7 +32,7 @@ DAMAGED = "copy or download it again."
 
 @dataclass(frozen=True)
 class Mp3Frame:
-    """A frame's length in bytes, its samples, and where a Xing or Info header would stand in it."""
+    """A frame's length in bytes, its number of samples, and the position in it of a possible Xing or Info header."""
 
     n_bytes: int
     n_samples: int
@@ -40,7 +40,7 @@ class Mp3Frame:
 
 
 def skip_id3(stream: BinaryIO) -> int:
-    """Return the position after the ID3v2 tags at the beginning of the file."""
+    """Return the position after the ID3v2 tags at the start of the file."""
     start = 0
     for _ in range(MAX_TAGS):
         stream.seek(start)
@@ -53,7 +53,7 @@ def skip_id3(stream: BinaryIO) -> int:
 
 
 def mp3_frame(head: bytes) -> Mp3Frame | None:
-    """Read a frame's header of 4 bytes; None if it is none, or of free bit rate."""
+    """Parse a frame header of 4 bytes. Return None if it is not one or has a free bit rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = VERSIONS.get(head[1] >> 3 & 3), 4 - (head[1] >> 1 & 3)
@@ -71,9 +71,9 @@ def mp3_frame(head: bytes) -> Mp3Frame | None:
 
 
 def check_mp3(stream: BinaryIO, path: Path) -> None:
-    """Count the frames of an mp3, or of several joined ones, against the Xing header of each; say so if they are joined.
+    """Compare the number of frames of an mp3, which may consist of joined files, with the Xing headers. Log a warning if it is joined.
 
-    Raises InputError if there are fewer than promised, or if the last frame is cut.
+    Raises InputError if there are fewer frames than promised, or if the last frame is truncated.
     """
     promised, n_frames, n_pieces = 0, 0, 0
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -92,11 +92,11 @@ def check_mp3(stream: BinaryIO, path: Path) -> None:
     if n_frames < promised - n_pieces:
         raise InputError(f"{path}: the file is truncated: its header promises {promised} frames and it holds {n_frames}; {DAMAGED}")
     if n_pieces > 1 or (promised and n_frames > promised + 2):
-        log.warning("%s: holds %d frames, more than its first header promises, as joined files do; all are read", path, n_frames)
+        log.warning("%s: has %d frames, more than its first header states, like joined files; all are read", path, n_frames)
 
 
 def check_adts(stream: BinaryIO, path: Path) -> None:
-    """Raise InputError if the last frame of a bare stream of AAC is cut. Source: ISO/IEC 13818-7, 6.2."""
+    """Raise InputError if the last frame of a raw AAC stream is truncated. Source: ISO/IEC 13818-7, 6.2."""
     place = skip_id3(stream)
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while len(head := data[place : place + 7]) == 7 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
@@ -111,7 +111,7 @@ def check_asf(stream: BinaryIO, path: Path) -> None:
     head = stream.read(ASF_HEAD_BYTES)
     start = head.find(ASF_PROPERTIES)
     fields = head[start + 40 : start + 92]
-    if start < 0 or len(fields) < 52 or fields[48] & 1:  # a broadcast has no size
+    if start < 0 or len(fields) < 52 or fields[48] & 1:  # a broadcast states no size
         return
     promised, found = int.from_bytes(fields[:8], "little"), path.stat().st_size
     if found < promised:
@@ -119,7 +119,7 @@ def check_asf(stream: BinaryIO, path: Path) -> None:
 
 
 def _next_frame(data: mmap.mmap, start: int) -> int | None:
-    """Where the next frame begins that another one, or the file's end, follows."""
+    """Return the start of the next frame that is followed by another frame or the end of the file."""
     end = min(len(data), start + RESYNC_BYTES)
     while (start := data.find(b"\xff", start, end)) >= 0:
         frame = mp3_frame(data[start : start + 4])
@@ -131,7 +131,7 @@ def _next_frame(data: mmap.mmap, start: int) -> int | None:
 
 
 def _promised_frames(data: mmap.mmap, place: int, frame: Mp3Frame) -> int | None:
-    """Frames that a Xing, Info or VBRI header in this frame promises; None if there is none."""
+    """Return the number of frames stated by a Xing, Info or VBRI header in this frame, or None without such a header."""
     start = place + frame.xing
     if data[start : start + 4] in (b"Xing", b"Info"):
         return int.from_bytes(data[start + 8 : start + 12], "big") if data[start + 7] & 1 else None
@@ -141,9 +141,9 @@ def _promised_frames(data: mmap.mmap, place: int, frame: Mp3Frame) -> int | None
 
 
 def check_ogg(stream: BinaryIO, path: Path) -> None:
-    """Walk the pages of an ogg file, chained or not; say so if there are several pieces.
+    """Check the pages of an ogg file, which may be chained. Log the number of pieces if there are several.
 
-    Raises InputError if a page is cut, or if a stream of audio lacks its last page. Source: RFC 3533.
+    Raises InputError if a page is truncated, or if an audio stream lacks its last page. Source: RFC 3533.
     """
     place, n_bytes, n_streams = 0, path.stat().st_size, 0
     unfinished: set[int] = set()
@@ -170,12 +170,12 @@ def check_ogg(stream: BinaryIO, path: Path) -> None:
 
 
 def flac_parts(stream: BinaryIO, path: Path) -> tuple[int, ...]:
-    """Return where the flac files begin that a file consists of, none if the first does not say how long it is. Source: RFC 9639."""
+    """Return the positions at which the flac files in a file start, or () if the first does not state its length. Source: RFC 9639."""
     start = skip_id3(stream)
     stream.seek(start)
     head = stream.read(26)
     if len(head) < 26 or head[4] & 0x7F != 0:
-        return (0,)  # broken: for the reader to say
+        return (0,)  # broken; the reader will report it
     if struct.unpack(">Q", head[18:26])[0] & (1 << 36) - 1 == 0:
         return ()
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

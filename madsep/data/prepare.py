@@ -1,4 +1,4 @@
-"""Decode tracks once: check every stem, and write the signals that training and scoring need as float32 arrays."""
+"""The prepare stage: decode tracks, check every stem, and write the signals for training and scoring as float32 arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,21 +18,21 @@ from madsep.data.prepared import Form
 from madsep.data.stems import accompaniment, read_stems
 from madsep.data.tracks import Track
 
-# Energy of mixture - (drums + bass + other + vocals) over that of the mixture. In stem files the five streams are
-# coded apart: Music Delta - 80s Rock leaves -31.6 dB, between -31.9 and -31.1 dB in each of its seconds. Leaving out
-# one of its stems gives -8.5 to -3.9 dB. Wavs of 16 bit leave about -90 dB when the mixture is the sum.
+# Energy of mixture - (drums + bass + other + vocals) relative to the mixture. The five streams of a stem file are coded separately: for
+# Music Delta - 80s Rock the residual is -31.6 dB, and -31.9 to -31.1 dB in each second. Without one of its stems it is -8.5 to -3.9 dB.
+# In 16-bit wavs it is about -90 dB if the mixture is the sum.
 WARN_RESIDUAL_DB = {True: -20.0, False: -40.0}  # of stem files, decoded or not; of other wavs
 MAX_RESIDUAL_DB = -10.0
 
 
 def prepare(tracks: Sequence[Track], form: Form, folder: Path, job: str) -> None:
-    """Decode and check `tracks`, write each as <folder>/<slug>.npy with its record, then the stamp of `job`.
+    """Decode and check `tracks`, write each as <folder>/<slug>.npy with its record, then write the stamp of `job`.
 
-    An array is float32 of shape (len(form.signals), n_channels, n_samples) at full scale 1 and at the form's rate, which is lossless for
-    16-bit input at the data set's rate. n_channels is the data set's, or 1 if the form is mono: the mean of the channels. Signals are the
-    stems' names and "accompaniment", the sum of all but mixture and vocals. Tracks that were prepared from the same files in the same form
-    are left as they are. Memory: about 3 MB per second of MUSDB18's longest track, 6 MB with all stems.
-    Raises InputError with a line for each faulty track when the others are prepared, without a stamp; ValueError for an unknown signal.
+    Arrays are float32 of shape (len(form.signals), n_channels, n_samples) with full scale 1 at the form's rate, which is lossless for
+    16-bit input at the data set's rate. n_channels is that of the data set, or 1 for the mean of the channels if the form is mono. Signals
+    are the names of stems and "accompaniment", the sum of all stems except mixture and vocals. Tracks already prepared from the same files
+    in the same form are skipped. Memory: about 3 MB per second of MUSDB18's longest track, 6 MB with all stems.
+    After all tracks, raises InputError with one line per faulty track, and writes no stamp. Raises ValueError for an unknown signal.
     """
     known = {signal for track in tracks for signal in (*DATASETS[track.dataset].stems, "accompaniment")}
     if not tracks or not form.signals or not set(form.signals) <= known:
@@ -49,7 +49,7 @@ def prepare(tracks: Sequence[Track], form: Form, folder: Path, job: str) -> None
 
 
 def _is_current(stage: Stage, track: Track, form: Form) -> bool:
-    """Whether a track is prepared already, under its subset: an extra track may have become a training track."""
+    """Whether a track is already prepared in its subset. An extra track may have become a training track."""
     current = stage.is_current(track.slug, form.ingredients(track)) and stage.record(track.slug).facts["subset"] == track.subset
     if current:
         log.info("%s (%s): the prepared audio is up to date", track.name, track.slug)
@@ -87,7 +87,7 @@ def _prepare(track: Track, form: Form, stage: Stage) -> None:
 
 
 def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | None, str, list[str]]:
-    """Compare the mixture with the sum of the stems; return the residual in dB (None when there is none), the layout, and notes."""
+    """Compare the mixture with the sum of the stems. Return the residual in dB (None if it is zero), the layout, and notes."""
     dataset = DATASETS[track.dataset]
     notes = [f"known erratum: {dataset.errata[track.name]}"] if track.name in dataset.errata else []
     energy = _energy(stems["mixture"])
@@ -102,7 +102,7 @@ def _check_mixture(track: Track, stems: dict[str, np.ndarray]) -> tuple[float | 
         what = f"the mixture differs from the sum of its stems by {residual_db:.1f} dB of its energy"
         limit_db = MAX_RESIDUAL_DB
         if residual_db > limit_db and track.name not in dataset.unsummed:
-            raise InputError(f"{track.path}: {what}, at most {limit_db:.0f} dB is allowed; these are not its stems.")
+            raise InputError(f"{track.path}: {what}, but at most {limit_db:.0f} dB is allowed; these are not its stems.")
         notes.append(what)
     for name in ("vocals", "accompaniment"):
         if track.subset == "test" and not _signal(stems, name, mono=True).any():
@@ -115,13 +115,13 @@ def _energy(audio: np.ndarray) -> float:
 
 
 def _signal(stems: dict[str, np.ndarray], name: str, mono: bool) -> np.ndarray:
-    """Return one signal, float32 of shape (n_channels, n_samples), or (1, n_samples) with `mono`."""
+    """Return one signal, float32 of shape (n_channels, n_samples), or (1, n_samples) if `mono`."""
     audio = accompaniment(stems) if name == "accompaniment" else stems[name]
     return audio.mean(axis=0, keepdims=True) if mono else audio
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    """Write an .npy file through Python's own stream: `np.save` does not tell a full disk from other failures."""
+    """Write an .npy file through Python's own stream, because `np.save` does not distinguish a full disk from other failures."""
     with atomic(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
         stream.write(array.data)

@@ -1,4 +1,4 @@
-"""Prepared tracks: what the prepare stage makes of a track, and how other stages read it."""
+"""Prepared tracks: the output of the prepare stage, and how other stages read it."""
 
 import tokenize
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from madsep.core.files import digest
 from madsep.core.reading import reading
 from madsep.data.tracks import Track
 
-BAD_HEADER = (SyntaxError, tokenize.TokenError)  # of NumPy, which parses the header of an array as Python
+BAD_HEADER = (SyntaxError, tokenize.TokenError)  # raised by NumPy, which parses array headers as Python
 
 
 @dataclass(frozen=True)
 class Form:
-    """How tracks are prepared: which signals, as the mean of the channels or each channel, at which rate."""
+    """Form of prepared tracks: which signals, mono or all channels, and the rate."""
 
     signals: tuple[str, ...]
     mono: bool
     sample_rate_hz: int
 
     def ingredients(self, track: Track) -> dict[str, str]:
-        """Return what a track's prepared audio is made from: the SHA-256 of each source file, and the digest of this form."""
+        """Return the ingredients of a track's prepared audio: the SHA-256 of each source file, and the digest of this form."""
         return {**track.sources, "form": digest(asdict(self))}
 
     def identity(self, track: Track) -> str:
@@ -37,7 +37,7 @@ class Form:
 
 @dataclass(frozen=True)
 class PreparedTrack:
-    """One prepared track: `file` holds float32 of shape (len(signals), n_channels, n_samples) at full scale 1."""
+    """One prepared track. `file` contains float32 of shape (len(signals), n_channels, n_samples) with full scale 1."""
 
     file: Path
     identity: str  # digest of the sources and the form
@@ -63,10 +63,10 @@ class PreparedTrack:
     def array(self) -> NDArray[np.float32]:
         """Return all signals as a memory map, (len(signals), n_channels, n_samples).
 
-        Raises InputError if the file holds an array of another shape or type.
+        Raises InputError if the file contains an array of another shape or type.
         """
         with reading(self.file, "an array", "Remove it and run the same command again to prepare it.", BAD_HEADER):
-            array: NDArray[Any] = np.lib.format.open_memmap(self.file, mode="r")  # allocates nothing, whatever the header declares
+            array: NDArray[Any] = np.lib.format.open_memmap(self.file, mode="r")  # allocates no memory, whatever size the header declares
         expected = (len(self.signals), self.n_channels, self.n_samples)
         if array.shape != expected or array.dtype != np.float32:
             raise InputError(f"{self.file}: holds {array.dtype} of shape {array.shape}; expected float32 of shape {expected}; remove it.")
@@ -79,9 +79,9 @@ class PreparedTrack:
 
 
 def read_prepared(folder: Path | str, slugs: Sequence[str], subsets: Sequence[str]) -> list[PreparedTrack]:
-    """Return prepared tracks of a stage's folder in the order of `slugs`, each checked against its digest.
+    """Return prepared tracks from a stage's folder in the order of `slugs`, each checked against its digest.
 
-    Raises InputError if a track is missing, was changed, or is not of one of `subsets`: test tracks never train.
+    Raises InputError if a track is missing or was changed, or if its subset is not in `subsets`, so that test tracks never train.
     """
     stage = Stage(folder)
     tracks = [_prepared(stage, slug) for slug in slugs]
@@ -92,9 +92,9 @@ def read_prepared(folder: Path | str, slugs: Sequence[str], subsets: Sequence[st
 
 
 def read_planned(folder: Path | str, identities: Mapping[str, str], subsets: Sequence[str]) -> list[PreparedTrack]:
-    """Return prepared tracks as `read_prepared` does; `identities` says by slug what each must have been made from.
+    """Return prepared tracks like `read_prepared`. `identities` maps each slug to the identity that the track must have.
 
-    Raises InputError for a track that was prepared from other files, or in another form; the same command prepares it again.
+    Raises InputError for a track that was prepared from other files or in another form. Rerunning the command prepares it again.
     """
     tracks = read_prepared(folder, list(identities), subsets)
     for track in tracks:
@@ -105,7 +105,7 @@ def read_planned(folder: Path | str, identities: Mapping[str, str], subsets: Seq
 
 
 def check_rate(tracks: Sequence[PreparedTrack], sample_rate_hz: int, recipe: str) -> None:
-    """Raise InputError if prepared tracks have another rate than the `sample_rate_hz` of the front end of `recipe`."""
+    """Raise InputError if the rate of a prepared track differs from `sample_rate_hz`, that of the front end of `recipe`."""
     for track in tracks:
         if track.sample_rate_hz != sample_rate_hz:
             raise InputError(
@@ -130,7 +130,7 @@ def _prepared(stage: Stage, slug: str) -> PreparedTrack:
 
 
 def _check_types(track: PreparedTrack) -> None:
-    """Raise TypeError if a record has values of other types than those written, ValueError for counts below 1."""
+    """Raise TypeError if values of a record have the wrong types, ValueError if counts are below 1."""
     texts = (track.name, track.subset, track.layout, *track.signals, *track.notes)
     counts = (track.n_channels, track.n_samples, track.sample_rate_hz)
     if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):

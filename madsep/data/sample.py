@@ -1,4 +1,4 @@
-"""MUSDB18's public sample: excerpts of 7 s as stem files, downloaded once."""
+"""MUSDB18's public sample: excerpts of 7 s in stem files, which are downloaded once."""
 
 import contextlib
 import sys
@@ -17,15 +17,16 @@ from madsep.data.tracks import find_tracks
 
 
 def sample_is_there(folder: Path | str) -> bool:
-    """Return whether `folder` exists and is not empty. `fetch_sample` then leaves it as it is."""
+    """Return whether `folder` exists and is not empty. If so, `fetch_sample` does not change it."""
     folder = Path(folder).expanduser()
     return folder.is_dir() and any(folder.iterdir())
 
 
 def fetch_sample(folder: Path | str) -> Path:
-    """Download MUSDB18's public sample (excerpts of 7 s, stem files) to `folder`, unless that is not empty; return `folder`.
+    """Download MUSDB18's public sample (excerpts of 7 s in stem files) to `folder` unless it is not empty. Return `folder`.
 
-    Raises InputError when the download fails or another one is under way, or `folder` holds something else; `folder` is complete or absent.
+    Raises InputError if the download fails, if another download is in progress, or if `folder` contains something else. `folder` is
+    complete or absent.
     """
     folder = Path(folder).expanduser()
     if not sample_is_there(folder):
@@ -54,7 +55,7 @@ def _download_sample(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock next to `folder`. Raises InputError while another process holds it."""
+    """Hold a lock next to `folder`. Raises InputError if another process holds it."""
     path = folder.with_name(f".{folder.name}.lock")
     with hold_file(path) as is_ours:
         if not is_ours:

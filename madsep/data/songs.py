@@ -1,7 +1,7 @@
-"""Whether data sets hold the same songs, told by the names of their tracks.
+"""Songs that several data sets share, identified by the names of tracks.
 
-All 100 songs of DSD100 are in MUSDB18, and each half of DSD100 holds songs of both halves of MUSDB18: of Dev's songs 27 are in train and 23
-in test, and so are Test's. 46 songs of MUSDB18 are MedleyDB's.
+All 100 songs of DSD100 are in MUSDB18, but the splits differ: of the 50 songs in Dev, 27 are in MUSDB18's train and 23 in its test. The
+same numbers hold for Test. 46 songs of MUSDB18 are from MedleyDB.
 """
 
 import re
@@ -12,12 +12,12 @@ IN_MUSDB18 = "all 100 songs of DSD100 are in MUSDB18, 23 of its Dev in MUSDB18's
 
 
 def song_of(name: str) -> str:
-    """Return what the names of a song have in common in DSD100, MUSDB18 and MedleyDB: letters and digits, without DSD100's number."""
+    """Return the part of a song's name that DSD100, MUSDB18 and MedleyDB share: letters and digits, without DSD100's number."""
     bare = unicodedata.normalize("NFKC", re.sub(r"^\d{3} - ", "", name)).casefold()
     return "".join(letter for letter in bare if letter.isalnum()) or name
 
 
 def same_songs(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Return those of `names` whose songs are among `others`, sorted."""
+    """Return the sorted `names` whose songs are among `others`."""
     songs = {song_of(other) for other in others}
     return sorted(name for name in names if song_of(name) in songs)

@@ -1,4 +1,4 @@
-"""Files of audio that stand one after the other in one file, each read by libsndfile as if it were alone."""
+"""Reading of audio files that are concatenated in one file, each as a separate file of libsndfile."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from madsep.core.errors import InputError
 
 
 class Window(io.RawIOBase):
-    """The bytes from `start` to before `end` of a file, as a file."""
+    """File object for the bytes of a file from `start` to before `end`."""
 
     def __init__(self, path: Path, start: int, end: int) -> None:
         super().__init__()
@@ -20,24 +20,24 @@ class Window(io.RawIOBase):
         self._file.seek(start)
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return the place within the window."""
+        """Return the position within the window."""
         return self._file.tell() - self._start
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move within the window; return the new place."""
+        """Move within the window and return the new position."""
         base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}[whence]
         return self._file.seek(max(self._start, base + offset)) - self._start
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fill `buffer` up to the window's end; return how many bytes were read."""
+        """Fill `buffer` up to the end of the window and return the number of bytes read."""
         n_bytes = max(0, min(len(buffer), self._end - self._file.tell()))
         return self._file.readinto(memoryview(buffer)[:n_bytes])
 
@@ -48,9 +48,9 @@ class Window(io.RawIOBase):
 
 
 def sndfile_parts(path: Path, starts: tuple[int, ...]) -> list[sf.SoundFile]:
-    """Open the files in a file that begin at `starts`, or the whole file if that is one.
+    """Open the audio files in a file that start at `starts`. If there are fewer than two, open the whole file.
 
-    Raises InputError if they are of several formats, or promise more than can be; LibsndfileError if libsndfile cannot read one.
+    Raises InputError if they have different formats or state an impossible length, LibsndfileError if libsndfile cannot read one.
     """
     if len(starts) < 2:
         return [_open(path, os.fsencode(path))]
@@ -59,7 +59,7 @@ def sndfile_parts(path: Path, starts: tuple[int, ...]) -> list[sf.SoundFile]:
         parts = [opened.enter_context(_open(path, Window(path, *span))) for span in zip(starts, ends, strict=True)]
         formats = sorted({(part.samplerate, part.channels) for part in parts})
         if formats[1:]:
-            raise InputError(f"{path}: joins files of several rates or channel counts (Hz, channels): {formats}; give them one by one.")
+            raise InputError(f"{path}: joins files of different rates or channel counts (Hz, channels): {formats}; give them separately.")
         opened.pop_all()
     return parts
 
