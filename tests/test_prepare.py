@@ -193,7 +193,7 @@ def test_stem_file_is_musdbs_own_decoding(stem_track: Track, tmp_path: Path, cap
 def test_truncated_stem_file(stem_track: Track, tmp_path: Path, n_kept: int, capfd: pytest.CaptureFixture) -> None:
     path = Path(stem_track.path)
     path.write_bytes(path.read_bytes()[:n_kept])
-    message = "truncated" if n_kept else "is no mp4 file"
+    message = "truncated" if n_kept else "is not an mp4 file"
     refuse([stem_track], rf"80s Rock\.stem\.mp4: .*{message}", tmp_path)
     assert capfd.readouterr() == ("", "")
 

@@ -56,10 +56,10 @@ def write_error(path: Path | str, error: BaseException) -> InputError | None:
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path}: no permission to write there; choose another folder or change its permissions.")
     if number in (errno.ENOTDIR, errno.EEXIST):
-        return InputError(f"{path}: lies below a file, or is one where a folder is needed; choose another folder.")
+        return InputError(f"{path}: lies below a file, or is a file itself; choose another folder.")
     if isinstance(error, UnicodeEncodeError):
         around = error.object[max(error.start - 20, 0) : error.end + 20]
-        return InputError(f"{path}: cannot hold a name that is not valid text ({around!a}); rename what has that name.")
+        return InputError(f"{path}: cannot hold a name that is not valid text ({around!a}); rename that file or folder.")
     if isinstance(error, OSError) and (words := os_error_words(error)):
         return InputError(f"{path}: {words}.")
     return None

@@ -1,4 +1,4 @@
-"""What is known of the data sets that a run can work on: their stems, their format, their tracks."""
+"""Properties of the supported data sets: stems, format, tracks."""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 
 STEMS = ("vocals", "drums", "bass", "other")
-TARGETS = ("vocals", "accompaniment")  # what a system that estimates the voice gives
+TARGETS = ("vocals", "accompaniment")  # the output of a system that estimates the voice
 ALL_TARGETS = (*STEMS, "accompaniment")
 SUBSETS = ("train", "test")
-BASELINE = "MIX"  # SiSEC's floor, scored in every run: the estimate of each source is a fourth of the mixture
+BASELINE = "MIX"  # SiSEC's baseline, scored in every run: the estimate of each source is a quarter of the mixture
 
 
 PLAIN = {"train": "train", "test": "test"}
@@ -20,7 +20,7 @@ PLAIN = {"train": "train", "test": "test"}
 class Dataset:
     """A data set in the folder layout <root>/{train,test}/<track>/<stem>.wav (or, for MUSDB18, one stem file per track).
 
-    The accompaniment is the sum of all `stems` but the mixture and the vocals.
+    The accompaniment is the sum of all `stems` except the mixture and the vocals.
     """
 
     name: str  # in the config
@@ -30,25 +30,25 @@ class Dataset:
     n_channels: int
     n_train: int
     n_test: int
-    test_list: str | None  # file in madsep/data with the names of the test tracks; None: they are only counted
+    test_list: str | None  # file in madsep/data with the names of the test tracks; None: only their number is checked
     has_stem_files: bool
-    errata: Mapping[str, str]  # of tracks, by name
+    errata: Mapping[str, str]  # by track name
     unsummed: frozenset[str]  # tracks whose mixture may differ from the sum of the stems
     page: str
     how_to_get: str
-    protocols: tuple[str, ...]  # that can score it; the first unless the config names another
-    folders: Mapping[str, str] = field(default_factory=lambda: PLAIN)  # of each subset's mixtures; the stems lie there too by default
-    sources: Mapping[str, str] | None = None  # folders of each subset's other stems, if these lie elsewhere
-    numbers: Mapping[str, range] | None = None  # with which the names of each subset's tracks begin
-    mono_stems: bool = False  # a stem of one channel is the same in both, as the campaign's scripts have it
+    protocols: tuple[str, ...]  # protocols that can score it; the first is the default
+    folders: Mapping[str, str] = field(default_factory=lambda: PLAIN)  # subset: folder of its mixtures, and by default of its stems
+    sources: Mapping[str, str] | None = None  # subset: folder of its other stems, if it is a different one
+    numbers: Mapping[str, range] | None = None  # subset: numbers with which the names of its tracks start
+    mono_stems: bool = False  # stems may be mono and are then copied to both channels, as in the campaign's scripts
 
     @property
     def layout(self) -> str:
-        """How its folders of wavs lie on disk: `wav`, with all stems in the track's folder, or the data set's name."""
+        """Layout of its wav folders on disk: `wav` if a track's folder contains all its stems, otherwise the data set's name."""
         return self.name if self.sources else "wav"
 
     def wav_files(self, folder: Path, layout: str) -> dict[str, Path]:
-        """Return the wav of each stem, given the folder of the track's mixture; further tracks are of layout `wav` in any data set."""
+        """Return the wav of each stem, given the folder of the track's mixture. Additional tracks always have the layout `wav`."""
         if layout == "wav" or self.sources is None:
             return {stem: folder / f"{stem}.wav" for stem in self.stems}
         subset = next(subset for subset, where in self.folders.items() if Path(where).name == folder.parent.name)
@@ -57,7 +57,7 @@ class Dataset:
         return {stem: places.get(stem, root / self.sources[subset] / folder.name) / f"{stem}.wav" for stem in self.stems}
 
     def test_names(self) -> list[str]:
-        """Names of the test tracks, sorted; none if the data set has no list of them."""
+        """Return the sorted names of the test tracks, or an empty list if the data set has no list of them."""
         if self.test_list is None:
             return []
         names: list[str] = json.loads((resources.files("madsep") / "data" / self.test_list).read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ MUSDB18 = Dataset(
     n_test=50,
     test_list="musdb18_test.json",
     has_stem_files=True,
-    errata={  # of the data set's page and its issue tracker (github.com/sigsep/website)
+    errata={  # from the data set's page and its issue tracker (github.com/sigsep/website)
         "Al James - Schoolboy Facination": "vocals are mixed into the stem 'other'",
         "BKS - Bulldozer": "a cowbell is mixed into the stem 'other' (1:12)",
         "Chris Durban - Celebrate": "other instruments bleed into the vocals",
@@ -95,8 +95,8 @@ MUSDB18 = Dataset(
     protocols=("sisec18", "sisec16", "mdx21"),
 )
 
-# Liutkus et al., "The 2016 signal separation evaluation campaign", LVA/ICA 2017. The campaign's page calls the folders train and test; they
-# are called Dev and Test, and the tracks of Test have the lower numbers.
+# Liutkus et al., "The 2016 signal separation evaluation campaign", LVA/ICA 2017. The campaign's page calls the folders train and test, but
+# their names are Dev and Test. The tracks of Test have the lower numbers.
 DSD100 = Dataset(
     name="dsd100",
     title="DSD100",

@@ -1,4 +1,4 @@
-"""The tracks of a run with the digests of their files: data are known by their content, wherever they lie."""
+"""The tracks of a run with the digests of their files. Data are identified by content, not by location."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,18 +14,18 @@ from madsep.data.datasets import DATASETS
 from madsep.data.tracks import Track
 
 N_STAMPS = 3  # size and two times
-N_THREADS = 4  # a disk seldom reads faster than these hash
+N_THREADS = 4  # four threads hash faster than most disks read
 
 
 class Digests:
-    """SHA-256 of files, each computed once as long as the file's place, size and times stay the same; kept in the file `cache`."""
+    """SHA-256 of files, cached in the file `cache`. A file is hashed again if its path, size or times change."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
         self.known: dict[str, list[Any]] = _read_cache(cache)
 
     def of(self, files: Sequence[Path]) -> list[str]:
-        """Return the SHA-256 of each file. Raises InputError for one that cannot be read."""
+        """Return the SHA-256 of each file. Raises InputError if one cannot be read."""
         stamps = [_stamp(file) for file in files]
         new = [index for index, (file, stamp) in enumerate(zip(files, stamps, strict=True)) if self._entry(file)[:-1] != stamp]
         with ThreadPoolExecutor(N_THREADS) as pool:
@@ -40,7 +40,7 @@ class Digests:
 
 
 def with_digests(tracks: Iterable[Track], digests: Digests) -> list[Track]:
-    """Return the tracks with the SHA-256 of the files that each is read from."""
+    """Return the tracks with the SHA-256 of their source files."""
     listed = list(tracks)
     files = [file for track in listed for file in track.source_files().values()]
     found = dict(zip(files, digests.of(files), strict=True))
@@ -48,11 +48,11 @@ def with_digests(tracks: Iterable[Track], digests: Digests) -> list[Track]:
 
 
 def write_inventory(tracks: Sequence[Track], path: Path) -> None:
-    """Write the tracks as JSON, unless the file says the same already."""
+    """Write the tracks as JSON unless the file already has the same content."""
     values = {"tracks": [asdict(track) for track in tracks]}
     try:
         is_new = read_json(path) != values
-    except InputError:  # there is none, or it is damaged
+    except InputError:  # it is missing or damaged
         is_new = True
     if is_new:
         write_json(path, values)
@@ -77,7 +77,7 @@ def _read_cache(path: Path) -> dict[str, list[Any]]:
 
 
 def _is_entry(entry: object) -> bool:
-    """Whether an entry of the cache has size, times and a digest."""
+    """Whether an entry of the cache has a size, times and a digest."""
     return isinstance(entry, list) and len(entry) == N_STAMPS + 1 and isinstance(entry[-1], str)
 
 

@@ -1,4 +1,4 @@
-"""Where the files of songs lie in a folder: as in musdb and museval, as in the challenges MDX and SDX, or as at MVSep."""
+"""Layouts of songs in folders: those of musdb and museval, of the challenges MDX and SDX, and of MVSep."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _PLACES: Mapping[Layout, Callable[[Path, str, str], Path]] = {
 
 @dataclass(frozen=True)
 class SongFiles:
-    """The files of one song by what they hold: stems, or `STEM_FILE`. The subset is None if the layout has none."""
+    """The files of one song, keyed by stem or `STEM_FILE`. The subset is None if the layout has none."""
 
     name: str
     subset: str | None
@@ -31,22 +31,22 @@ class SongFiles:
     files: dict[str, Path] = field(default_factory=dict)
 
     def add(self, name: str, path: Path) -> None:
-        """Add a file. Raises InputError if there is one that holds the same."""
+        """Add a file. Raises InputError if another file has the same stem."""
         if name in self.files:
             raise InputError(f"{path}: holds the {name} of {self.name}, and so does {self.files[name]}; take one of them away.")
         self.files[name] = path
 
 
 def song_file(layout: Layout, folder: Path, song: str, target: str, suffix: str) -> Path:
-    """Return where a layout puts a target of a song: <song>/<target>, test/<song>/<target> or <song>_<target>, each with its suffix."""
+    """Return the path of a song's target in a layout: <song>/<target>, test/<song>/<target> or <song>_<target>, plus suffix."""
     return _PLACES[layout](folder, song, f"{target}{suffix}")
 
 
 def find_songs(root: Path) -> list[SongFiles]:
-    """Return the songs in `root`, whatever their layout, sorted by subset and name.
+    """Return the songs in `root` in any layout, sorted by subset and name.
 
-    If `root` holds test/ or train/, these are the subsets. A song is a stem file of MUSDB18, a folder with a wav or flac for each stem, or,
-    outside subsets, several files <song>_<stem>.wav. Raises InputError if there are none, or two files hold the same.
+    If `root` contains test/ or train/, these are the subsets. A song is a stem file of MUSDB18, a folder with a wav or flac per stem, or,
+    outside of subsets, several files <song>_<stem>.wav. Raises InputError if there are none, or if two files have the same stem.
     """
     if not is_there(root):
         raise InputError(f"{root}: no such folder; it should hold test/ or train/ with tracks in them, or the tracks themselves.")

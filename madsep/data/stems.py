@@ -1,4 +1,4 @@
-"""The stems of a track as arrays, from a stem file or from wavs."""
+"""The stems of a track as arrays, read from a stem file or from wavs."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from madsep.data.datasets import DATASETS, MUSDB18, Dataset
 from madsep.data.medleydb import LAYOUT, read_medley_stems
 from madsep.data.tracks import Track
 
-# A decoder may drop the encoder's priming samples or not: up to two AAC frames
+# Decoders may drop the encoder's priming samples, which are up to two AAC frames
 STEM_TOLERANCE_SAMPLES = 2048
 
 
 def read_stems(track: Track) -> dict[str, np.ndarray]:
-    """Return the stems by name, each float32 of shape (n_channels, n_samples), all of one length and at the data set's rate.
+    """Return the stems by name, each float32 of shape (n_channels, n_samples), all of equal length and at the data set's rate.
 
     A song of MedleyDB has the stems mixture, vocals and other.
 
-    Raises InputError if a file is damaged or truncated, or of another rate, channel count or length than the rest.
+    Raises InputError if a file is damaged or truncated, or if its rate, channel count or length differs from the others.
     """
     if track.layout == LAYOUT:
         dataset = DATASETS[track.dataset]
@@ -36,7 +36,7 @@ def read_stems(track: Track) -> dict[str, np.ndarray]:
 
 
 def stem_file(track: Track, stem: str) -> Path:
-    """Return the file that holds a stem of a track."""
+    """Return the file that contains a stem of a track."""
     return track.source_files()["stems" if track.layout == "stems" else stem]
 
 
@@ -60,10 +60,10 @@ def _check_format(path: Path, dataset: Dataset, sample_rate_hz: int, n_channels:
 
 
 def _decode_stem_file(track: Track) -> dict[str, np.ndarray]:
-    """Decode the five streams of a MUSDB18 track through musdb, that is by ffmpeg to 16 bit, as the campaign's tools do."""
+    """Decode the five streams of a MUSDB18 track with musdb, that is with ffmpeg to 16 bit, like the campaign's tools."""
     path = Path(track.path)
     if (kind := examine_audio(path).kind) != "mov":
-        raise InputError(f"{path}: is no mp4 file; expected a stem file. Copy or download it again.")
+        raise InputError(f"{path}: is not an mp4 file; expected a stem file. Copy or download it again.")
     streams = probe(path, kind)
     if len(streams) != len(MUSDB18.stems):
         raise InputError(f"{path}: expected {len(MUSDB18.stems)} audio streams ({', '.join(MUSDB18.stems)}), found {len(streams)}.")

@@ -1,4 +1,4 @@
-"""A data set on disk: find the tracks, tell the layouts apart, check the names, group tracks for jobs."""
+"""Tracks of a data set on disk: find them, detect their layout, check their names, group them into jobs."""
 
 import hashlib
 import json
@@ -39,11 +39,11 @@ class Track:
 
     @property
     def slug(self) -> str:
-        """What files and jobs of the workflow are named by."""
+        """Name of the track in files and jobs of the workflow."""
         return slug_of(self.name)
 
     def source_files(self) -> dict[str, Path]:
-        """Return the files that the track is read from, by what they hold: each stem, or "stems" for a stem file."""
+        """Return the files from which the track is read, keyed by stem, or by "stems" for a stem file."""
         if self.layout == "stems":
             return {"stems": Path(self.path)}
         if self.layout == medleydb.LAYOUT:
@@ -54,7 +54,7 @@ class Track:
 def slug_of(name: str) -> str:
     """Return a name for files and jobs: the track's name in lower-case ASCII, and eight digits of the SHA-256 of its exact bytes.
 
-    It depends on no other track, and no two names share one, not even those that differ only in case or in Unicode's composition.
+    It does not depend on other tracks. Different names have different slugs, even if they differ only in case or Unicode composition.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_SLUG_WORDS].strip("-")
@@ -88,8 +88,8 @@ def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list
 def validation_names(training_names: Sequence[str]) -> list[str]:
     """Return the training tracks that are held out for validation if the config names none.
 
-    The 14 of MUSDB18 that musdb 0.4.3 sets aside (its configs/mus.yaml), as far as they are there; of tracks without any of these, such as
-    synthetic songs, every seventh by name, which is the same share.
+    These are the 14 of MUSDB18 that musdb 0.4.3 sets aside (its configs/mus.yaml), as far as they are present. If none is, for example for
+    synthetic songs, every seventh track by name is held out, which is the same share.
     """
     return [name for name in held_out() if name in training_names] or sorted(training_names)[::7]
 
@@ -101,7 +101,7 @@ def held_out() -> list[str]:
 
 
 def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]:
-    """Group consecutive tracks of one subset while they last `max_duration_s` together; at least one in each."""
+    """Group consecutive tracks of a subset into batches that last at most `max_duration_s`. Each batch has at least one track."""
     grouped: list[list[Track]] = []
     filled_s = 0.0
     for track in tracks:
@@ -115,13 +115,13 @@ def batches(tracks: Sequence[Track], max_duration_s: float) -> list[list[Track]]
 
 
 def batch_name(batch: Sequence[Track]) -> str:
-    """Return the name of the job that works on a batch: its track's slug, or those of its first and last track."""
+    """Return the name of a batch's job: the slug of its track, or the slugs of its first and last track."""
     first, last = batch[0].slug, batch[-1].slug
     return first if len(batch) == 1 else f"{first}--{last}"
 
 
 def _dataset_folder(root: Path, dataset: Dataset) -> Path:
-    """Return `root`, or the one folder in it, that holds a subset's folder; both must be there."""
+    """Return `root`, or the only folder in it that contains a subset's folder. Raises InputError unless both subsets are there."""
     both = " and ".join(f"{where}/" for where in dataset.folders.values())
     wanted = f"give the folder that holds {dataset.title}'s {both} (musdb_root)"
     if not root.exists():
@@ -181,7 +181,7 @@ def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], all
 
 
 def _check_numbers(folder: Path, names: Iterable[str], numbers: range, dataset: Dataset) -> None:
-    """Raise InputError if a name does not begin with one of the subset's numbers, as in copies with train and test exchanged."""
+    """Raise InputError if a name does not start with a number of its subset, as in copies with train and test exchanged."""
     wrong = [name for name in names if not (found := re.match(r"(\d{3}) - ", name)) or int(found[1]) not in numbers]
     if wrong:
         expected = f"{dataset.title} has {numbers[0]:03d} to {numbers[-1]:03d} there, named 'NNN - Artist - Title'"
@@ -215,7 +215,7 @@ def duration_s(path: Path) -> float:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return the first five names in order, then how many more there are."""
+    """Return the first five names in order, and the number of the others."""
     ordered = sorted(names)
     more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
     return ", ".join(f"'{name}'" for name in ordered[:5]) + more

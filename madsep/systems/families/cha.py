@@ -39,7 +39,7 @@ class ChaFamily(Family[ChaSettings]):
     sources = STEMS
     recorded = ("error", "cross", "other", "other_vocals")
     method = (
-        "DeepConvSep: a convolution over all bins of a frame, a convolution over time and a layer of few units encode a sequence; one "
+        "DeepConvSep: a convolution over all bins of a frame, a convolution over time and a layer of few units encode a sequence. One "
         "layer per source and the transposed convolutions, with the same weights, decode it. Ratio masks of the decoded sources filter the "
         "mixture."
     )

@@ -26,9 +26,9 @@ class DaeFamily(Family[DaeSettings]):
     sources = ("vocals",)
     recorded = ("kl",)
     method = (
-        "Denoising autoencoder on single frames: dense layers as wide as the spectrum, each followed by a ReLU; all but the last encode "
-        "the mixture's magnitude and the last decodes it. With a skip filter the decoder's output is a mask that multiplies the mixture's "
-        "magnitude, without one it is the voice's magnitude."
+        "Denoising autoencoder on single frames: dense layers as wide as the spectrum, each followed by a ReLU. The last layer is the "
+        "decoder, the others are the encoder. With a skip filter, the output is a mask that multiplies the mixture's magnitude. Without "
+        "one, it is the voice's magnitude."
     )
     cost = "generalised Kullback-Leibler divergence"
     masks = False

@@ -33,10 +33,10 @@ class DwfFamily(Family[DwfSettings]):
     sources = ("vocals",)
     recorded = ("kl_voice", "kl_accompaniment", "kl_voice_masked", "kl_accompaniment_masked", "voice_energy")
     method = (
-        "Two networks of one kind, for the voice and for the accompaniment: in each, a bidirectional GRU encoder with residual connections "
-        "and a GRU decoder predict a mask, the decoder's absolute state, that filters the mixture's magnitude, and a highway layer refines "
-        "the result. The accompaniment's network is trained towards |X - V|, for the magnitudes X and V of mixture and voice. A "
-        "generalised Wiener filter of both networks' estimates gives the voice."
+        "Two networks of the same kind, for the voice and for the accompaniment. In each, a bidirectional GRU encoder with residual "
+        "connections and a GRU decoder predict a mask, the decoder's absolute state, that filters the mixture's magnitude. A highway "
+        "layer refines the result. The accompaniment's network is trained towards |X - V|, with the magnitudes X of the mixture and V of "
+        "the voice. A generalised Wiener filter of both networks' estimates gives the voice."
     )
     cost = (
         "generalised Kullback-Leibler divergence of each network before and after its highway layer, with a penalty on the voice's energy"

@@ -27,9 +27,9 @@ class HelFamily(Family[HelSettings]):
     sources = STEMS
     recorded = ()
     method = (
-        "Stacked unidirectional recurrent layers (GRU) over short sequences of the mixture's magnitude; a dense layer (ReLU) for each "
-        "source, whose ratios are soft masks, applied to the mixture within the network, so that the sources' magnitudes add up to the "
-        "mixture's."
+        "Stacked unidirectional recurrent layers (GRU) process short sequences of the mixture's magnitude, followed by a dense layer "
+        "(ReLU) for each source. The ratios of their outputs are soft masks, which the network applies to the mixture, so that the "
+        "sources' magnitudes add up to the mixture's."
     )
     cost = "squared error summed over the sources"
     masks = True

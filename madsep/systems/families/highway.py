@@ -26,8 +26,8 @@ class HighwayFamily(Family[HighwaySettings]):
     sources = ("vocals",)
     recorded = ("kl",)
     method = (
-        "Highway network: layers as wide as the spectrum, each of which mixes a ReLU transform of a single frame with the frame itself by "
-        "a learned gate; the first layer carries the mixture's magnitude, so that the carried part is a filter of it."
+        "Highway network with layers as wide as the spectrum. Each layer mixes its input, a single frame, with a ReLU transform of it by "
+        "a learned gate. The first layer carries the mixture's magnitude, so that the carried part is a filter of it."
     )
     cost = "generalised Kullback-Leibler divergence"
     masks = False

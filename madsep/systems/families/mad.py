@@ -78,7 +78,7 @@ class MadFamily(Family[MadSettings]):
     followed = ("kl_denoised", "kl_masked")  # main_KL.py of the branch nmr_eval: the loss before the penalty is added
     method = (
         "Masker and Denoiser (MaD): a bidirectional GRU encoder and a GRU decoder predict a mask (ReLU) that filters the mixture's "
-        "magnitude; a denoiser of two ReLU layers filters the result again."
+        "magnitude. A denoiser of two ReLU layers filters the result again."
     )
     cost = "generalised Kullback-Leibler divergence after the denoiser and after the masker, with penalties"
     masks = True
