@@ -1,4 +1,4 @@
-"""Files of PyTorch, before they are loaded: do they ask for more memory than they hold?"""
+"""Checks of PyTorch files before they are loaded: a file must not declare more data than it holds."""
 
 import pickletools
 import zipfile
@@ -9,15 +9,15 @@ from typing import IO
 from madsep.core.errors import InputError
 
 MAX_FILE_BYTES = 4 << 30
-N_PICKLES = 5  # in a file from before PyTorch 1.6: a magic number, the protocol, the system, the object, the storages' names
+N_PICKLES = 5  # in a file written before PyTorch 1.6: a magic number, the protocol, the system, the object, the storages' names
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_NUMBER = 1001
 
 
 def check_pickle(path: Path) -> None:
-    """Refuse a file that declares sizes beyond its own, such as a zip bomb; nothing of it is run or unpacked.
+    """Raise InputError if a file declares sizes beyond its own, such as a zip bomb. Nothing in it is run or unpacked.
 
-    Raises InputError. A file that is no such file at all passes: its reader says so.
+    A file of another kind passes, because `torch.load` reports it.
     """
     try:
         n_bytes = path.stat().st_size
@@ -39,7 +39,7 @@ def _check_zip(stream: IO[bytes], n_bytes: int, path: Path) -> None:
         with zipfile.ZipFile(stream) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
             if declared > n_bytes:  # PyTorch compresses nothing
-                raise InputError(f"{path}: has {n_bytes} bytes and would unpack to {declared}, unlike what PyTorch writes.")
+                raise InputError(f"{path}: has {n_bytes} bytes and would unpack to {declared}. Do not trust it.")
             for entry in archive.infolist():
                 if entry.filename.endswith(".pkl"):
                     with archive.open(entry) as pickled:
@@ -47,14 +47,14 @@ def _check_zip(stream: IO[bytes], n_bytes: int, path: Path) -> None:
     except InputError:
         raise
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
-        return  # damaged: torch.load says so
+        return  # damaged: torch.load reports it
 
 
 def _check_numbers(stream: IO[bytes], n_bytes: int, path: Path) -> None:
-    """Refuse a pickle with a whole number beyond the file's size: of a storage, a shape or a stride."""
+    """Raise InputError if a pickle holds an integer (storage size, shape or stride) beyond the file's size."""
     for number in _numbers(stream):
         if abs(number) > max(n_bytes, PROTOCOL_NUMBER) and number != MAGIC_NUMBER:
-            raise InputError(f"{path}: has {n_bytes} bytes and asks for {number} values; it is damaged, or do not trust it.")
+            raise InputError(f"{path}: has {n_bytes} bytes and asks for {number} values. It is damaged or malicious.")
 
 
 def _numbers(stream: IO[bytes]) -> Iterator[int]:
@@ -63,4 +63,4 @@ def _numbers(stream: IO[bytes]) -> Iterator[int]:
             if isinstance(argument, int) and not isinstance(argument, bool):
                 yield argument
     except (ValueError, IndexError, EOFError, OverflowError, UnicodeError):
-        return  # no pickle, or damaged: torch.load says so
+        return  # no pickle, or damaged: torch.load reports it

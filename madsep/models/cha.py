@@ -13,12 +13,12 @@ from madsep.models.network import Network
 from madsep.systems.families.cha import ChaFamily, ChaLossSettings, ChaSettings
 from madsep.systems.sizes import Sizes
 
-VOCALS, DRUMS, BASS, OTHER = range(4)  # the published cost treats each source in its own way; recipes name them in this order
-BATCH_OF_SUM = 32  # sequences; the published error is a sum over batches of this size
+VOCALS, DRUMS, BASS, OTHER = range(4)  # the published cost treats each source differently; recipes name them in this order
+BATCH_OF_SUM = 32  # sequences per batch over which the published code sums the error
 
 
 class ChaOutput(NamedTuple):
-    """What the network computes; B sequences, 4 sources (vocals, drums, bass, other), T frames, N bins."""
+    """Outputs of the network, for B sequences, 4 sources (vocals, drums, bass, other), T frames and N bins."""
 
     decoded: Tensor  # (B, 4, T, N), before the masks
     masks: Tensor  # (B, 4, T, N), which sum to 1 over the sources
@@ -26,16 +26,16 @@ class ChaOutput(NamedTuple):
 
 
 class ChaTerms(NamedTuple):
-    """Squared errors summed over a batch of 32 sequences; scalars, each a mean over this batch's sequences, times 32."""
+    """Squared errors as sums over a batch of 32 sequences: scalars, 32 times the mean over this batch's sequences."""
 
-    error: Tensor  # of vocals, drums and bass, each to its own target
-    cross: Tensor  # of vocals, drums and bass, each to the targets of the two others
-    other: Tensor  # of drums and bass to the target of `other`
-    other_vocals: Tensor  # of vocals to the target of `other`
+    error: Tensor  # of vocals, drums and bass, each against its own target
+    cross: Tensor  # of vocals, drums and bass, each against the targets of the two others
+    other: Tensor  # of drums and bass against the target of `other`
+    other_vocals: Tensor  # of vocals against the target of `other`
 
 
 class ChaLoss(NamedTuple):
-    """The objective and the terms that a history records; scalars."""
+    """The objective and the terms recorded in the history: scalars."""
 
     total: Tensor
     error: Tensor
@@ -47,8 +47,8 @@ class ChaLoss(NamedTuple):
 class Cha(Network):
     """Convolutional encoder, one decoder per source, and ratio masks.
 
-    The vertical filters span all bins, so that their convolution is one linear layer applied to each frame. The published code adds a
-    second bias to either convolution, which lets the network compute nothing more; here each has one.
+    The vertical filters span all bins, so their convolution is one linear layer applied to each frame. The published code adds a second,
+    redundant bias to both convolutions. Here each has one.
     """
 
     family = ChaFamily()
@@ -64,9 +64,9 @@ class Cha(Network):
         self.output_bias = nn.Parameter(torch.zeros(4, 1, 1))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices and filters Glorot uniform, biases zero: the defaults of the published code's library, Lasagne.
+        """Draw Glorot uniform matrices and filters and set biases to zero, the defaults of Lasagne, which the published code uses.
 
-        The vertical filters are drawn as the filters (1, N) over one channel that they are there, within sqrt(6 / ((1 + n_filters) N)).
+        There the vertical filters have shape (1, N) over one channel, so they are drawn within sqrt(6 / ((1 + n_filters) N)).
         """
         initialise(self, generator, nn.init.xavier_uniform_)
         nn.init.xavier_uniform_(self.vertical.weight.detach().unsqueeze(1), generator=generator)  # (filters, 1, N), the same memory
@@ -84,15 +84,15 @@ class Cha(Network):
         return ChaOutput(decoded, masks, masks * mixture.unsqueeze(1))
 
     def _decode(self, of_sources: Tensor) -> Tensor:
-        """Transposed convolutions, without bias, with the encoder's weights: (B, 4, filters, steps) -> (B, 4, T, N)."""
+        """Apply transposed convolutions with the encoder's weights and no bias: (B, 4, filters, steps) -> (B, 4, T, N)."""
         frames = functional.conv_transpose1d(of_sources.flatten(0, 1), self.horizontal.weight).transpose(1, 2)
         return torch.unflatten(functional.linear(frames, self.vertical.weight.t()), 0, of_sources.shape[:2])
 
     @staticmethod
     def terms(output: ChaOutput, targets: Tensor, settings: ChaLossSettings) -> ChaTerms:
-        """Return what the objective takes from a batch; `targets` (B, 4, T, N), magnitudes of vocals, drums, bass and other.
+        """Return the terms of the objective for a batch; `targets` (B, 4, T, N) are the magnitudes of vocals, drums, bass and other.
 
-        The published code sums over a batch of 32: the sums over this batch are rescaled to one, so that the objective keeps its size.
+        The published code sums over a batch of 32. The sums over this batch are rescaled to 32 sequences, so the objective keeps its size.
         """
         errors = output.estimates.unsqueeze(2) - targets.unsqueeze(1)  # (B, estimate, target, T, N)
         distance = errors.square().sum((-2, -1)).mean(0) * BATCH_OF_SUM
@@ -101,9 +101,9 @@ class Cha(Network):
         return ChaTerms(error, modelled.sum() - error, distance[DRUMS, OTHER] + distance[BASS, OTHER], distance[VOCALS, OTHER])
 
     def objective(self, terms: ChaTerms, settings: ChaLossSettings) -> ChaLoss:
-        """Return the objective: the error, lowered by weighted dissimilarities, and then its absolute value, as the published code has it.
+        """Return the objective: the absolute value of the error minus the weighted dissimilarity terms, as in the published code.
 
-        `other` has no error term: as the estimates sum to the mixture, it is what the three others leave.
+        `other` has no error term. Because the estimates sum to the mixture, it is what the other three leave.
         """
         signed = terms.error - settings.alpha * terms.cross - settings.beta * terms.other - settings.beta_voc * terms.other_vocals
         return ChaLoss(signed.abs(), *terms)

@@ -21,8 +21,8 @@ from madsep.models.network import Network
 from madsep.systems.identity import system_identity
 from madsep.systems.recipe import System, parse_system
 
-KEY = "madsep"  # of a file's header
-WEIGHTS = "weights"  # what the record of a training's weights is called, and their file without its suffix
+KEY = "madsep"  # in a file's header
+WEIGHTS = "weights"  # name of the record of a training's weights, and of their file without its suffix
 REMEDY = "Remove it and run the same command again."
 
 Tensors = Mapping[str, Tensor]
@@ -38,12 +38,12 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, Any]) -> None:
-    """Write named tensors and JSON-able metadata with the SHA-256 of both, whole or not at all; equal contents give equal bytes.
+    """Write named tensors and JSON-able metadata with the SHA-256 of both, whole or not at all. Equal contents give equal bytes.
 
     Raises DiskFull if the disk is full, InputError if the folder cannot be written.
     """
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # one key: safetensors writes several in a random order
+    # one key, because safetensors writes several in random order
     text = json.dumps({"metadata": metadata, "sha256": _digest(flat, metadata)}, sort_keys=True)
     with atomic(path) as temporary:
         temporary.write_bytes(save(flat, {KEY: text}))
@@ -102,7 +102,7 @@ def build_network(recipe: System) -> Network:
 
 
 def write_checkpoint(training: Path, recipe: System, path: Path) -> None:
-    """Join the weights in the folder of a finished training with the recipe's way to separate.
+    """Write the checkpoint `path` from the weights in the folder of a finished training and the recipe.
 
     Raises InputError if the training is not finished, its weights were changed, or they were trained with another recipe.
     """
@@ -139,7 +139,7 @@ def _untrained(metadata: Mapping[str, Any], path: Path) -> tuple[System, Network
     """
     if not isinstance(metadata.get("recipe"), dict) or not isinstance(metadata.get("provenance"), dict):
         raise InputError(f"{path}: holds no recipe (a training state or bare weights?); expected results/<system>/checkpoint.safetensors.")
-    # sections that are no sections, sizes beyond what PyTorch can count
+    # refuses malformed sections, and sizes beyond what PyTorch can count
     with reading(path, "a recipe of this version", REMEDY, (RuntimeError,)), torch.device("meta"):
         recipe = parse_system(metadata["recipe"], str(path))
         return recipe, build_network(recipe)

@@ -1,8 +1,8 @@
 """Denoising autoencoders on single frames, with and without a skip-filtering connection: Mimilakis et al., IEEE/ACM TASLP 28, 2020.
 
-DAE, MSS-DAE and SF of that article ("Examining the mapping functions of denoising autoencoders in singing voice separation"), after the
-classes DFFN, DNN and SkipFiltering of its public code (github.com/Js-Mim/nca_mss). That code leaves the sizes open but asks for square
-matrices, so that the matrices of layers can be multiplied: all layers are as wide as the spectrum.
+The article ("Examining the mapping functions of denoising autoencoders in singing voice separation") calls them DAE, MSS-DAE and SF. Its
+public code (github.com/Js-Mim/nca_mss) calls them DFFN, DNN and SkipFiltering. That code leaves the sizes open but needs square matrices,
+so that matrices of different layers can be multiplied. Here all layers are as wide as the spectrum.
 """
 
 from typing import NamedTuple
@@ -19,27 +19,27 @@ from madsep.systems.sizes import Sizes
 
 
 class DaeOutput(NamedTuple):
-    """What the network computes."""
+    """Outputs of the network."""
 
     decoded: Tensor  # (B, T, N), the last layer's output
-    voice: Tensor  # (B, T, N), the estimated magnitude: the same, or its product with the mixture's
+    voice: Tensor  # (B, T, N), the estimated magnitude: `decoded`, or with a skip filter its product with the mixture's
 
 
 class DaeTerms(NamedTuple):
-    """What the objective takes from a batch; a scalar, the mean over its sequences."""
+    """The term of the objective: a scalar, averaged over the sequences of a batch."""
 
     kl: Tensor
 
 
 class DaeLoss(NamedTuple):
-    """The objective and what a history records; scalars."""
+    """The objective and the term recorded in the history: scalars."""
 
     total: Tensor
     kl: Tensor
 
 
 class Dae(Network):
-    """Square dense layers with ReLUs from the mixture's magnitude to the voice's, or to its mask; no frame sees another."""
+    """Square dense ReLU layers from the mixture's magnitude to the voice's magnitude or mask. Frames are independent."""
 
     family = DaeFamily()
 
@@ -49,7 +49,7 @@ class Dae(Network):
         self.layers = nn.ModuleList(nn.Linear(sizes.n_bins, sizes.n_bins) for _ in range(settings.n_encoder_layers + 1))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices Glorot normal; biases PyTorch's default, uniform within 1 / sqrt(N), or zero with a skip filter: as in the code."""
+        """Draw Glorot normal matrices and, as the code does, biases uniform within 1 / sqrt(N) or, with a skip filter, zero."""
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_normal_(layer.weight, generator=generator)
@@ -66,11 +66,11 @@ class Dae(Network):
 
     @staticmethod
     def terms(output: DaeOutput, targets: Tensor, settings: DaeLossSettings) -> DaeTerms:
-        """Return the divergence of the voice's estimate from its target; `targets` (B, 1, T, N)."""
+        """Return the divergence of the voice's estimate from `targets` (B, 1, T, N)."""
         return DaeTerms(generalised_kl(targets[:, 0], output.voice))
 
     def objective(self, terms: DaeTerms, settings: DaeLossSettings) -> DaeLoss:
-        """Return the objective from a batch's terms: the divergence alone."""
+        """Return the objective, which is the divergence alone."""
         return DaeLoss(terms.kl, terms.kl)
 
     def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:
@@ -80,5 +80,5 @@ class Dae(Network):
 
     @torch.no_grad()
     def stack(self, mixture: Tensor) -> Stack:
-        """Return all layers, with mixture magnitudes (B, T, N) as inputs and the voice's (of SF: mask times mixture) as outputs."""
+        """Return all layers, with mixture magnitudes (B, T, N) as inputs and the voice's (for SF, mask times mixture) as outputs."""
         return stack_of(self.layers, mixture, self(mixture).voice)

@@ -1,4 +1,4 @@
-"""Dense layers whose products are aligned on a GPU: numbers of bins are odd, and products of odd sizes are slow there."""
+"""Dense layers with aligned products on a GPU. Numbers of bins are odd, and products of odd sizes are slow there."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from torch.autograd.function import once_differentiable
 
 from madsep.models.gpu import kernels_serve
 
-ALIGNED = 8  # elements of 16 bits in the 16 bytes that a GPU loads at once
-SIZE = 1024  # bins of one program
+ALIGNED = 8  # number of 16-bit elements in the 16 bytes that a GPU loads at once
+SIZE = 1024  # bins per program
 
 
 class Dense(nn.Linear):
-    """`torch.nn.Linear`; under autocast on a GPU inputs and outputs are rounded up to multiples of 8 in memory, with zeros between."""
+    """`torch.nn.Linear`. Under autocast on a GPU, inputs and outputs are zero-padded in memory to multiples of 8."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return W x + b, (..., N) -> (..., M)."""
@@ -32,7 +32,7 @@ class Dense(nn.Linear):
 
 
 class _AlignedLinear(torch.autograd.Function):
-    """Inputs, weights and outputs are rounded to `low` and padded; gradients of the weights are float32."""
+    """Linear layer with inputs, weights and outputs rounded to `low` and padded. Gradients of the weights are float32."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, low: torch.dtype) -> Tensor:
@@ -86,20 +86,20 @@ class _Masking(torch.autograd.Function):
 
 
 def _low(inputs: Tensor) -> torch.dtype | None:
-    """The type that factors are rounded to; None if they are not, and on a CPU, which needs no alignment."""
+    """Return the type that factors are rounded to, or None without autocast or on a CPU, which needs no alignment."""
     dtype: torch.dtype = torch.get_autocast_dtype("cuda")
     return dtype if inputs.is_cuda and torch.is_autocast_enabled("cuda") else None
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, weight and outputs W x + b of a layer, as padded matrices."""
+    """Return inputs, weight and outputs W x + b of a layer, as padded matrices."""
     low_inputs, low_bias = padded(inputs, low), padded(bias, low)
     low_weight = padded(weight, low, rounded_up(len(weight)))
     return low_inputs, low_weight, torch.addmm(low_bias, low_inputs, low_weight.t())
 
 
 def _gradients(gradient: Tensor, low_inputs: Tensor, low_weight: Tensor, like: Any, of_inputs: bool) -> tuple[Tensor | None, ...]:
-    """Gradients of inputs, weight and bias from that of the outputs, a padded matrix."""
+    """Return the gradients of inputs, weight and bias from that of the outputs, a padded matrix."""
     shape, dtype, (n_outputs, n_inputs) = like
     of_weight = product(gradient.t(), low_inputs)[:n_outputs, :n_inputs]
     of_bias = column_sums(gradient)[:n_outputs]
@@ -109,7 +109,7 @@ def _gradients(gradient: Tensor, low_inputs: Tensor, low_weight: Tensor, like: A
 
 
 def padded(values: Tensor, low: torch.dtype, n_rows: int | None = None) -> Tensor:
-    """Return (..., N) rounded to `low` as rows of a multiple of 8 elements, zeros after the N-th; rows of zeros too up to `n_rows`."""
+    """Return (..., N) rounded to `low`, as rows zero-padded to a multiple of 8 elements, and with rows of zeros up to `n_rows`."""
     n = values.shape[-1]
     if n % ALIGNED == 0 and n_rows in (None, len(values)):
         return values.to(low, memory_format=torch.contiguous_format).reshape(-1, n) if values.dim() > 1 else values.to(low)
@@ -120,17 +120,17 @@ def padded(values: Tensor, low: torch.dtype, n_rows: int | None = None) -> Tenso
 
 
 def product(one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices with sums, and result, in float32; into `out` if given."""
+    """Return the product of two matrices, summed and stored in float32, in `out` if given."""
     if one.dtype == torch.float32:
         return torch.mm(one, other, out=out)
     return torch.mm(one, other, out_dtype=torch.float32) if out is None else torch.mm(one, other, out_dtype=torch.float32, out=out)
 
 
 def column_sums(values: Tensor) -> Tensor:
-    """Sums over the rows of a matrix in float32, as a product, which is faster than a sum."""
+    """Return the sum over the rows of a matrix in float32, by a product, which is faster than a sum."""
     return product(values.new_ones(ALIGNED, len(values)), values)[0]
 
 
 def rounded_up(size: int) -> int:
-    """The next multiple of 8."""
+    """Return the smallest multiple of 8 that is at least `size`."""
     return -(-size // ALIGNED) * ALIGNED

@@ -1,4 +1,4 @@
-"""Two skip-filtering GRU encoder-decoders joined by a Wiener filter (MIM-DWF): Mimilakis et al., MLSP 2017, and its published code."""
+"""MIM-DWF, two skip-filtering GRU encoder-decoders joined by a Wiener filter: Mimilakis et al., MLSP 2017, and its published code."""
 
 import functools
 from typing import NamedTuple
@@ -16,21 +16,21 @@ from madsep.models.network import Network, without_context
 from madsep.systems.families.dwf import DwfFamily, DwfLossSettings, DwfSettings
 from madsep.systems.sizes import Sizes
 
-EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as the published code has it
-TARGET_EPSILON = 1e-7  # in the targets, as the published code has it
-BATCH_OF_SUM = 16  # sequences; the published penalty on the voice's energy is a sum over batches of this size
+EPSILON = torch.finfo(torch.float64).eps  # in the Wiener filter, as in the published code
+TARGET_EPSILON = 1e-7  # in the targets, as in the published code
+BATCH_OF_SUM = 16  # sequences per batch over which the published code sums the penalty on the voice's energy
 ORTHOGONAL_GAIN = 1.1  # of Keras 1.2.2
 
 
 class DwfEstimate(NamedTuple):
-    """What one of the two networks computes; B sequences, T - 2L frames, N bins."""
+    """Outputs of one of the two networks, for B sequences, T - 2L frames and N bins."""
 
     masked: Tensor  # (B, T - 2L, N), the mixture filtered by the mask
     refined: Tensor  # (B, T - 2L, N), the highway layer's output: the estimated magnitude
 
 
 class DwfOutput(NamedTuple):
-    """What both networks compute, and the mixture without its context frames."""
+    """Outputs of both networks, and the mixture without its context frames."""
 
     mixture: Tensor  # (B, T - 2L, N)
     voice: DwfEstimate
@@ -38,9 +38,9 @@ class DwfOutput(NamedTuple):
 
 
 class DwfTerms(NamedTuple):
-    """What the objective takes from a batch; scalars, each a mean over its sequences."""
+    """Terms of the objective: scalars, averaged over the sequences of a batch."""
 
-    kl: Tensor  # of both highway layers' outputs together
+    kl: Tensor  # the sum for both highway layers' outputs
     kl_voice: Tensor
     kl_accompaniment: Tensor
     kl_voice_masked: Tensor
@@ -49,7 +49,7 @@ class DwfTerms(NamedTuple):
 
 
 class DwfLoss(NamedTuple):
-    """The objective and the terms that a history records; scalars."""
+    """The objective and the terms recorded in the history: scalars."""
 
     total: Tensor
     kl_voice: Tensor
@@ -60,7 +60,7 @@ class DwfLoss(NamedTuple):
 
 
 class SkipFilter(nn.Module):
-    """One source's network: BiGRU encoder with residuals, GRU decoder whose absolute state is the mask, highway layer."""
+    """Network of one source: BiGRU encoder with residuals, GRU decoder (its absolute state is the mask), highway layer."""
 
     def __init__(self, settings: DwfSettings, sizes: Sizes) -> None:
         super().__init__()
@@ -72,10 +72,10 @@ class SkipFilter(nn.Module):
         self.highway = HighwayLayer(n_bins, settings.transform_bias)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """As Keras 1.2.2 does in the published code; all biases zero, except the highway gate's.
+        """Draw all weights as Keras 1.2.2 does for the published code. Biases are zero, except the highway gate's.
 
-        Matrices of inputs are Glorot normal and recurrent ones orthogonal, times 1.1, with the gates' stack as one matrix. The backward
-        GRU, which that code computes gate by gate, has Glorot normal matrices of both kinds. The highway layer's are Glorot uniform.
+        With the gates stacked as one matrix, input matrices are Glorot normal and recurrent ones orthogonal, times 1.1. The backward GRU,
+        which that code computes gate by gate, has only Glorot normal matrices, one per gate. The highway layer's are Glorot uniform.
         """
         orthogonal = functools.partial(nn.init.orthogonal_, gain=ORTHOGONAL_GAIN)
         for gru in (self.enc_forward, self.dec):
@@ -86,7 +86,7 @@ class SkipFilter(nn.Module):
     def forward(self, mixture: Tensor) -> DwfEstimate:
         """Estimate the source's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
 
-        The encoder's backward half stays in reversed order: its step t has read frames T-1 ... T-1-t, of which the last is added to it.
+        The encoder's backward half stays in reversed order: step t has read frames T-1 ... T-1-t, and frame T-1-t is added to it.
         """
         if self.gates == "sigmoid":
             encoded = encode(self.enc_forward, self.enc_backward, mixture)
@@ -104,7 +104,7 @@ class SkipFilter(nn.Module):
 
 
 class Dwf(Network):
-    """The networks of voice and accompaniment, which share nothing but their input."""
+    """Separate networks for voice and accompaniment, which share only their input."""
 
     family = DwfFamily()
 
@@ -116,11 +116,11 @@ class Dwf(Network):
 
     @property
     def clipped_alone(self) -> tuple[nn.Module, ...]:
-        """The parts whose gradients are clipped each by its own norm: the published code trains one network after the other."""
+        """The two networks. Their gradients are clipped separately, because the published code trains one after the other."""
         return self.voice, self.accompaniment
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Both networks as `SkipFilter.initialise` says, from different draws."""
+        """Initialise both networks with `SkipFilter.initialise`, from different draws."""
         self.voice.initialise(generator)
         self.accompaniment.initialise(generator)
 
@@ -130,11 +130,11 @@ class Dwf(Network):
 
     @staticmethod
     def terms(output: DwfOutput, targets: Tensor, settings: DwfLossSettings) -> DwfTerms:
-        """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
+        """Return the terms of the objective for a batch; `targets` (B, 1, T - 2L, N) is the voice's magnitude V.
 
-        With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7) the networks' targets are X r and X |1 - r|, which are V and |X - V|
-        except in bins that are nearly silent (MLSP 2017, published code). The energy is summed over frames, bins and a batch of 16, as
-        Keras 1.2.2 does: the sum over this batch is rescaled to one.
+        With the mixture's magnitude X and r = (V + 1e-7) / (X + 1e-7), the networks' targets are X r and X |1 - r|. Except in nearly silent
+        bins, these are V and |X - V| (MLSP 2017, published code). Keras 1.2.2 sums the energy over frames, bins and a batch of 16. The sum
+        over this batch is rescaled to 16 sequences.
         """
         ratio = (targets[:, 0] + TARGET_EPSILON) / (output.mixture + TARGET_EPSILON)
         voice, accompaniment = output.mixture * ratio, output.mixture * (1 - ratio).abs()
@@ -155,14 +155,14 @@ class Dwf(Network):
         return DwfLoss(total, *terms[1:])
 
     def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:
-        """Return the voice's magnitude (B, 1, T - 2L, N) from the mixture's (B, T, N): the Wiener filter of both networks' estimates."""
+        """Return the voice's magnitude (B, 1, T - 2L, N) from the mixture's (B, T, N), by a Wiener filter from both estimates."""
         output: DwfOutput = self(mixture)
         mask, _ = wiener_masks(output.voice.refined, output.accompaniment.refined, self.settings.wiener_exponent)
         return (mask * output.mixture)[:, None]
 
 
 def _glorot_each_gate(matrices: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw the matrices of a GRU's three gates, which are stacked in one, each by itself."""
+    """Draw the matrices of a GRU's three gates separately, although they are stacked as one."""
     for gate in matrices.detach().chunk(3):
         nn.init.xavier_normal_(gate, generator=generator)
     return matrices
@@ -171,7 +171,7 @@ def _glorot_each_gate(matrices: Tensor, generator: torch.Generator) -> Tensor:
 def hard_sigmoid_states(gru: nn.GRU, inputs: Tensor) -> Tensor:
     """Run a GRU whose gates are min(max(0.2 x + 0.5, 0), 1) instead of sigmoids: (B, T, F) -> (B, T, H).
 
-    The slope is that of Keras; all else, such as the reset gate after the recurrent product, is as in `torch.nn.GRU`.
+    The slope is Keras's. Everything else, such as the reset gate after the recurrent product, is as in `torch.nn.GRU`.
     """
     weight_ih, weight_hh, bias_ih, bias_hh = gru.parameters()
     projected = functional.linear(inputs, weight_ih, bias_ih).to(inputs.dtype)
@@ -193,7 +193,7 @@ def _hard_sigmoid(inputs: Tensor) -> Tensor:
 
 
 def wiener_masks(voice: Tensor, accompaniment: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
-    """Return the masks of voice and accompaniment from their magnitudes S and A, all of the same shape; the masks sum to 1.
+    """Return the masks of voice and accompaniment, which sum to 1, from their magnitudes S and A. All have the same shape.
 
     (S^a + eps) / (S^a + A^a + eps) and A^a / (S^a + A^a + eps): generalised Wiener filtering (ICASSP 2018, Eq. 2).
     """

@@ -1,8 +1,8 @@
-"""A checkpoint's network alone in a file that other programs run: TorchScript, ONNX, or PyTorch's exported program.
+"""Export of a checkpoint's network to a file for other programs: TorchScript, ONNX, or PyTorch's exported program.
 
-The network maps the mixture's magnitudes (B, T, N) to those of its estimates (B, E, T - 2L, N), as `Network.estimate` does; the number of
-sequences B is free, T and N are the recipe's. STFT, segments and phase remain with the caller, whom the entry `madsep` of the file tells
-their settings as JSON.
+The network maps the mixture's magnitudes (B, T, N) to those of its estimates (B, E, T - 2L, N), as `Network.estimate` does. The number of
+sequences B is free; T and N are the recipe's. The caller provides STFT, segments and phase. The entry `madsep` of the file holds their
+settings as JSON.
 """
 
 import copy
@@ -22,14 +22,14 @@ from madsep.models.gru import Gru
 
 Format = Literal["torchscript", "onnx", "exported-program"]
 ENTRY = "madsep"
-N_EXAMPLE = 2  # sequences; of one, PyTorch would fix their number
+N_EXAMPLE = 2  # sequences; with one, PyTorch would fix their number
 NEEDED = ("onnx", "onnxscript")
 
 
 def export(checkpoint: Path, path: Path, form: Format) -> None:
     """Write the network of a checkpoint as `form`, whole or not at all.
 
-    Raises InputError if the checkpoint is damaged or would be replaced, or if the packages that ONNX needs are missing.
+    Raises InputError if the checkpoint is damaged or would be overwritten, or if the packages that ONNX needs are missing.
     """
     refuse_inputs([path], [checkpoint])
     loaded = load_checkpoint(checkpoint, torch.device("cpu"))
@@ -37,12 +37,12 @@ def export(checkpoint: Path, path: Path, form: Format) -> None:
     example = torch.rand(N_EXAMPLE, recipe.segments.n_frames, recipe.front_end.n_bins, generator=torch.Generator().manual_seed(0))
     write = {"torchscript": _torchscript, "onnx": _onnx, "exported-program": _exported_program}[form]
     with atomic(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch about its own ways
+        warnings.simplefilter("ignore")  # PyTorch's, about its own internals
         write(network, example, temporary, json.dumps(_about(loaded), sort_keys=True))
 
 
 class _Estimates(nn.Module):
-    """A network's `estimate` as a module, with PyTorch's own GRUs in place of those that training needs."""
+    """A network's `estimate` as a module. PyTorch's own GRUs replace those used for training."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _PlainGru(Gru):
 
 
 def _about(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a caller needs to know: sizes, front end, and which estimate is which."""
+    """Return what a caller needs: sizes, front end, and the order of the estimates."""
     values, recipe = checkpoint.recipe.system_values(), checkpoint.recipe
     return {key: values[key] for key in ("name", "front_end", "segments")} | {"estimates": list(recipe.estimated)}
 
@@ -74,7 +74,7 @@ def _torchscript(network: nn.Module, example: Tensor, path: Path, about: str) ->
 
 def _exported_program(network: nn.Module, example: Tensor, path: Path, about: str) -> None:
     program = torch.export.export(network, (example,), dynamic_shapes={"mixture": {0: torch.export.Dim("n_sequences")}})
-    with path.open("wb") as stream:  # PyTorch would ask for a suffix
+    with path.open("wb") as stream:  # PyTorch would require a suffix of a path
         torch.export.save(program, stream, extra_files={ENTRY: about})
 
 

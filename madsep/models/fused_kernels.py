@@ -1,4 +1,4 @@
-"""Triton kernels of what is done element by element between a network's products: each reads and writes every number once."""
+"""Triton kernels for the element-wise operations between a network's products. Each reads and writes every number once."""
 
 import triton
 import triton.language as tl
@@ -15,7 +15,7 @@ def divergence(
     FLOOR: tl.constexpr,
     SIZE: tl.constexpr,
 ) -> None:
-    """Per row of N bins, the generalised Kullback-Leibler divergence, and `share` of its derivative by the estimate."""
+    """Compute each row's generalised Kullback-Leibler divergence over N bins, and `share` times its derivative by the estimate."""
     row = tl.program_id(0).to(tl.int64)
     total = tl.zeros((SIZE,), tl.float32)
     for chunk in range(tl.cdiv(N, SIZE)):
@@ -30,7 +30,7 @@ def divergence(
 @triton.jit(do_not_specialize=["n_frames", "stride_b", "stride_t"])
 def skip_filter(
     activations: tl.tensor,  # (rows, NP); becomes the mask
-    magnitudes: tl.tensor,  # (B, T, N) by its strides, rows = B T
+    magnitudes: tl.tensor,  # (B, T, N), strided; rows = B T
     products: tl.tensor,  # (rows, N)
     n_frames: tl.tensor,
     stride_b: tl.tensor,
@@ -39,7 +39,7 @@ def skip_filter(
     NP: tl.constexpr,
     SIZE: tl.constexpr,
 ) -> None:
-    """Multiply magnitudes with the positive parts of activations."""
+    """Multiply magnitudes by the positive parts of activations."""
     row, cols = tl.program_id(0).to(tl.int64), tl.program_id(1) * SIZE + tl.arange(0, SIZE)
     mask = tl.maximum(tl.load(activations + row * NP + cols, mask=cols < NP, other=0.0), 0.0, tl.PropagateNan.ALL)
     given = tl.load(magnitudes + row // n_frames * stride_b + row % n_frames * stride_t + cols, mask=cols < N, other=0.0)
@@ -50,7 +50,7 @@ def skip_filter(
 @triton.jit(do_not_specialize=["n_frames", "stride_b", "stride_t"])
 def skip_filter_back(
     masks: tl.tensor,  # (rows, NP)
-    magnitudes: tl.tensor,  # (B, T, N) by its strides
+    magnitudes: tl.tensor,  # (B, T, N), strided
     gradient: tl.tensor,  # (rows, N), of the products
     of_activations: tl.tensor,  # (rows, NP)
     of_magnitudes: tl.tensor,  # (rows, N), if BOTH
@@ -62,7 +62,7 @@ def skip_filter_back(
     SIZE: tl.constexpr,
     BOTH: tl.constexpr,
 ) -> None:
-    """Compute the gradients of what `skip_filter` read."""
+    """Compute the gradients of the inputs of `skip_filter`."""
     row, cols = tl.program_id(0).to(tl.int64), tl.program_id(1) * SIZE + tl.arange(0, SIZE)
     mask = tl.load(masks + row * NP + cols, mask=cols < NP, other=0.0)
     given = tl.load(magnitudes + row // n_frames * stride_b + row % n_frames * stride_t + cols, mask=cols < N, other=0.0)

@@ -1,6 +1,6 @@
 """An ensemble of networks for masks, trained with four costs: Grais, Roma, Simpson and Plumbley, AES 140th Convention, 2016.
 
-Published are the four costs in words, and that the masks are combined; formulas and sizes are chosen here.
+The paper gives the four costs in words and states that the masks are combined. Formulas and sizes are chosen here.
 """
 
 from typing import NamedTuple
@@ -15,33 +15,33 @@ from madsep.models.network import Network
 from madsep.systems.families.gra import GraFamily, GraLossSettings, GraSettings
 from madsep.systems.sizes import Sizes
 
-LEAST_DEVIATION = 1e-4  # of the largest deviation of all bins, so that bins that hardly vary in training are not blown up at test
+LEAST_DEVIATION = 1e-4  # as a fraction of the largest; keeps bins that hardly vary in training from being amplified at test
 EPSILON = 1e-12  # keeps the soft mask of two silent sources finite
 
 
 class GraOutput(NamedTuple):
-    """What the networks compute; B sequences, T frames, N bins."""
+    """Outputs of the networks, for B sequences, T frames and N bins."""
 
-    mixture: Tensor  # (B, T, N), the magnitudes given
-    masks: dict[str, Tensor]  # each member's, (B, T, N), between 0 and 1
-    mask: Tensor  # (B, T, N), their mean, the binary one thresholded
+    mixture: Tensor  # (B, T, N), the input magnitudes
+    masks: dict[str, Tensor]  # per member, (B, T, N), between 0 and 1
+    mask: Tensor  # (B, T, N), their mean, with the binary mask thresholded
 
 
 class GraTerms(NamedTuple):
-    """Sums over bins, averaged over frames and sequences; scalars. Costs of members that the ensemble lacks are 0."""
+    """Scalars: sums over bins, averaged over frames and sequences. The cost of a member that the ensemble lacks is 0."""
 
-    ensemble: Tensor  # squared error of both sources by the combined mask
+    ensemble: Tensor  # squared error of both sources with the combined mask
     binary: Tensor  # squared error of the binary member's mask
     soft: Tensor  # squared error of the soft member's mask
-    sources: Tensor  # squared error of both sources by the mask of member `sources`
-    discriminative: Tensor  # the same of member `discriminative`
-    confusion: Tensor  # squared error of that member's estimates to the other source
-    mask_l1: Tensor  # entries of all members' masks
-    mask_l2: Tensor  # squared entries of all members' masks
+    sources: Tensor  # squared error of both sources with the mask of member `sources`
+    discriminative: Tensor  # the same with the mask of member `discriminative`
+    confusion: Tensor  # squared error of that member's estimates against the other source
+    mask_l1: Tensor  # sum of the entries of all members' masks
+    mask_l2: Tensor  # sum of their squared entries
 
 
 class GraLoss(NamedTuple):
-    """The objective and the terms that a history records; scalars."""
+    """The objective and the terms recorded in the history: scalars."""
 
     total: Tensor
     ensemble: Tensor
@@ -53,7 +53,7 @@ class GraLoss(NamedTuple):
 
 
 class Gra(Network):
-    """One feed-forward network a member, all reading the same standardised frames; no weights are shared."""
+    """One feed-forward network per member. All read the same standardised frames and share no weights."""
 
     family = GraFamily()
     input_mean: Tensor
@@ -67,11 +67,11 @@ class Gra(Network):
         self.register_buffer("input_deviation", torch.ones(sizes.n_bins))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices Glorot normal, biases zero."""
+        """Draw Glorot normal matrices and set biases to zero."""
         initialise(self, generator, nn.init.xavier_normal_)
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take each bin's mean and standard deviation (N,) over the frames of the training mixtures.
+        """Store each bin's mean and standard deviation (N,) over the frames of the training mixtures.
 
         Deviations are raised to at least 1e-4 of the largest. Raises InputError if no bin varies.
         """
@@ -89,7 +89,7 @@ class Gra(Network):
 
     @staticmethod
     def terms(output: GraOutput, targets: Tensor, settings: GraLossSettings) -> GraTerms:
-        """Return what the objective takes from a batch; `targets` (B, 2, T, N), magnitudes of vocals S1 and background S2.
+        """Return the terms of the objective for a batch; `targets` (B, 2, T, N) are the magnitudes of vocals S1 and background S2.
 
         With mixture X and mask M: binary |M - 1[S1 > S2]|^2; soft |M - S1 / (S1 + S2)|^2; sources |M X - S1|^2 + |(1 - M) X - S2|^2;
         confusion |M X - S2|^2 + |(1 - M) X - S1|^2.
@@ -108,19 +108,19 @@ class Gra(Network):
         return GraTerms(ensemble, binary, soft, sources, discriminative, confusion, mask_l1, mask_l2)
 
     def objective(self, terms: GraTerms, settings: GraLossSettings) -> GraLoss:
-        """Return the objective: the sum of the members' costs, which have no weights in common, and penalties on their masks."""
+        """Return the objective: the sum of the members' costs and of the penalties on their masks."""
         costs = terms.binary + terms.soft + terms.sources + terms.discriminative - settings.discriminative * terms.confusion
         total = costs + settings.mask_l1 * terms.mask_l1 + settings.mask_l2 * terms.mask_l2
         return GraLoss(total, *terms[:6])
 
     def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:
-        """Return the voice's magnitudes (B, 1, T, N) from the mixture's (B, T, N): the combined mask applied, times the gain."""
+        """Return the voice's magnitudes (B, 1, T, N) from the mixture's (B, T, N): combined mask times mixture times gain."""
         output: GraOutput = self(mixture)
         return (self.settings.estimate_gain * output.mask * mixture).unsqueeze(1)
 
 
 def _masker(settings: GraSettings, n_bins: int) -> nn.Sequential:
-    """Hidden ReLU layers and a linear one: a mask before its sigmoid."""
+    """Return hidden ReLU layers and a linear layer, which computes a mask before its sigmoid."""
     layers: list[nn.Module] = []
     n_inputs = n_bins
     for _ in range(settings.n_hidden_layers):
@@ -130,10 +130,10 @@ def _masker(settings: GraSettings, n_bins: int) -> nn.Sequential:
 
 
 def _squared(error: Tensor) -> Tensor:
-    """Squares summed over bins, averaged over frames and sequences: a scalar."""
+    """Return squares summed over bins and averaged over frames and sequences: a scalar."""
     return error.square().sum(-1).mean()
 
 
 def _by_mask(mask: Tensor, mixture: Tensor, masked: Tensor, rest: Tensor) -> Tensor:
-    """Squared error of the masked mixture to one source, and of what the mask leaves to the other."""
+    """Return the squared error of the masked mixture against `masked` plus that of the remainder against `rest`."""
     return _squared(mask * mixture - masked) + _squared((1 - mask) * mixture - rest)

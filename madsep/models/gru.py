@@ -1,4 +1,4 @@
-"""A gated recurrent unit that runs as fast as the machine allows: by kernels or cuDNN on a GPU, and here, on a CPU, few large products."""
+"""A fast gated recurrent unit: Triton kernels or cuDNN on a GPU, and a few large matrix products, computed here, on a CPU."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ from madsep.models.recurrence import Residual, needs_gradients
 class Gru(nn.GRU):
     """One layer, one direction, batch first, zero initial state: (B, T, F) -> (B, T, H); equations and weights are `torch.nn.GRU`'s.
 
-    Under autocast, products are taken in bfloat16 and all else in float32: on a CPU by the operations below, on a GPU by the kernels of
-    `gru_triton`. Where Triton is missing, and without autocast, cuDNN computes on a GPU, in float32 or TensorFloat-32: PyTorch's autocast
-    would choose float16, in which small gradients vanish.
+    Under autocast, products are computed in bfloat16 and everything else in float32: on a CPU by the operations below, on a GPU by the
+    kernels of `gru_triton`. If Triton is missing or autocast is off, a GPU uses cuDNN in float32 or TensorFloat-32, because PyTorch's
+    autocast would choose float16, in which small gradients vanish.
     """
 
     def __init__(self, n_inputs: int, n_hidden: int) -> None:
@@ -37,9 +37,9 @@ class Gru(nn.GRU):
 
 
 def encode(forward: Gru, backward: Gru, inputs: Tensor) -> Tensor:
-    """Return the states of two GRUs, each added to the inputs that it reads, side by side: (B, T, F) -> (B, T, 2F).
+    """Return the states of two GRUs plus the inputs that each reads, concatenated: (B, T, F) -> (B, T, 2F).
 
-    The second reads the frames in reversed order, in which its half remains: frame t there has read frames T-1 ... T-1-t.
+    The second GRU reads the frames in reversed order, and its half stays in that order: frame t has read frames T-1 ... T-1-t.
     """
     by_kernels = _by_kernels((forward, backward), inputs, "output")
     if by_kernels is not None:
@@ -68,7 +68,7 @@ def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
 
 
 def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none") -> Tensor | None:
-    """The states (B, T, D, H) of GRUs of one size, the second from the last frame to the first; None if the kernels cannot run."""
+    """Return the states (B, T, D, H) of D equally large GRUs, the second reading backwards, or None if the kernels cannot run."""
     if not (inputs.is_cuda and torch.is_autocast_enabled("cuda") and kernels_serve(inputs.device)):
         return None
     from madsep.models import gru_triton  # imports Triton
@@ -80,10 +80,10 @@ def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "non
 
 
 class _CpuGru(torch.autograd.Function):
-    """On a CPU the products of single frames are bound by memory; those that need not wait for a frame are taken over all frames at once.
+    """GRU on a CPU. Products of single frames are memory-bound, so those that need no earlier state cover all frames at once.
 
-    Backward, the gates' derivatives with respect to the state, and both weights' gradients, are such products (Cho et al., EMNLP 2014, for
-    the unit; the reset gate applies after the product, as in cuDNN). Tensors are (T, B, ...) inside, gates in the order reset, update, new.
+    In backward, these are the derivatives at the gates and the gradients of both weights. The unit is that of Cho et al., EMNLP 2014, with
+    the reset gate after the product, as in cuDNN. Inside, tensors are (T, B, ...) and gates are in the order reset, update, new.
     """
 
     @staticmethod
@@ -99,7 +99,7 @@ class _CpuGru(torch.autograd.Function):
         states = inputs.new_zeros(n_frames + 1, n_sequences, n_hidden)
         low_states = states.to(dtype)  # the same tensor if nothing is rounded
         n_kept = n_frames if keep else 1
-        gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and the state's part of new
+        gates = inputs.new_empty(n_kept, 4, n_sequences, n_hidden)  # reset, update, new, and W_hn h + b_hn
         for frame in range(n_frames):
             reset, update, new, new_state = gates[frame % n_kept]
             recurrent = functional.linear(low_states[frame], low_hh)
@@ -122,9 +122,9 @@ class _CpuGru(torch.autograd.Function):
         frames, low_ih, low_hh, states, low_states, gates = ctx.saved_tensors
         n_sequences, n_frames, n_hidden = grad_states.shape
         reset, update, new, new_state = gates.unbind(1)
-        d_new = (1 - update) * (1 - new.square())  # of the new gate's sum with respect to the state it leads to
+        d_new = (1 - update) * (1 - new.square())  # derivative of the state with respect to new's pre-activation
         slopes = torch.stack((d_new * new_state * reset * (1 - reset), (states[:-1] - new) * update * (1 - update), d_new * reset), 2)
-        grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # of the state's products
+        grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # of the products W_hh h
         grad_new = torch.empty_like(d_new)
         grad_state = torch.zeros_like(states[0])
         low_hh_t = low_hh.t().contiguous()

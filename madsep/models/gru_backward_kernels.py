@@ -1,4 +1,4 @@
-"""A Triton kernel of the recurrent unit on a GPU, on the way back: one frame of all directions. Sizes are as in the kernels forward."""
+"""Triton kernel for the recurrent unit's backward pass: one frame of all directions. `gru_forward_kernels` defines the sizes."""
 
 import triton
 import triton.language as tl
@@ -6,11 +6,11 @@ import triton.language as tl
 
 @triton.jit(do_not_specialize=["t", "n_frames", "n_rows", "stride_t", "stride_b", "stride_d"])
 def backward_frame(
-    sums: tl.tensor,  # (D, T, B, 4, HP): gradients of the sums of the state's part of new, reset, update, new; frames in their own order
-    totals: tl.tensor,  # (T, B, D, H), float32: gradients of the states, through later frames too
+    sums: tl.tensor,  # (D, T, B, 4, HP), frames as given: gradients of W_hn h' + b_hn and of the gates' pre-activations
+    totals: tl.tensor,  # (T, B, D, H), float32: gradients of the states, including those through later frames
     weights_t: tl.tensor,  # (D, H, 3, HP), gates in the order new, reset, update
     slopes: tl.tensor,  # (5, T, B, D, H), float32
-    gradient: tl.tensor,  # (T, B, D, H) by its strides, of what reads the states
+    gradient: tl.tensor,  # (T, B, D, H), strided: incoming gradient of the states
     t: tl.tensor,
     n_frames: tl.tensor,
     n_rows: tl.tensor,
@@ -43,7 +43,7 @@ def backward_frame(
     of_new_h = tl.load(slopes + 2 * plane + place, mask=inside, other=0.0)
     of_new = tl.load(slopes + 3 * plane + place, mask=inside, other=0.0)
     update_after = tl.load(slopes + 4 * plane + place_after, mask=inside & later, other=0.0)
-    if OVERLAPS:  # until here nothing has been read that the frame after writes
+    if OVERLAPS:  # nothing read so far is written by the kernel of frame t + 1
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     total += update_after * tl.load(totals + place_after, mask=inside & later, other=0.0)
@@ -74,7 +74,7 @@ def _through_gates(
     BN: tl.constexpr,
     BK: tl.constexpr,
 ) -> tl.tensor:
-    """The gradient of the states that the gates of the frame after read, (BM, BN): for many sequences."""
+    """Return the gradient of the states through the gates of frame t + 1, (BM, BN), for many sequences."""
     total = tl.zeros((BM, BN), tl.float32)
     for chunk in range(tl.cdiv(3 * HP, BK)):
         k = chunk * BK + tl.arange(0, BK)
@@ -98,7 +98,7 @@ def _sliced_through_gates(
     BK: tl.constexpr,
     KS: tl.constexpr,
 ) -> tl.tensor:
-    """The same for few sequences, where the warps that share a product out are faster."""
+    """Return the same for few sequences, for which splitting a product over the warps is faster."""
     total = tl.zeros((KS, BM, BN), tl.float32)
     for chunk in range(tl.cdiv(3 * HP, KS * BK)):
         k = (chunk * KS + tl.arange(0, KS))[:, None] * BK + tl.arange(0, BK)[None, :]

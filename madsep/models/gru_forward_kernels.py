@@ -1,9 +1,12 @@
-"""Triton kernels of the recurrent unit on a GPU, on the way forward: one frame of all directions, and the weights as frames read them.
+"""Triton kernels for the recurrent unit's forward pass: one frame of all directions, and the weights in the layout that it reads.
 
-Sizes: T frames, B sequences, D directions, H units, of which rows of HP >= H are kept in low precision: HP is a multiple of 8, so that rows
-are aligned, and what lies between is zero. Direction 0 reads the frames in their order, direction 1 from the last to the first; t counts
-the frames in the order in which a direction reads them. Gates are in the order reset, update, new. Each program owns BN units of BM
-sequences; its products are split over KS slices of BK factors, which its warps share out.
+Sizes: T frames, B sequences, D directions, H units. Rows in low precision have HP >= H elements. HP is a multiple of 8, so that rows are
+aligned, and the padding is zero. Direction 0 reads the frames from first to last, direction 1 from last to first. The index t counts the
+frames in the order in which a direction reads them. Gates are in the order reset, update, new. Each program computes BN units of BM
+sequences. Its products are split into KS slices of BK factors, which its warps share.
+
+For input x and previous state h', the state is h = (1 - z) n + z h' with the gates r = sigmoid(a_r), z = sigmoid(a_z) and n = tanh(a_n).
+Their pre-activations are a_r, a_z (both W_i x + b_i + W_h h' + b_h) and a_n = W_in x + b_in + r (W_hn h' + b_hn), as in `torch.nn.GRU`.
 """
 
 import triton
@@ -21,7 +24,7 @@ def lower(
     BOTH: tl.constexpr,
     SIZE: tl.constexpr,
 ) -> None:
-    """Round a direction's recurrent matrix, for the way forward and for the way back."""
+    """Round a direction's recurrent matrix for the forward pass and, if BOTH, for the backward pass."""
     gate = tl.program_id(2)
     rows = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     cols = tl.program_id(1) * SIZE + tl.arange(0, SIZE)
@@ -37,14 +40,14 @@ def lower(
 @triton.jit(do_not_specialize=["t", "n_frames", "n_rows", "stride_t", "stride_b"])
 def forward_frame(
     states: tl.tensor,  # (T, B, D, H), float32
-    low: tl.tensor,  # (D, T, B, HP): the same, rounded; frames in their own order
-    slopes: tl.tensor,  # (5, T, B, D, H), float32: what the way back multiplies gradients with, if KEEP
+    low: tl.tensor,  # (D, T, B, HP): the states, rounded, frames as given
+    slopes: tl.tensor,  # (5, T, B, D, H), float32: derivatives for the backward pass, if KEEP
     weights: tl.tensor,  # (D, 3, H, HP)
-    projected: tl.tensor,  # (T, B, D, 3, HP): the inputs' products
+    projected: tl.tensor,  # (T, B, D, 3, HP): products W_i x
     bias_ih: tl.tensor,  # (D, 3, H)
     bias_hh: tl.tensor,  # (D, 3, H)
-    inputs: tl.tensor,  # (T, B, H) by its strides
-    outputs: tl.tensor,  # (T, B, D, H), float32: states and inputs added, if RESIDUAL is "output"
+    inputs: tl.tensor,  # (T, B, H), strided
+    outputs: tl.tensor,  # (T, B, D, H), float32: states plus inputs, if RESIDUAL is "output"
     t: tl.tensor,
     n_frames: tl.tensor,
     n_rows: tl.tensor,
@@ -61,7 +64,7 @@ def forward_frame(
     RESIDUAL: tl.constexpr,
     OVERLAPS: tl.constexpr,
 ) -> None:
-    """Compute frame t of all directions. If RESIDUAL is "recurrent", inputs are added to the states themselves."""
+    """Compute frame t of all directions. If RESIDUAL is "recurrent", inputs are added within the recurrence."""
     d = tl.program_id(1)
     cols, rows = tl.program_id(0) * BN + tl.arange(0, BN), tl.program_id(2) * BM + tl.arange(0, BM)
     frame = tl.where(d == 0, t, n_frames - 1 - t)
@@ -75,7 +78,7 @@ def forward_frame(
     bias_new = tl.load(biases_hh + 2 * H, mask=cols < H, other=0.0)[None, :]
     if RESIDUAL != "none":
         added = tl.load(inputs + frame * stride_t + rows[:, None] * stride_b + cols[None, :], mask=inside, other=0.0)
-    if OVERLAPS:  # until here nothing has been read that the frame before writes
+    if OVERLAPS:  # nothing read so far is written by the kernel of frame t - 1
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     place = ((t * n_rows + rows)[:, None] * D + d) * H + cols[None, :]
@@ -103,7 +106,7 @@ def forward_frame(
 def _gate_of_inputs(
     x: tl.tensor, bias_ih: tl.tensor, bias_hh: tl.tensor, inside: tl.tensor, given: tl.tensor, BOTH: tl.constexpr
 ) -> tl.tensor:
-    """A gate's product with the inputs, and its bias or BOTH of them."""
+    """Return a gate's product with the inputs plus `bias_ih` and, if BOTH, `bias_hh`."""
     found = tl.load(x, mask=inside, other=0.0).to(tl.float32) + tl.load(bias_ih, mask=given, other=0.0)[None, :]
     if BOTH:
         found += tl.load(bias_hh, mask=given, other=0.0)[None, :]
@@ -121,7 +124,7 @@ def _keep_slopes(
     previous: tl.tensor,
     inside: tl.tensor,
 ) -> None:
-    """Derivatives of the state by the sums of reset, update, the state's part of new, new; and by the state before, but through gates."""
+    """Store dh/da_r, dh/da_z, dh/d(W_hn h' + b_hn), dh/da_n, and dh/dh' = z without the paths through the gates."""
     of_new = (1 - update) * (1 - new * new)
     tl.store(to, of_new * new_h * reset * (1 - reset), mask=inside)
     tl.store(to + plane, (previous - new) * update * (1 - update), mask=inside)
@@ -143,7 +146,7 @@ def _gates(
     BN: tl.constexpr,
     BK: tl.constexpr,
 ) -> tl.tuple:
-    """The states' products with the three gates' matrices, (BM, BN) each: for many sequences."""
+    """Return the states' products with the three gates' matrices, (BM, BN) each, for many sequences."""
     reset = tl.zeros((BM, BN), tl.float32)
     update = tl.zeros((BM, BN), tl.float32)
     new = tl.zeros((BM, BN), tl.float32)
@@ -172,7 +175,7 @@ def _sliced_gates(
     BK: tl.constexpr,
     KS: tl.constexpr,
 ) -> tl.tuple:
-    """The same for few sequences, where the warps that share a product out are faster."""
+    """Return the same for few sequences, for which splitting a product over the warps is faster."""
     reset = tl.zeros((KS, BM, BN), tl.float32)
     update = tl.zeros((KS, BM, BN), tl.float32)
     new = tl.zeros((KS, BM, BN), tl.float32)

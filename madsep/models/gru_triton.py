@@ -1,7 +1,7 @@
-"""The recurrent unit on a GPU: kernels for what has to wait for the frame before, products of all frames before and after them.
+"""The recurrent unit on a GPU. Kernels compute frame after frame; products that need no earlier state cover all frames at once.
 
-Products are taken in bfloat16 with sums in float32; states, gates and gradients of states are float32. The two directions of an encoder
-run at the same time. All is launched without a word to the host and can be captured as a CUDA graph.
+Products have bfloat16 factors and float32 sums. States, gates and gradients of states are float32. The two directions of an encoder run
+at the same time. Nothing synchronises with the host, so that the whole run can be captured as a CUDA graph.
 """
 
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ from madsep.models.gru_backward_kernels import backward_frame
 from madsep.models.gru_forward_kernels import forward_frame, lower
 from madsep.models.recurrence import Residual, needs_gradients
 
-LARGEST_INDEX = 2**31 - 1  # offsets in kernels are of 32 bits
+LARGEST_INDEX = 2**31 - 1  # kernels use 32-bit offsets
 TILE = 32  # rows and columns of a matrix that one program rounds
 
 
 class Blocks(NamedTuple):
-    """How a frame's kernel is cut: units and factors of a program, slices of factors that its warps share out, and stages of its loads."""
+    """Block sizes of a frame's kernel: units and factors per program, slices of factors that its warps share, and stages of its loads."""
 
     units: int
     factors: int
@@ -30,14 +30,14 @@ class Blocks(NamedTuple):
     stages: int
 
 
-# by the sequences of one program, the fastest of those tried on an H200; a frame of few is bound by latency
+# keyed by sequences per program; the fastest of those tried on an H200. With few sequences, latency limits a frame.
 FORWARD = {16: Blocks(16, 128, 2, 2, 3), 32: Blocks(16, 64, 4, 4, 3), 64: Blocks(64, 64, 1, 8, 3)}
 BACKWARD = {16: Blocks(16, 128, 2, 2, 4), 32: Blocks(16, 64, 4, 4, 4), 64: Blocks(32, 64, 1, 4, 4)}
-OVERLAP_FROM = (9, 0)  # compute capability from which a kernel may begin before the one before it has ended
+OVERLAP_FROM = (9, 0)  # lowest compute capability at which a kernel may start before the previous one has ended
 
 
 class Layout(NamedTuple):
-    """Sizes of a run: frames, sequences, inputs, units, directions; and whether gradients are wanted."""
+    """Numbers of frames, sequences, inputs, units and directions, and whether gradients are needed."""
 
     n_frames: int
     n_rows: int
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
 
     @property
     def hidden(self) -> int:
-        """Units rounded up, as rows in low precision have them."""
+        """The length of rows in low precision: the number of units, rounded up."""
         return rounded_up(self.n_hidden)
 
     @property
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
 
 
 def fits(inputs: Tensor, n_hidden: int, n_directions: int) -> bool:
-    """Whether the kernels' offsets reach all that inputs (B, T, F) make them read and keep."""
+    """Whether 32-bit offsets reach everything that the kernels read and store for inputs (B, T, F)."""
     n_sequences, n_frames, _ = inputs.shape
     kept = 5 * n_frames * n_sequences * n_directions * rounded_up(n_hidden)
     read = n_sequences * inputs.stride(0) + n_frames * inputs.stride(1)
@@ -66,11 +66,11 @@ def fits(inputs: Tensor, n_hidden: int, n_directions: int) -> bool:
 
 
 def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low: torch.dtype = torch.bfloat16) -> Tensor:
-    """Return the states (B, T, D, H) of one or two directions that read inputs (B, T, F), the second from the last frame to the first.
+    """Return the states (B, T, D, H) of one or two directions for inputs (B, T, F). The second direction reads the last frame first.
 
-    `weights` has for each direction the parameters of `torch.nn.GRU`, whose equations these are; frame t of the second direction's states
-    has read frames T - 1 ... T - 1 - t. The inputs, of which there are then H, may be added to the states within the recurrence or when
-    these are given out. Factors of products are rounded to `low`.
+    `weights` holds the parameters of `torch.nn.GRU` for each direction, and the equations are the same. Frame t of the second direction's
+    states has read frames T - 1 ... T - 1 - t. `residual` says whether inputs (then F = H) are added within the recurrence or to the
+    returned states. Factors of products are rounded to `low`.
     """
     tensors = [tensor for of_one in weights for tensor in of_one]
     keep = needs_gradients(inputs, *tensors)
@@ -79,12 +79,12 @@ def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low:
 
 
 class _Recurrence(torch.autograd.Function):
-    """Inputs (T, B, F) to states (T, B, D, H)."""
+    """The states (T, B, D, H) as a differentiable function of inputs (T, B, F)."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, how: tuple[Residual, torch.dtype, bool], *weights: Tensor) -> Tensor:
         residual, low, keep = how
-        by_name = [weights[i::4] for i in range(4)]  # of each direction: weight_ih, weight_hh, bias_ih, bias_hh
+        by_name = [weights[i::4] for i in range(4)]  # per direction: weight_ih, weight_hh, bias_ih, bias_hh
         n_frames, n_rows, n_inputs = inputs.shape
         layout = Layout(n_frames, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), keep)
         frames, low_ih = padded(inputs, low), _low_inputs(by_name[0], layout, low)
@@ -120,7 +120,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _low_inputs(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype) -> Tensor:
-    """Input matrices (D, 3 hidden, F), rounded, their sizes rounded up."""
+    """Return the input matrices (D, 3 hidden, F), rounded to `low` and padded."""
     if layout.hidden == layout.n_hidden and layout.n_inputs == rounded_up(layout.n_inputs):
         low_ih = weights[0].new_empty(len(weights), 3 * layout.hidden, layout.n_inputs, dtype=low)
     else:
@@ -131,7 +131,7 @@ def _low_inputs(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype) -
 
 
 def _low_recurrent(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Recurrent matrices as the kernels read them: (D, 3, H, hidden), and (D, H, 3, hidden) on the way back."""
+    """Return the recurrent matrices as the kernels read them: (D, 3, H, hidden) forward and (D, H, 3, hidden) backward."""
     low_hh = weights[0].new_empty(len(weights), 3, layout.n_hidden, layout.hidden, dtype=low)
     low_hh_t = weights[0].new_empty(len(weights), layout.n_hidden, 3, layout.hidden, dtype=low) if layout.keep else low_hh
     n_tiles = triton.cdiv(layout.hidden, TILE)
@@ -155,7 +155,7 @@ def _backward(tensors: tuple[Tensor, ...], layout: Layout) -> None:
 
 
 def _launch(layout: Layout, by_rows: dict[int, Blocks], device: torch.device) -> tuple[tuple[int, int, int], dict[str, Any]]:
-    """Programs of a frame's kernel, and how each is cut."""
+    """Return the grid of a frame's kernel and its compile-time sizes and launch options."""
     rows = next((most for most in by_rows if layout.n_rows <= most), max(by_rows))
     blocks = by_rows[rows]
     grid = (triton.cdiv(layout.hidden, blocks.units), layout.n_directions, triton.cdiv(layout.n_rows, rows))
@@ -166,7 +166,7 @@ def _launch(layout: Layout, by_rows: dict[int, Blocks], device: torch.device) ->
 
 
 def _of_weights(sums: Tensor, frames: Tensor, low_states: Tensor, layout: Layout, reversed_order: bool) -> list[Tensor]:
-    """Gradients of a direction's parameters from those of its gates' sums (T, B, 4 hidden), the inputs, and its states (T, B, hidden)."""
+    """Return the gradients of a direction's parameters from `sums` (T, B, 4 hidden), the inputs, and the states (T, B, hidden)."""
     size, n_hidden = layout.hidden, layout.n_hidden
     of_ih = product(sums.flatten(0, 1)[:, size:].t(), frames)
     after, before = (sums[:-1], low_states[1:]) if reversed_order else (sums[1:], low_states[:-1])
@@ -174,14 +174,14 @@ def _of_weights(sums: Tensor, frames: Tensor, low_states: Tensor, layout: Layout
     of_hh = of_ih.new_empty(3 * size, size)
     product(of_gates[:, size : 3 * size].t(), states_before, of_hh[: 2 * size])
     product(of_gates[:, :size].t(), states_before, of_hh[2 * size :])
-    of_bias = column_sums(sums.flatten(0, 1)).unflatten(0, (4, -1))[:, :n_hidden]  # of the state's part of new, reset, update, new
+    of_bias = column_sums(sums.flatten(0, 1)).unflatten(0, (4, -1))[:, :n_hidden]  # W_hn h + b_hn, reset, update, new
     of_bias_hh = torch.cat((of_bias[1:3], of_bias[:1]))
     matrices = [of.unflatten(0, (3, -1))[:, :n_hidden] for of in (of_ih[:, : layout.n_inputs], of_hh[:, :n_hidden])]
     return [*(of.reshape(3 * n_hidden, -1) for of in matrices), of_bias[1:].reshape(-1), of_bias_hh.reshape(-1)]
 
 
 def _of_inputs(sums: Tensor, low_ih: Tensor, added: Tensor | None, layout: Layout) -> Tensor:
-    """Gradient of the inputs (T, B, F), of which `added` (T, B, D, H), in each direction's order, is a part."""
+    """Return the gradient of the inputs (T, B, F). It includes `added` (T, B, D, H), which is in each direction's order."""
     parts = [product(of_sums.flatten(0, 1)[:, layout.hidden :], weight) for of_sums, weight in zip(sums, low_ih, strict=True)]
     total = torch.unflatten(sum(parts[1:], parts[0])[:, : layout.n_inputs], 0, (layout.n_frames, -1))
     if added is not None:

@@ -1,8 +1,8 @@
 """Stacked recurrent layers with ratio masks inside the network (HEL1: Helal, Ward and Plumbley, SiSEC 2018).
 
 HEL1's code was never released. Its description names a 5-layer recurrent network of size 129 with soft masks, extended to four sources from
-github.com/andabi/music-source-separation, whose network this is (with cuDNN's equations of the GRU, where the reset gate applies after the
-product, not TensorFlow's); that follows Huang et al., IEEE/ACM TASLP 23(12), 2015.
+github.com/andabi/music-source-separation, the base code, which follows Huang et al., IEEE/ACM TASLP 23(12), 2015. This module implements
+the network of the base code, but with cuDNN's GRU equations, which apply the reset gate after the product, instead of TensorFlow's.
 """
 
 from typing import NamedTuple
@@ -19,30 +19,30 @@ from madsep.models.network import Network, without_context
 from madsep.systems.families.hel import HelFamily, HelLossSettings, HelSettings
 from madsep.systems.sizes import Sizes
 
-EPSILON = torch.finfo(torch.float64).eps  # of the base code, in the masks' denominator
+EPSILON = torch.finfo(torch.float64).eps  # in the masks' denominator, as in the base code
 
 
 class HelOutput(NamedTuple):
-    """Masks and masked mixtures; B sequences, S sources, T - 2L frames, N bins."""
+    """Masks and masked mixtures, for B sequences, S sources, T - 2L frames and N bins."""
 
     masks: Tensor  # (B, S, T - 2L, N); they sum to 1 over the sources
     estimates: Tensor  # (B, S, T - 2L, N); they sum to the mixture's magnitude
 
 
 class HelTerms(NamedTuple):
-    """What the objective takes from a batch; a scalar, the mean over its sequences."""
+    """The term of the objective: a scalar, averaged over the sequences of a batch."""
 
     squared_error: Tensor
 
 
 class HelLoss(NamedTuple):
-    """The objective; a scalar."""
+    """The objective: a scalar."""
 
     total: Tensor
 
 
 class Hel(Network):
-    """Recurrent layers, each from a zero state in every sequence, a dense ReLU layer for each source, and ratio masks."""
+    """Recurrent layers that start every sequence from a zero state, one dense ReLU layer per source, and ratio masks."""
 
     family = HelFamily()
 
@@ -53,9 +53,9 @@ class Hel(Network):
         self.heads = nn.ModuleList(nn.Linear(settings.n_hidden, sizes.n_bins) for _ in range(sizes.n_sources))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices Glorot uniform, biases zero: TensorFlow's defaults, which the base code leaves as they are, except gates' biases of 1.
+        """Draw Glorot uniform matrices and set biases to zero: the defaults of TensorFlow and the base code, except gate biases of 1.
 
-        With these each layer would pass on only 0.27 of what its first frame brings, and five layers 0.0014, of sequences of four frames.
+        Sequences have four frames. With gate biases of 1, a layer would pass on only 0.27 of the first frame, and five layers 0.0014.
         """
         initialise(self, generator, nn.init.xavier_uniform_)
 
@@ -71,7 +71,7 @@ class Hel(Network):
 
     @staticmethod
     def terms(output: HelOutput, targets: Tensor, settings: HelLossSettings) -> HelTerms:
-        """Return the squared error to `targets` (B, S, T - 2L, N), summed over the sources, the mean over all sequences, frames and bins.
+        """Return the squared error to `targets` (B, S, T - 2L, N), summed over sources and averaged over sequences, frames and bins.
 
         Raises InputError if the shapes differ.
         """

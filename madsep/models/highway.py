@@ -14,19 +14,19 @@ from madsep.systems.sizes import Sizes
 
 
 class HighwayOutput(NamedTuple):
-    """What the network computes."""
+    """The output of the network."""
 
     voice: Tensor  # (B, T, N), the estimated magnitude
 
 
 class HighwayTerms(NamedTuple):
-    """What the objective takes from a batch; a scalar, the mean over its sequences."""
+    """The term of the objective: a scalar, averaged over the sequences of a batch."""
 
     kl: Tensor
 
 
 class HighwayLoss(NamedTuple):
-    """The objective and what a history records; scalars."""
+    """The objective and the term recorded in the history: scalars."""
 
     total: Tensor
     kl: Tensor
@@ -42,7 +42,7 @@ class HighwayLayer(nn.Module):
         self.gate = nn.Linear(n_units, n_units)
 
     def initialise(self, generator: torch.Generator, of_weights: Draw) -> None:
-        """Matrices by `of_weights`, a function of torch.nn.init; biases zero, except the gate's."""
+        """Draw matrices with `of_weights`, a function of torch.nn.init, and set biases to zero, except the gate's."""
         initialise(self, generator, of_weights)
         nn.init.constant_(self.gate.bias, self.transform_bias)
 
@@ -54,7 +54,7 @@ class HighwayLayer(nn.Module):
 
 
 class Highway(Network):
-    """A stack of highway layers from the mixture's magnitude to the voice's; no frame's estimate depends on another frame."""
+    """A stack of highway layers from the mixture's magnitude to the voice's. Frames are independent."""
 
     family = HighwayFamily()
 
@@ -63,7 +63,7 @@ class Highway(Network):
         self.layers = nn.ModuleList(HighwayLayer(sizes.n_bins, settings.transform_bias) for _ in range(settings.n_layers))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Matrices Glorot normal; biases zero, except the gates'."""
+        """Draw Glorot normal matrices and set biases to zero, except the gates'."""
         for layer in self.layers:
             assert isinstance(layer, HighwayLayer)
             layer.initialise(generator, nn.init.xavier_normal_)
@@ -77,11 +77,11 @@ class Highway(Network):
 
     @staticmethod
     def terms(output: HighwayOutput, targets: Tensor, settings: HighwayLossSettings) -> HighwayTerms:
-        """Return the divergence of the voice's estimate from its target; `targets` (B, 1, T, N)."""
+        """Return the divergence of the voice's estimate from `targets` (B, 1, T, N)."""
         return HighwayTerms(generalised_kl(targets[:, 0], output.voice))
 
     def objective(self, terms: HighwayTerms, settings: HighwayLossSettings) -> HighwayLoss:
-        """Return the objective from a batch's terms: the divergence alone."""
+        """Return the objective, which is the divergence alone."""
         return HighwayLoss(terms.kl, terms.kl)
 
     def estimate(self, mixture: Tensor, separation: Separation) -> Tensor:

@@ -1,7 +1,7 @@
-"""Weights that the authors of the Masker-and-Denoiser published, from their files into a checkpoint that separates.
+"""Import of the weights that the authors of the Masker-and-Denoiser published, into a checkpoint that can separate.
 
 Their code (github.com/Js-Mim/mss_pytorch, Mimilakis et al., ICASSP 2018) saves a model as four state dicts:
-torch_sps_{encoder,decoder,sp_decoder,se}_<which>.pytorch. Tensors are recognised by their names within these
+torch_sps_{encoder,decoder,sp_decoder,se}_<which>.pytorch. Tensors are recognised by their names in these
 files. The names of the files do not matter.
 """
 
@@ -32,7 +32,7 @@ GRU_TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 DENSE_TENSORS = ("weight", "bias")
 TENSORS = {f"{layer}.{tensor}": f"{ours}.{tensor}_l0" for layer, ours in GRUS.items() for tensor in GRU_TENSORS} | {
     f"{layer}.{tensor}": f"{ours}.{tensor}" for layer, ours in DENSE.items() for tensor in DENSE_TENSORS
-}  # the authors' names, and those of madsep.models.mad.Mad
+}  # from the authors' names to those of madsep.models.mad.Mad
 # what torch.load raises for files that are damaged or hold no tensors
 UNREADABLE = (
     *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error),
@@ -41,15 +41,15 @@ UNREADABLE = (
 
 
 def import_weights(folder: Path, out: Path, recipe: System) -> None:
-    """Write the checkpoint `out` from the state dicts in `folder`. Sizes come from their tensors, all else from the recipe and the code.
+    """Write the checkpoint `out` from the state dicts in `folder`. Sizes come from the tensors.
 
     The network is the variant that the authors' code builds: the encoder's residual is fed back into its recurrence, and recurrent
-    inference, if the recipe has it, stops by the mean over a batch. If the denoiser is as wide as the spectrum, it is the variant of their
-    later branch nmr_eval. It separates in fp32, as their code does. Only tensors are unpickled.
+    inference, if the recipe has it, stops by the mean over a batch. If the denoiser is as wide as the spectrum, the variant is that of
+    their later branch nmr_eval. Everything else comes from the recipe, except that the checkpoint separates in fp32, as their code does.
 
-    Raises InputError if a file holds anything else; if a tensor is missing, unknown, present twice, not finite, or of a shape that does not
-    fit the other tensors or the recipe's front end; if the recipe is of another family; or if it has recurrent inference and the decoder is
-    too narrow for it.
+    Only tensors are unpickled. Raises InputError if a file holds anything else; if a tensor is missing, unknown, present twice, not finite,
+    or of a shape that does not fit the other tensors or the recipe's front end; if the recipe is of another family; or if it has recurrent
+    inference and the decoder is too narrow for it.
     """
     if recipe.family != "mad":
         raise InputError(f"recipe {recipe.name}: is of family {recipe.family}; expected one of family mad, such as GRU-RIS-l.")
@@ -99,16 +99,16 @@ def _load(path: Path) -> Mapping[str, Tensor]:
 
 
 def _fault(name: str, tensor: Tensor) -> str | None:
-    """What is wrong with a tensor by itself."""
+    """Return what is wrong with a tensor on its own, or None."""
     if name not in TENSORS:
-        return f"is none of the model's, whose layers are {', '.join((*GRUS, *DENSE))}; expected {EXPECTED}."
+        return f"does not belong to the model, whose layers are {', '.join((*GRUS, *DENSE))}; expected {EXPECTED}."
     if tensor.layout != torch.strided or tensor.is_meta:
         return f"is {'without values (meta)' if tensor.is_meta else tensor.layout}; expected a dense tensor."
     n_axes = 1 if "bias" in name else 2
     if tensor.dim() != n_axes or not tensor.numel():
         return f"is of shape {tuple(tensor.shape)}; expected {n_axes} axes, none of them empty."
     if tensor.numel() > tensor.untyped_storage().nbytes() // tensor.element_size():
-        return f"is of shape {tuple(tensor.shape)}, which is more than the file holds of it."
+        return f"is of shape {tuple(tensor.shape)}, which needs more values than the file holds."
     if tensor.dtype != torch.float32:
         return f"is {tensor.dtype}; expected torch.float32."
     if not tensor.isfinite().all():
@@ -117,18 +117,18 @@ def _fault(name: str, tensor: Tensor) -> str | None:
 
 
 def _joined(folder: Path, files: Mapping[Path, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The files' tensors in one mapping, each there exactly once."""
+    """Return the files' tensors in one mapping. Raises InputError unless each is in exactly one file."""
     for name in TENSORS:
         holders = [path.name for path, state in files.items() if name in state]
         if not holders:
             raise InputError(f"{folder}: tensor '{name}' is missing in {', '.join(path.name for path in files)}; expected {EXPECTED}.")
         if holders[1:]:
-            raise InputError(f"{folder}: tensor '{name}' is in {' and in '.join(holders)}; leave the files of one model only.")
+            raise InputError(f"{folder}: tensor '{name}' is in {' and in '.join(holders)}; keep only the files of one model.")
     return {name: tensor for state in files.values() for name, tensor in state.items()}
 
 
 def _system(found: Mapping[str, Tensor], recipe: System, folder: Path) -> System:
-    """The recipe with the network that these tensors fit: sizes from the tensors, variant from the code that made them."""
+    """Return the recipe with the network that fits the tensors. Its variant is that of the code that wrote them."""
     n_low, n_latent = (found[f"{layer}.weight_hh"].shape[1] for layer in ("gruEncF", "gruDec"))
     n_hidden = found["ffSe_enc.weight"].shape[0]
     if n_latent not in (n_low, 2 * n_low):
@@ -136,8 +136,8 @@ def _system(found: Mapping[str, Tensor], recipe: System, folder: Path) -> System
     values = recipe.system_values()
     if n_latent == n_low and values["network"]["recurrent_inference"] is not None:
         raise InputError(
-            f"{folder}: the decoder has {n_low} units, as many as the encoder, which leaves no recurrent inference; recipe {recipe.name} "
-            "asks for that. Take --recipe GRU-NRI."
+            f"{folder}: the decoder has {n_low} units, as many as the encoder. Recurrent inference, which recipe {recipe.name} uses, "
+            "needs twice as many. Use --recipe GRU-NRI."
         )
     later_branch = n_hidden == recipe.front_end.n_bins
     values["network"] |= {

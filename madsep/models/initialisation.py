@@ -12,7 +12,7 @@ def initialise(network: nn.Module, generator: torch.Generator, of_weights: Draw,
     """Set all biases to zero and draw all other parameters, in the order of their names.
 
     `of_weights` and `of_states` are functions of torch.nn.init. `of_states` draws the matrices that GRUs apply to their state, with the
-    gates stacked in one matrix. None: these are drawn like all others.
+    gates stacked as one. If it is None, they are drawn like all others.
     """
     for name, parameter in network.named_parameters():
         if "bias" in name:

@@ -1,4 +1,4 @@
-"""Loss primitives on magnitudes (batch, frames, bins)."""
+"""Losses of magnitudes (batch, frames, bins)."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from madsep.core.errors import InputError
 from madsep.models.gpu import kernels_serve
 from madsep.systems.families.mad import LatentNorm
 
-FLOOR = 1e-6  # inside the logarithms, as the published code has it
-SIZE = 1024  # bins that a kernel takes at once
+FLOOR = 1e-6  # inside the logarithms, as in the published code
+SIZE = 1024  # bins that a kernel processes at once
 ORDERS: dict[LatentNorm, Any] = {"frobenius": "fro", "nuclear": "nuc", "induced_1": 1}  # as torch.linalg names them
 
 
@@ -34,7 +34,7 @@ def summed_norms(matrices: Tensor, kind: LatentNorm, dtype: torch.dtype) -> Tens
 
 
 def generalised_kl(target: Tensor, estimate: Tensor) -> Tensor:
-    """Generalised Kullback-Leibler divergence, summed over bins and averaged over batch and frames: a scalar.
+    """Return the generalised Kullback-Leibler divergence, summed over bins and averaged over batch and frames: a scalar.
 
     sum_f y (log(y + 1e-6) - log(y' + 1e-6)) + y' - y, for target y and estimate y' (Mimilakis et al., ICASSP 2018, Eq. 9).
     Raises InputError if the shapes differ.
@@ -49,7 +49,7 @@ def generalised_kl(target: Tensor, estimate: Tensor) -> Tensor:
 
 
 def floored_kl(target: Tensor, estimate: Tensor) -> Tensor:
-    """The same divergence between target and estimate that both have the floor added, also before the logarithms: a scalar.
+    """Return the divergence of `generalised_kl` with the floor added to target and estimate outside the logarithms too: a scalar.
 
     sum_f (y + 1e-6) (log(y + 1e-6) - log(y' + 1e-6)) + y' - y (Mimilakis et al., MLSP 2017, published code). Raises InputError if the
     shapes differ.
@@ -60,7 +60,7 @@ def floored_kl(target: Tensor, estimate: Tensor) -> Tensor:
 
 
 class _Divergence(torch.autograd.Function):
-    """The same by one kernel, which leaves the derivative y' -> 1 - y / (y' + 1e-6) for the way back."""
+    """`generalised_kl` by one kernel, which also stores the derivative 1 - y / (y' + 1e-6) for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, target: Tensor, estimate: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Masker-and-Denoiser (MaD): Mimilakis et al., ICASSP 2018, and the variants that its published code contains."""
+"""The Masker-and-Denoiser (MaD) of Mimilakis et al., ICASSP 2018, and the variants in its published code."""
 
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ from madsep.models.stack import Stack, stack_of
 from madsep.systems.families.mad import MadFamily, MadLossSettings, MadSettings
 from madsep.systems.sizes import Sizes
 
-BATCH_OF_PENALTY = 16  # sequences; the published weight of the latent norm belongs to batches of this size
+BATCH_OF_PENALTY = 16  # sequences per batch for which the published weight of the latent norm holds
 
 
 class MadOutput(NamedTuple):
-    """Everything the network computes, in order; B sequences, T - 2L frames, N bins, F encoder bins."""
+    """Outputs of the network in order of computation, for B sequences, T - 2L frames, N bins and F encoder bins."""
 
     h_enc: Tensor  # (B, T - 2L, 2F)
     h_dec: Tensor  # (B, T - 2L, decoder width)
@@ -30,7 +30,7 @@ class MadOutput(NamedTuple):
 
 
 class MadTerms(NamedTuple):
-    """What the objective takes from a batch; scalars, each a mean over its sequences."""
+    """Terms of the objective: scalars, averaged over the sequences of a batch."""
 
     kl_denoised: Tensor
     kl_masked: Tensor
@@ -38,7 +38,7 @@ class MadTerms(NamedTuple):
 
 
 class MadLoss(NamedTuple):
-    """The objective and the terms that a history records; scalars."""
+    """The objective and the terms recorded in the history: scalars."""
 
     total: Tensor
     kl_denoised: Tensor
@@ -47,7 +47,7 @@ class MadLoss(NamedTuple):
 
 
 class Mad(Network):
-    """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), both skip-filtering the mixture."""
+    """Masker (bidirectional GRU encoder, GRU decoder, ReLU mask) and Denoiser (two ReLU layers), each with a skip filter."""
 
     family = MadFamily()
 
@@ -64,18 +64,18 @@ class Mad(Network):
 
     @property
     def sequences_independent(self) -> bool:
-        """Whether each sequence's result is independent of its batch: not if recurrent inference stops for the whole batch at once."""
+        """Whether a sequence's result is independent of its batch. False if recurrent inference stops for the whole batch at once."""
         inference = self.settings.recurrent_inference
         return inference is None or inference.stop == "sequence"
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Hidden-to-hidden orthogonal (the gates' stack as one matrix), other matrices Glorot normal, biases zero (ICASSP 2018, III)."""
+        """Draw recurrent matrices orthogonal (gates stacked as one), others Glorot normal; set biases to zero (ICASSP 2018, III)."""
         initialise(self, generator, nn.init.xavier_normal_, of_states=nn.init.orthogonal_)
 
     def forward(self, mixture: Tensor, latent_threshold: float = 0.0) -> MadOutput:
         """Estimate the voice's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
 
-        Entries of H_dec with magnitude up to `latent_threshold` are set to 0 before the mask (the MDLT submission, at test only).
+        Entries of H_dec with magnitude up to `latent_threshold` are set to 0 before the mask. Only the MDLT submission does so, at test.
         """
         h_enc = without_context(self._encode(mixture[:, :, : self.settings.n_encoder_bins]), self.n_context)
         inner = without_context(mixture, self.n_context)
@@ -88,7 +88,7 @@ class Mad(Network):
         return MadOutput(h_enc, h_dec, mask, masked, denoised)
 
     def _encode(self, low: Tensor) -> Tensor:
-        """(B, T, F) -> (B, T, 2F); Eq. 3. Step t of the backward half has read frames T-1 ... T-1-t unless it is re-aligned."""
+        """Encode (B, T, F) -> (B, T, 2F), Eq. 3. Unless re-aligned, step t of the backward half has read frames T-1 ... T-1-t."""
         if self.settings.encoder_residual == "output":
             encoded = encode(self.enc_forward, self.enc_backward, low)
             if not self.settings.realign_backward:
@@ -101,7 +101,7 @@ class Mad(Network):
         return torch.cat((forward, backward), -1)
 
     def _decode(self, state: Tensor, mixture: Tensor) -> Tensor:
-        """One application of the decoder GRU from a zero state."""
+        """Apply the decoder GRU once, from a zero state."""
         if self.settings.decoder_residual == "enc_recurrent":
             return recurrent_residual(self.dec, state)
         decoded: Tensor = self.dec(state)
@@ -110,7 +110,7 @@ class Mad(Network):
         return decoded
 
     def _infer(self, h_enc: Tensor, mixture: Tensor) -> Tensor:
-        """H_dec from H_enc; a single pass, or recurrent inference (Algorithm 1): at least 2, at most max_iterations + 1 passes."""
+        """Return H_dec from H_enc: one pass, or recurrent inference (Algorithm 1) with 2 to max_iterations + 1 passes."""
         state = self._decode(h_enc, mixture)
         inference = self.settings.recurrent_inference
         if inference is None:
@@ -122,16 +122,16 @@ class Mad(Network):
             change = (state - refined).square().mean(dims, keepdim=True)
             state = torch.where(running, refined, state)
             running = running & (change >= inference.tolerance)
-            # a GPU would be waited for; finished sequences do not change
+            # a GPU runs all passes, because a check would wait for it; finished sequences do not change
             if state.device.type == "cpu" and not is_traced() and not running.any():
                 break
         return state
 
     @staticmethod
     def terms(output: MadOutput, targets: Tensor, settings: MadLossSettings) -> MadTerms:
-        """Return what the objective takes from a batch; `targets` (B, 1, T - 2L, N). Each term is a mean over the batch's sequences.
+        """Return the terms of the objective, averaged over a batch's sequences; `targets` (B, 1, T - 2L, N).
 
-        The norm of H_dec is the sum over a batch of 16: the sum over this batch, rescaled, so that its weight keeps its meaning.
+        The sum of the norms of H_dec over this batch is rescaled to a batch of 16, so that its weight keeps its meaning.
         """
         target = targets.squeeze(1)
         latent = summed_norms(output.h_dec, settings.latent_norm, target.dtype) * (BATCH_OF_PENALTY / target.shape[0])
@@ -166,6 +166,6 @@ class Mad(Network):
 
     @torch.no_grad()
     def stack(self, mixture: Tensor) -> Stack:
-        """Return the Denoiser's two layers, with what the Masker (without a threshold) makes of mixture magnitudes (B, T, N) as inputs."""
+        """Return the Denoiser's layers. Their inputs are the Masker's outputs, without threshold, for mixture magnitudes (B, T, N)."""
         output: MadOutput = self(mixture)
         return stack_of((self.denoiser_enc, self.denoiser_dec), output.masked, output.denoised)

@@ -1,4 +1,4 @@
-"""What the rest of the package may ask of a network, whatever its family."""
+"""The interface of all networks, whatever their family."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -13,10 +13,10 @@ from madsep.systems.sizes import Sizes
 
 
 class Network(nn.Module, ABC):
-    """A network of one family. It maps mixture magnitudes (B, T, N) to a named tuple of what it computes.
+    """A network of one family. It maps mixture magnitudes (B, T, N) to a named tuple of its outputs.
 
-    B sequences of T frames, of which L at either end are context and not estimated; N bins; S sources. `objective` and `terms` return
-    named tuples of scalars, whose fields belong to the family.
+    There are B sequences, T frames, N bins and S sources. The first and last L frames are context and are not estimated. `objective` and
+    `terms` return named tuples of scalars. Each family defines the fields.
     """
 
     family: ClassVar[Family[Any]]
@@ -39,14 +39,14 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
-        """Set all weights from `generator`, as training begins."""
+        """Draw all weights from `generator` at the start of training."""
 
     @staticmethod
     @abstractmethod
     def terms(output: Any, targets: Tensor, settings: Any) -> Any:
         """Return a named tuple of means over the sequences, from the network's output and target magnitudes (B, S, T - 2L, N).
 
-        `settings` are those of the loss. Validation looks at the first field. Raises InputError if the shapes do not fit.
+        `settings` are those of the loss. Validation uses the first field. Raises InputError if the shapes do not fit.
         """
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Network(nn.Module, ABC):
         raise TypeError(f"family {self.family.name} has no dense layers on single frames")
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take each bin's mean and standard deviation (N,) over the frames of the training mixtures.
+        """Store each bin's mean and standard deviation (N,) over the frames of the training mixtures.
 
         Raises TypeError unless the family's `standardises` is true, and InputError if no bin varies.
         """

@@ -1,18 +1,18 @@
-"""What the forms of a recurrence share, on a CPU and on a GPU."""
+"""Definitions shared by the recurrent units on a CPU and on a GPU."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Residual = Literal["none", "recurrent", "output"]  # inputs added within the recurrence, or to the states when they are given out
+Residual = Literal["none", "recurrent", "output"]  # whether inputs are added within the recurrence or to the returned states
 
 
 def needs_gradients(*tensors: Tensor) -> bool:
-    """Whether a function of these tensors has to keep what its way back needs: within the function PyTorch does not say."""
+    """Whether a function of these tensors must save values for its backward pass. Inside the function, PyTorch does not tell."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def is_traced() -> bool:
-    """Whether PyTorch records the operations for an exported network, which then must not depend on values."""
+    """Whether PyTorch is recording operations for an export. Control flow must then not depend on values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
