@@ -239,7 +239,7 @@ def test_inference_over_the_batch_cannot_be_parted(tracks: Tracks, monkeypatch: 
     inference = {"max_iterations": 3, "tolerance": 1e-3, "stop": "batch"}
     step = step_of(tiny_recipe(network={"n_encoder_bins": 20, "n_denoiser_hidden": 16, "recurrent_inference": inference}), tracks)
     monkeypatch.setattr(step.state.network, "forward", Small(step.state.network, 2))
-    with pytest.raises(InputError, match="a batch of 3, which recurrent inference cannot part"):
+    with pytest.raises(InputError, match="a batch of 3, which cannot be split because recurrent inference stops per batch"):
         step(spans_of(step.sequences, 1, 2, 3))
     assert step.n_parts == 1
 

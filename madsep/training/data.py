@@ -1,4 +1,4 @@
-"""Which prepared tracks a training uses: the file data.json in its folder."""
+"""The file data.json in a training's folder, which lists the prepared tracks that the training uses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,16 +16,16 @@ SUBSETS = ("train", "extra")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What data.json holds."""
+    """The content of data.json."""
 
     tracks: dict[str, str]  # slug -> identity of the prepared audio
-    validation: list[str]  # slugs of the tracks held out
+    validation: list[str]  # slugs of the held-out tracks
 
 
 def write_training_data(tracks: Mapping[str, str], validation: Sequence[str], path: Path) -> None:
-    """Write which tracks a training uses, unless the file says the same already.
+    """Write which tracks a training uses, unless the file already says so.
 
-    `tracks` maps their slugs to the identities of their prepared audio; `validation` lists the slugs of those held out.
+    `tracks` maps their slugs to the identities of their prepared audio. `validation` lists the slugs of the held-out tracks.
     """
     data = asdict(TrainingData(dict(sorted(tracks.items())), sorted(validation)))
     if not _holds(path, data):
@@ -33,10 +33,10 @@ def write_training_data(tracks: Mapping[str, str], validation: Sequence[str], pa
 
 
 def read_training_data(path: Path, prepared: Path) -> tuple[list[PreparedTrack], list[str]]:
-    """Return the tracks that the file `path` lists, from the folder of prepared tracks, and the slugs of those held out.
+    """Return the tracks listed in the file `path`, from the folder of prepared tracks, and the slugs of the held-out tracks.
 
     Raises InputError if the file is missing or damaged, or if a track is missing, was changed, was prepared from other audio than the
-    file says, or is a test track.
+    file lists, or is a test track.
     """
     try:
         data = TypeAdapter(TrainingData).validate_python(read_json(path))

@@ -1,4 +1,4 @@
-"""TensorBoard events of a training, by one writer. The package `tensorboard` is optional."""
+"""TensorBoard events of a training. The package `tensorboard` is optional."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ FOLDER = "tensorboard"
 
 
 class Events:
-    """Events in the folder `folder`/tensorboard. If the package is missing, one line says so, and nothing is written."""
+    """Events in `folder`/tensorboard. If the package is missing, one log line says so, and nothing is written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
         self.writer: SummaryWriter | None = None
-        self.n_rows = 0  # of a history that are written
+        self.n_rows = 0  # number of rows already written
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write those of all epochs' rows as scalars that are not written yet. Raises DiskFull if there is no room for them."""
+        """Write the new rows among those of all epochs, as scalars. Raises DiskFull if the disk is full."""
         try:
             if writer := self._open():
                 for row in rows[self.n_rows :]:
@@ -37,7 +37,7 @@ class Events:
         self.n_rows = len(rows)
 
     def close(self) -> None:
-        """Write what the writer still holds. Raises DiskFull."""
+        """Write what is still buffered. Raises DiskFull."""
         if self.writer is not None:
             try:
                 self.writer.close()

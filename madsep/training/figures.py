@@ -12,18 +12,18 @@ from madsep.core.figures import STYLE, UNDATED
 from madsep.core.files import atomic
 
 LOSS_LABELS = {
-    "loss": "training: whole loss, penalties too",
+    "loss": "training: total loss with penalties",
     "kl_denoised": "training: KL after the denoiser, nats",
     "kl_masked": "training: KL after the masker, nats",
     "validation_loss": "validation",
 }
-NO_LOSSES = ("epoch", "step", "latent", "learning_rate", "validation_sdr")  # columns of a history that are none, or on another scale
+NO_LOSSES = ("epoch", "step", "latent", "learning_rate", "validation_sdr")  # columns that are no losses, or are on another scale
 
 
 def plot_losses(history_csv: Path, path: Path) -> None:
-    """Draw, as SVG, training and validation losses over epochs.
+    """Draw training and validation losses over epochs as SVG.
 
-    `history_csv` has the columns epoch, step, loss, its terms and validation_loss, which may be empty; several rows of one epoch are
+    `history_csv` has the columns epoch, step, loss, its terms and validation_loss, which may be empty. Several rows of one epoch are
     averaged. The same history gives the same bytes. Raises InputError if it cannot be read or holds no epoch.
     """
     try:

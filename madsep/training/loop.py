@@ -1,4 +1,4 @@
-"""The training loop: epochs, when the host looks at what the device has done, and what is done then."""
+"""The training loop: epochs, and the times at which the host reads the device's progress, saves and stops."""
 
 import contextlib
 import math
@@ -19,11 +19,11 @@ from madsep.training.step import stepper
 from madsep.training.stop import Stop
 from madsep.training.validation import validation_loss, validation_sdr
 
-LOOK_EVERY_S = 10.0  # maximum seconds between a step that was not finite and its detection; each check waits for the device
+LOOK_EVERY_S = 10.0  # maximum delay in detecting a step that is not finite; each check waits for the device
 
 
 class Loop:
-    """Epochs over the sequences in an order that only the seed and the epoch's number decide."""
+    """Epochs over the sequences, in an order that depends only on the seed and the epoch's number."""
 
     def __init__(self, recipe: System, state: TrainingState, sequences: Sequences, held_out: Sequences) -> None:
         self.recipe, self.state, self.sequences, self.held_out = recipe, state, sequences, held_out
@@ -33,10 +33,10 @@ class Loop:
         self.seen = ""  # the last known loss
 
     def run(self, files: RunFiles, stop: Stop, after_epoch: Callable[[], None] | None = None) -> None:
-        """Train to the last epoch, from the saved state if there is one; save it whenever that is due, and as a rule at each epoch's end.
+        """Train to the last epoch, from the saved state if there is one. Save the state when due and usually after each epoch.
 
-        `after_epoch` is called when what the epoch leaves is written. Raises Stopped, with the state saved, if it is asked to stop;
-        InputError, with the last good state saved, if a loss or a gradient is not finite.
+        `after_epoch` is called when an epoch's files are written. Raises Stopped, after saving the state, if asked to stop. Raises
+        InputError, after saving the last good state, if a loss or a gradient is not finite.
         """
         n_epochs = self.recipe.training.n_epochs
         with (
@@ -61,14 +61,14 @@ class Loop:
         files.finish(position.history)
 
     def batches(self) -> list[Tensor]:
-        """Draw the current epoch; return the sequence numbers of each of its batches."""
+        """Draw the current epoch and return the sequence numbers of each of its batches."""
         generator = torch.Generator().manual_seed(self.recipe.training.seed * 1_000_003 + self.state.position.epoch)
         order = torch.randperm(len(self.sequences), generator=generator)
         self.sequences.draw(generator)
         return list(order.split(self.recipe.training.batch_size))
 
     def _steps(self, files: RunFiles, stop: Stop, progress: Progress) -> None:
-        """Take the steps that the epoch still has."""
+        """Take the remaining steps of the epoch."""
         position = self.state.position
         with contextlib.closing(self.sequences.stream(self.batches()[position.step_in_epoch :])) as stream:
             for _, spans in stream:
@@ -84,7 +84,7 @@ class Loop:
                     self._look(files)
 
     def _look(self, files: RunFiles) -> None:
-        """Wait for the device, and bring the position up to what it has done. Raises InputError if a step was not finite."""
+        """Wait for the device and update the position from its tally. Raises InputError if a step was not finite."""
         position, found = self.state.position, self.state.tally.read()
         position.step_in_epoch, position.sums = found.n_steps, found.sums
         position.step = position.epoch * self.n_steps + found.n_steps
@@ -107,7 +107,7 @@ class Loop:
         )
 
     def _end_epoch(self) -> dict[str, Any]:
-        """Add the epoch's row to the history, and move to the next epoch."""
+        """Add the epoch's row to the history and move to the next epoch."""
         state, position, training = self.state, self.state.position, self.recipe.training
         means = {name: total / len(self.sequences) for name, total in position.sums.items()}
         row: dict[str, Any] = {"epoch": position.epoch + 1, "step": position.step, **means}

@@ -1,4 +1,4 @@
-"""The parts of a training: one per process that worked on it, because a training may be stopped or killed and then resumed."""
+"""The parts of a training. A training may be stopped or killed and then resumed, and each process that works on it is one part."""
 
 import datetime
 import os
@@ -17,7 +17,7 @@ from madsep.core.logs import log
 
 @dataclass
 class Part:
-    """What one process did, as known when it last saved the state."""
+    """The work of one process up to its last saved state."""
 
     began: str  # UTC
     device: str
@@ -27,7 +27,7 @@ class Part:
 
 
 class Parts:
-    """The parts so far, kept in the file `path` because the training state must not depend on the time."""
+    """The parts so far, in the file `path`. They are not in the training state, which must not depend on the time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""What a training writes while it runs: the state from which it can resume, its parts, the loss history, TensorBoard events."""
+"""Files that training writes while it runs: the state from which it can resume, its parts, the loss history, TensorBoard events."""
 
 import contextlib
 import csv
@@ -17,24 +17,24 @@ from madsep.training.snapshot import Snapshot, discard
 from madsep.training.state import TrainingState
 from madsep.training.writer import Writer
 
-FIRST, LAST = ("epoch", "step", "loss"), ("learning_rate", "validation_loss", "validation_sdr")  # columns; between them the loss's terms
+FIRST, LAST = ("epoch", "step", "loss"), ("learning_rate", "validation_loss", "validation_sdr")  # columns around those of the loss's terms
 STATE, HISTORY, PARTS = "state.safetensors", "history.csv", "training.json"
-FREE_S, MAY_TAKE = 2.0, 0.05  # seconds and share of a training's time that writing may take at the ends of epochs
+FREE_S, MAY_TAKE = 2.0, 0.05  # seconds and share of the training time that writing after epochs may take
 
 
 class RunFiles:
-    """The files in a training's folder, which a thread writes while the training trains.
+    """The files in a training's folder, which a thread writes while training continues.
 
-    While the disk is full, training continues without them and says so; the next save tries again.
+    If the disk is full, training logs that and continues without writing. The next save tries again.
     """
 
     def __init__(self, folder: Path, identity: str, save_every_s: float) -> None:
-        """`identity` is that of the training; a saved state of another one is refused."""
+        """`identity` is that of the training. A saved state of another training is refused."""
         self.folder, self.identity, self.save_every_s = folder, identity, save_every_s
         self.history_file = folder / HISTORY
         self.parts = Parts(folder / PARTS)
         self.events = Events(folder)
-        self.rows: list[dict[str, Any]] = []  # of the events
+        self.rows: list[dict[str, Any]] = []  # for TensorBoard, one per epoch
         self.began = self.saved = time.monotonic()
 
     def due(self) -> bool:
@@ -43,7 +43,7 @@ class RunFiles:
 
     @contextlib.contextmanager
     def writing(self, state: TrainingState) -> Iterator[None]:
-        """Restore the state saved last, if there is one, and begin another part of the training. When the block ends, all is written."""
+        """Restore the last saved state, if any, and begin another part of the training. At the end of the block, wait for all writes."""
         state.resume(self.folder / STATE, self.identity)
         with _unless_full():
             self.parts.begin(state.device, state.position.step)
@@ -57,14 +57,14 @@ class RunFiles:
                 self.events.close()
 
     def save(self, state: TrainingState) -> None:
-        """Begin to save the state, once what was begun before is written; raises what that raised."""
+        """Wait for the previous write, then begin to save the state. Raises what the previous write raised."""
         self.wait()
         self._start(state)
 
     def end_epoch(self, state: TrainingState, data_wait: float, is_last: bool) -> None:
-        """Begin to write the history so far, its events and the state, unless writing has taken too much of the time.
+        """Begin to write the history so far, its events and the state, unless writing has taken too much time.
 
-        It has if it took more than FREE_S and MAY_TAKE of the time so far; a state that is due is always saved, and so is the last one.
+        The limit is FREE_S seconds plus the share MAY_TAKE of the time so far. A state that is due and the last state are always saved.
         `data_wait` is the share of the epoch's time spent waiting for data.
         """
         history = list(state.position.history)
@@ -74,11 +74,11 @@ class RunFiles:
             self._start(state, history, list(self.rows))
 
     def wait(self) -> bool:
-        """Wait until what was begun is written; return whether the disk had room for it. Raises what it raised."""
+        """Wait for the last write and return whether the disk had room for it. Raises what the write raised."""
         return self.writer.wait()
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write the history for good. Raises DiskFull."""
+        """Write the complete history. Raises DiskFull."""
         write_history(history, self.history_file)
 
     def _start(self, state: TrainingState, history: Sequence[Mapping[str, Any]] = (), rows: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -100,7 +100,7 @@ class RunFiles:
 
 
 def discard_progress(folder: Path) -> None:
-    """Remove what only an unfinished training needs: its saved states and the list of its parts."""
+    """Remove the files that only an unfinished training needs: its saved states and the list of its parts."""
     discard(folder / STATE)
     (folder / PARTS).unlink(missing_ok=True)
 
@@ -114,7 +114,7 @@ def _unless_full() -> Iterator[None]:
 
 
 def write_history(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write one row per epoch as CSV; there is at least one."""
+    """Write one row per epoch as CSV. There must be at least one epoch."""
     text = io.StringIO()
     columns = [*FIRST, *sorted(set(history[0]) - {*FIRST, *LAST}), *LAST]
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -20,9 +20,9 @@ from madsep.training.targets import bounded, masked_features, training_target
 class Sequences:
     """All sequences of some tracks, numbered. Their audio is held on the device if it fits and streamed from disk otherwise.
 
-    `names` are the tracks' names and `signals` their memory maps (1 + S, 1, n_samples) of the mixture and the recipe's sources, except the
-    background. `index` (n_sequences, 2) has each sequence's track and first frame. `augmented` makes new mixtures as the recipe says.
-    `held` says whether to hold the audio on the device; if it is None, the device's free memory decides.
+    `names` are the tracks' names. `signals` are their memory maps (1 + S, 1, n_samples) of the mixture and the recipe's sources, except the
+    background. `index` (n_sequences, 2) holds each sequence's track and first frame. `augmented` applies the recipe's augmentation. `held`
+    says whether to hold the audio on the device. If it is None, the device's free memory decides.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Sequences:
         self.store = self._store(held)
 
     def _first_frames(self, n_frames: int) -> NDArray[np.int64]:
-        """First frames of a track's sequences, (n,)."""
+        """Return the first frames of a track's sequences, (n,)."""
         training = self.recipe.training
         plan = training_plan(self.segments, n_frames, training.edge_frames_dropped)
         frames = plan.first_read + plan.step * np.arange(plan.n_segments)
@@ -78,7 +78,7 @@ class Sequences:
         return len(self.index)
 
     def tracks_of(self, numbers: Tensor) -> list[str]:
-        """Return the names of the tracks that the voices and accompaniments of the sequences `numbers` come from."""
+        """Return the names of the tracks from which the sequences `numbers` take their voices and accompaniments."""
         tracks = [self.places.track] if self.mixtures is None else [self.places.track, self.mixtures.accompaniment.track]
         return sorted({self.names[track] for of_sequence in tracks for track in of_sequence[numbers.numpy()]})
 
@@ -88,9 +88,9 @@ class Sequences:
         return self.store.wait_s
 
     def draw(self, generator: torch.Generator) -> None:
-        """Begin an epoch: set `wait_s` to 0 and, if there is augmentation, draw what each voice is mixed with.
+        """Begin an epoch: set `wait_s` to 0 and draw the augmentation of all sequences, if there is any.
 
-        All is drawn at once, so that an epoch's mixtures depend on `generator` alone, wherever in the epoch a training resumes.
+        Everything is drawn at once, so that an epoch's mixtures depend only on `generator`, wherever in the epoch training resumes.
         """
         self.store.wait_s = 0.0
         if self.augmentation is None:
@@ -109,10 +109,10 @@ class Sequences:
     def stream(self, batches: Iterable[Tensor]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield, for each batch of sequence numbers (B,), the numbers and the spans (B, 1 + S, n_span) of mixture and stems on the device.
 
-        Without augmentation these are the track's samples, and zeros outside it. With augmentation, the voice is played at its drawn
-        speed, and the mixture is the voice plus the drawn gain times the drawn accompaniment. The latter is mixture minus voice of its
-        track, read circularly at another drawn speed. Raises ValueError if the augmentation has not been drawn. Close the iterator to
-        leave it early.
+        Without augmentation, these are the track's samples, and zeros outside it. With augmentation, the voice is played at its drawn
+        speed, and the mixture is the voice plus the drawn gain times the drawn accompaniment. The accompaniment is its track's mixture
+        minus the voice, read circularly at another drawn speed. Raises ValueError if the augmentation has not been drawn. Close the
+        iterator to leave it early.
         """
         if self.augmentation is not None and self.mixtures is None:
             raise ValueError("the epoch's augmentation has not been drawn")
@@ -121,8 +121,8 @@ class Sequences:
     def features(self, spans: Tensor) -> tuple[Tensor, Tensor]:
         """Return clipped mixture magnitudes (B, T, N) and the sources' target magnitudes (B, S, T - 2L, N) of spans (B, 1 + S, n_span).
 
-        What a source leaves of the mixture is their difference; magnitudes are taken of complex bins, so its transform is the bins'
-        difference. The source `background` is what the voice leaves.
+        The remainder of a source is the mixture minus the source, taken on complex bins before the magnitude. The source `background` is
+        the remainder of the voice.
         """
         n_context, n_estimated = self.segments.n_context, self.segments.n_estimated
         first = n_context * self.stft.hop

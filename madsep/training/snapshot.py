@@ -1,4 +1,4 @@
-"""A saved training state as files: the state of one moment, how it takes the place of the one before, and their names."""
+"""Files of saved training states: their names, and how a new state replaces the previous one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from madsep.models.checkpoint import write_tensors
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state at one moment, in the host's memory or, until a GPU has passed the event `arrived`, on its way there."""
+    """A state at one moment, in the host's memory. Its copy from a GPU is complete once the event `arrived` has passed."""
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, Any]
@@ -22,7 +22,7 @@ class Snapshot:
     def write(self, path: Path) -> None:
         """Write the state whole and keep the previous one.
 
-        Raises DiskFull if the disk is full; both earlier states are then still there.
+        Raises DiskFull if the disk is full. Both earlier states then remain.
         """
         if self.arrived is not None:
             self.arrived.synchronize()
@@ -39,7 +39,7 @@ def discard(path: Path) -> None:
 
 
 def previous(path: Path) -> Path:
-    """Return where the state saved before the one at `path` is kept."""
+    """Return the file of the state saved before the one at `path`."""
     return path.with_stem(path.stem + ".previous")
 
 

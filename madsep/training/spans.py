@@ -1,4 +1,4 @@
-"""The audio of training sequences: held on the device and gathered there, or streamed from disk by a thread that reads ahead."""
+"""The audio of training sequences: held on the device, or streamed from disk by a thread that reads ahead."""
 
 import math
 import time
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from madsep.front_end.segments import read_padded
 
-N_AHEAD = 4  # batches that the reading thread may be ahead of the training
+N_AHEAD = 4  # number of batches that the reading thread may read ahead
 READER = "madsep-reader"  # the thread's name
 
-Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures if these are to be made
+Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures under augmentation
 
 
 @dataclass(frozen=True)
 class Places:
-    """The place of each sequence: its track's number and its first sample there, which may be negative; both (n_sequences,)."""
+    """Each sequence's track number and its first sample in the track, which may be negative: arrays (n_sequences,)."""
 
     track: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -31,10 +31,10 @@ class Places:
 
 @dataclass(frozen=True)
 class Mixtures:
-    """How each sequence's mixture is made; arrays (n_sequences,).
+    """Random draws from which each sequence's mixture is made: arrays (n_sequences,).
 
-    The accompaniment is read from its place and, after the track's end, from its beginning. Speeds are in samples read per sample made;
-    they are 1 if none is drawn.
+    The accompaniment is read from its place and wraps around at the track's end. Speeds are in samples read per sample of output. They
+    are 1 if none is drawn.
     """
 
     accompaniment: Places
@@ -43,12 +43,12 @@ class Mixtures:
     accompaniment_speed: NDArray[np.float64]
 
     def draws(self, numbers: NDArray[np.int64] | slice) -> NDArray[np.float64]:
-        """Gain, voice's and accompaniment's speed of the sequences `numbers`, (B, 3)."""
+        """Return gain, voice's speed and accompaniment's speed of the sequences `numbers`, (B, 3)."""
         return np.stack([self.gain[numbers], self.voice_speed[numbers], self.accompaniment_speed[numbers]], axis=1)
 
 
 def mixed(accompaniments: Tensor, voices: Tensor, draws: Tensor, n_span: int) -> Tensor:
-    """Spans (B, 2, n_span) of mixture and voice from blocks (B, n_read) that begin one sample early, and their draws (B, 3)."""
+    """Return spans (B, 2, n_span) of mixture and voice from blocks (B, n_read), which begin one sample early, and draws (B, 3)."""
     gain, voice_speed, speed = draws.unbind(1)
     voice = at_speed(voices, voice_speed, n_span)
     return torch.stack([voice + gain.float()[:, None] * at_speed(accompaniments, speed, n_span), voice], dim=1)
@@ -64,12 +64,12 @@ def read_circular(signals: NDArray[np.float32], first: int, n_samples: int) -> N
 
 
 def n_read_for(n_span: int, fastest: float) -> int:
-    """Number of samples that `at_speed` needs to make `n_span` of them at speeds up to `fastest`."""
+    """Return the number of samples that `at_speed` reads to produce `n_span` samples at speeds up to `fastest`."""
     return math.ceil(fastest * (n_span - 1)) + 4
 
 
 def at_speed(blocks: Tensor, speed: Tensor, n_span: int) -> Tensor:
-    """Play blocks (B, n_read), which begin one sample early, at speeds (B,): (B, n_span), by cubic convolution.
+    """Resample blocks (B, n_read), which begin one sample early, at speeds (B,) by cubic convolution: (B, n_span).
 
     Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 29(6), 1981.
     """
@@ -83,17 +83,17 @@ def at_speed(blocks: Tensor, speed: Tensor, n_span: int) -> Tensor:
 
 
 def fits(n_bytes: int, device: torch.device) -> bool:
-    """Whether to hold audio of `n_bytes` on the device: if it takes at most half of a GPU's free memory; never on a CPU."""
+    """Whether to hold audio of `n_bytes` on the device: only on a GPU, and if it takes at most half of the free memory."""
     return device.type == "cuda" and 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]
 
 
 class Held:
-    """All tracks on the device, one after another, with as much silence around each as one reading spans; batches are gathered there.
+    """All tracks on the device, from which it gathers batches. Each track has silence around it, as long as one sequence's reading.
 
-    `signals` are mixture and stems of each track, (1 + S, 1, n_samples); `fastest` is the highest speed that they are played at.
+    `signals` are mixture and stems of each track, (1 + S, 1, n_samples). `fastest` is the highest playback speed.
     """
 
-    wait_s = 0.0  # gathering is the device's own work
+    wait_s = 0.0  # the device gathers batches itself
 
     def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, fastest: float, device: torch.device) -> None:
         self.n_span, self.n_read = n_span, n_read_for(n_span, fastest)
@@ -106,14 +106,14 @@ class Held:
         self.samples = torch.arange(n_span, device=device)
         self.reading = torch.arange(-1, self.n_read - 1, device=device)
         self.lengths, self.begins = self._on_device(lengths), self._on_device(begins)
-        first = np.clip(places.first, 1 - self.n_read, lengths[places.track] + 1)  # further out there is the same silence
+        first = np.clip(places.first, 1 - self.n_read, lengths[places.track] + 1)  # further outside there is only silence, too
         self.starts = self._on_device(begins[places.track] + first)
 
     def _on_device(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.audio.device)
 
     def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems; the host never waits for the device."""
+        """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems. The host never waits for the device."""
         numbers = list(batches)
         on_device = torch.cat([torch.empty(0, dtype=torch.int64), *numbers]).to(self.audio.device).split([len(batch) for batch in numbers])
         if mixtures is None:
@@ -134,10 +134,10 @@ class Held:
 
 
 class Streamed:
-    """Tracks as memory maps; a thread assembles the next batches while the device computes.
+    """Tracks as memory maps, from which a thread assembles the next batches while the device computes.
 
-    `signals` are mixture and stems of each track, (1 + S, 1, n_samples); `fastest` is the highest speed that they are played at.
-    `wait_s` grows by the seconds waited for the thread.
+    `signals` are mixture and stems of each track, (1 + S, 1, n_samples). `fastest` is the highest playback speed. `wait_s` counts the
+    seconds spent waiting for the thread.
     """
 
     def __init__(self, signals: Sequence[NDArray[np.float32]], places: Places, n_span: int, fastest: float, device: torch.device) -> None:
@@ -148,7 +148,7 @@ class Streamed:
     def stream(self, batches: Iterable[Tensor], mixtures: Mixtures | None) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield each batch's numbers and its spans (B, 1 + S, n_span) of mixture and stems on the device.
 
-        An exception in the thread is raised here. The thread ends with the iterator, even if that is closed early.
+        An exception in the thread is raised here. The thread ends with the iterator, even if the iterator is closed early.
         """
         ahead: deque[tuple[Tensor, Future[Read]]] = deque()
         reader = ThreadPoolExecutor(1, READER)
@@ -174,8 +174,8 @@ class Streamed:
     def read(self, numbers: Tensor, mixtures: Mixtures | None) -> Read:
         """Return the audio of the sequences `numbers` in the host's memory, pinned if the device is a GPU.
 
-        It is spans (B, 1 + S, n_span) of mixture and stems. If mixtures are to be made, it is blocks (B, 2, n_read) of accompaniment and
-        voice, with their draws.
+        Without `mixtures`, these are spans (B, 1 + S, n_span) of mixture and stems. Otherwise they are blocks (B, 2, n_read) of
+        accompaniment and voice, with their draws.
         """
         if mixtures is None:
             spans = self._empty(len(numbers), len(self.signals[0]), self.n_span)

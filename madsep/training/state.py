@@ -1,4 +1,4 @@
-"""The training state: all that a killed training needs to resume as if it had never been killed."""
+"""The training state: everything that a killed training needs to resume as if it had never been killed."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ Natural = Annotated[int, Field(ge=0, le=2**53)]
 
 @dataclass
 class Position:
-    """The position of a training as last known to the host: finished epochs, steps in the current one, and what has been recorded.
+    """The position of a training as last known to the host: finished epochs, steps in the current epoch, and recorded losses.
 
     No generator state is needed, because each epoch draws from the seed and the epoch's number.
     """
@@ -38,7 +38,7 @@ class Position:
     epoch: Natural = 0
     step_in_epoch: Natural = 0
     step: Natural = 0
-    sums: dict[str, float] = field(default_factory=dict)  # of the current epoch's losses, weighted by sequences
+    sums: dict[str, float] = field(default_factory=dict)  # of the current epoch's losses, weighted by numbers of sequences
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float | None = None
 
@@ -51,13 +51,13 @@ class Saved:
 
     identity: str  # of the training
     position: Position
-    n_steps: Natural  # that the optimiser has taken
+    n_steps: Natural  # taken by the optimiser
     rates: list[float]  # learning rates of the optimiser's parameter groups
     schedule: dict[str, Any] | None
 
 
 class Unusable(InputError):
-    """A saved state cannot be used; an earlier one may be."""
+    """A saved state cannot be used, but an earlier one perhaps can."""
 
 
 class TrainingState:
@@ -72,23 +72,23 @@ class TrainingState:
         self.schedule = ReduceLROnPlateau(self.optimiser, factor=plateau.factor, patience=plateau.patience) if plateau else None
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
-        self.host: dict[str, Tensor] = {}  # memory for a copy
+        self.host: dict[str, Tensor] = {}  # memory for one copy
 
     def _optimiser(self) -> Optimizer:
         parameters, rate = self.network.parameters(), self.settings.learning_rate
         if self.settings.optimiser == "adadelta":
             return Adadelta(parameters, lr=rate, rho=0.95, eps=1e-6)
         optimiser = Adam(parameters, lr=rate, fused=True, capturable=self.device.type == "cuda")
-        optimiser.found_inf = self.tally.ended  # type: ignore[attr-defined]  # as torch.amp.GradScaler gives it to fused optimisers
+        optimiser.found_inf = self.tally.ended  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it for fused optimisers
         return optimiser
 
     def advance(self) -> None:
-        """Let the optimiser take a step. After one that was not finite, steps change nothing; Adadelta has to ask the host for that."""
+        """Let the optimiser take a step, unless a step was not finite. For Adadelta, the host must check this."""
         if self.settings.optimiser == "adam" or not self.tally.ended:
             self.optimiser.step()
 
     def set_rate(self) -> None:
-        """Set the coming epoch's learning rate if the recipe lets it follow a cosine."""
+        """Set the next epoch's learning rate if the recipe has a cosine schedule."""
         first, last, n_epochs = self.settings.learning_rate, self.settings.final_learning_rate, self.settings.n_epochs
         if last is None:
             return
@@ -97,19 +97,19 @@ class TrainingState:
             group["lr"] = last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
     def keep_best(self, value: float) -> None:
-        """Remember the present weights if `value` is the lowest so far."""
+        """Keep a copy of the current weights if `value` is the lowest so far."""
         if self.position.best is None or value < self.position.best:
             self.position.best = value
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def save(self, path: Path, identity: str) -> None:
-        """Write the state as it is now, as `Snapshot.write` does; `identity` is that of the training."""
+        """Write the current state with `Snapshot.write`; `identity` is that of the training."""
         Snapshot(self._tensors(), self._metadata(identity)).write(path)
 
     def snapshot(self, identity: str) -> Snapshot:
-        """Return a copy of the state in the host's memory; a GPU copies it before the next step while the host continues.
+        """Return a copy of the state in the host's memory. A GPU copies it before its next step, while the host continues.
 
-        There is room for one copy: the next call overwrites it.
+        There is room for only one copy. The next call overwrites it.
         """
         for name, tensor in (tensors := self._tensors()).items():
             if name not in self.host:
@@ -125,7 +125,7 @@ class TrainingState:
         return asdict(Saved(identity, self.position, n_steps, rates, schedule))
 
     def resume(self, path: Path, identity: str) -> bool:
-        """Continue from `path` or, if it is damaged, from the state before it; return False if there is neither.
+        """Resume from `path` or, if it is damaged, from the state saved before it. Return False if there is neither.
 
         Raises InputError if the state belongs to another training.
         """
@@ -172,7 +172,7 @@ class TrainingState:
         return tensors, saved
 
     def _misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
-        """Say which tensor of a saved state does not fit the network or is missing."""
+        """Return which tensor of a saved state does not fit the network or that tensors are missing, or None."""
         weights, parameters = self.network.state_dict(), dict(self.network.named_parameters())
         moments = MOMENTS[self.settings.optimiser]
         groups: dict[str, Mapping[str, Tensor]] = {"network": weights, "best": weights, **dict.fromkeys(moments, parameters)}
@@ -187,7 +187,7 @@ class TrainingState:
         return None if is_complete and found[moments[0]] == found[moments[1]] else "tensors are missing"
 
     def _inconsistency(self, saved: Saved) -> str | None:
-        """Say which value of a saved state contradicts another one or the recipe."""
+        """Return which value of a saved state contradicts another value or the recipe, or None."""
         position, own = saved.position, self.schedule.state_dict() if self.schedule else None
         if position.sums and position.sums.keys() != set(self.tally.losses):
             return "it sums other losses"

@@ -1,4 +1,4 @@
-"""One step of the optimisation, computed on the device from spans of audio without any word to the host."""
+"""One optimisation step, computed from spans of audio on the device, which the host never waits for."""
 
 import math
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from madsep.training.sequences import Sequences
 from madsep.training.state import TrainingState
 
 TINY = 1e-6  # added to a norm before a clip, as PyTorch does
-WARM_UP_STEPS = 3  # before a CUDA graph is captured: libraries set themselves up, and autograd and the optimiser allocate
+WARM_UP_STEPS = 3  # before a CUDA graph is captured: libraries initialise, and autograd and the optimiser allocate
 
 Replay = Callable[[], None]
 
 
 class Step:
-    """Features, network, objective, gradient, clip and Adam of one batch; what does not fit into a GPU's memory is computed in parts.
+    """Features, network, objective, gradient, clip and Adam for one batch, in parts if it does not fit into the GPU's memory.
 
-    If the optimiser divides gradients itself, as Adam on a GPU can, a clip leaves them as they are and gives it the divisor.
+    If the optimiser divides gradients itself, as Adam on a GPU can, clipping only passes it the divisor.
     """
 
     def __init__(self, recipe: System, state: TrainingState, sequences: Sequences) -> None:
@@ -33,9 +33,9 @@ class Step:
         self.n_parts = 1
 
     def __call__(self, spans: Tensor) -> None:
-        """Take one step on spans (B, 1 + S, n_span) of mixture and sources; `state.tally` then knows its losses.
+        """Take one step on spans (B, 1 + S, n_span) of mixture and sources, and add its losses to `state.tally`.
 
-        Raises InputError when a GPU's memory does not hold what the smallest possible part needs.
+        Raises InputError if the smallest possible part does not fit into the GPU's memory.
         """
         losses = self._gradient_that_fits(spans)
         while losses is None:
@@ -44,31 +44,31 @@ class Step:
         self._update(losses, len(spans))
 
     def whole(self, spans: Tensor) -> None:
-        """Take one step in as many parts as it is known to need; raises torch.OutOfMemoryError when these are too few."""
+        """Take one step with the number of parts found so far. Raises torch.OutOfMemoryError if these are too few."""
         self._update(self._gradient(spans), len(spans))
 
     def _gradient_that_fits(self, spans: Tensor) -> Tensor | None:
         try:
             return self._gradient(spans)
         except torch.OutOfMemoryError:
-            return None  # and not a retry from here: until the exception is gone, it keeps the tensors of the step
+            return None  # the caller retries, because the exception keeps the step's tensors until it is gone
 
     def _split(self, n_sequences: int) -> None:
         if self.n_parts >= n_sequences or not self.state.network.sequences_independent:
-            at_once = "one sequence" if self.n_parts >= n_sequences else f"a batch of {n_sequences}, which recurrent inference cannot part"
+            inseparable = f"a batch of {n_sequences}, which cannot be split because recurrent inference stops per batch"
             raise InputError(
-                f"the GPU's memory does not hold a training step of {at_once}. Free it of other programs, take a GPU with more, or a lower "
-                "training.batch_size."
+                f"the GPU's memory does not hold a training step of {'one sequence' if self.n_parts >= n_sequences else inseparable}. "
+                "Close other programs that use the GPU, use a GPU with more memory, or lower training.batch_size."
             )
         self.n_parts *= 2
         log.warning(
-            "the GPU's memory does not hold a batch of %d: from now on each is computed in %d parts, with the same gradients",
+            "the GPU's memory does not hold a batch of %d. From now on, batches are computed in %d parts, with the same gradients",
             n_sequences,
             self.n_parts,
         )
 
     def _gradient(self, spans: Tensor) -> Tensor:
-        """Leave the objective's gradient in the parameters; return the batch's losses."""
+        """Store the objective's gradient in the parameters and return the batch's losses."""
         self.state.optimiser.zero_grad(set_to_none=True)
         mixture, targets = self.sequences.features(spans)
         if self.n_parts > 1:
@@ -78,10 +78,10 @@ class Step:
         return torch.stack(tuple(loss)).detach()
 
     def _gradient_in_parts(self, mixture: Tensor, targets: Tensor) -> Tensor:
-        """The same, holding only one part's intermediate results at a time.
+        """Do as `_gradient` does, holding only one part's intermediate results at a time.
 
-        The terms of the whole batch, computed first, decide what the objective makes of each term; its derivatives by the terms are then
-        the weights of the parts' terms, while the penalties on the network's weights give their gradient once.
+        The terms of the whole batch are computed first. The objective's derivatives by these terms then weight the terms of each part.
+        Penalties on the network's weights contribute their gradient once, with the whole batch.
         """
         parts = list(zip(mixture.chunk(self.n_parts), targets.chunk(self.n_parts), strict=True))
         shares = [len(part) / len(mixture) for part, _ in parts]
@@ -110,7 +110,7 @@ class Step:
         self.state.advance()
 
     def _norm(self, clip: float) -> Tensor:
-        """Clip the gradient; return its norm before, the largest if parts are clipped alone, and NaN if one of them is."""
+        """Clip the gradient and return its norm before: the largest if parts are clipped separately, NaN if one is NaN."""
         if not self.divides:
             return torch.stack([nn.utils.clip_grad_norm_(part.parameters(), clip) for part in self.clipped]).max()
         norm = nn.utils.get_total_norm([weight.grad for weight in self.state.network.parameters() if weight.grad is not None])
@@ -119,10 +119,10 @@ class Step:
 
 
 class GraphStep:
-    """Steps on whole batches replayed from one captured step; smaller batches, and all if nothing can be captured, run one by one."""
+    """Steps that replay one captured step on whole batches. Smaller batches, or all if capturing fails, use `Step` directly."""
 
     def __init__(self, step: Step, batch_size: int, capture: Callable[[Replay, Replay], Replay]) -> None:
-        """`capture(warm_up, step)` calls the first a few times, captures a call of the second and returns what repeats it."""
+        """`capture(warm_up, step)` calls `warm_up` a few times, captures one call of `step` and returns a function that replays it."""
         self.step, self.batch_size, self.capture = step, batch_size, capture
         self.capturable = True
         self.replay: Replay | None = None
@@ -154,7 +154,7 @@ class GraphStep:
 
 
 def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
-    """Capture `step` as a CUDA graph after some calls of `warm_up` on the same stream; other threads may use the device meanwhile."""
+    """Capture `step` as a CUDA graph after some calls of `warm_up` on the same stream. Other threads may use the device meanwhile."""
     with torch.cuda.device(device):
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -169,7 +169,7 @@ def capture_cuda(device: torch.device, warm_up: Replay, step: Replay) -> Replay:
 
 
 def stepper(recipe: System, state: TrainingState, sequences: Sequences, device: torch.device) -> Callable[[Tensor], None]:
-    """The way to take steps on a device: captured on a GPU, and one by one on a CPU or if the optimiser needs the host at each step."""
+    """Return a function that takes steps on a device: replayed on a GPU, unless the optimiser needs the host at each step."""
     step = Step(recipe, state, sequences)
     if device.type != "cuda" or recipe.training.optimiser != "adam":
         return step

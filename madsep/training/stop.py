@@ -1,4 +1,4 @@
-"""Requests to stop early: signals, and a limit of time."""
+"""Requests to stop early: signals and a time limit."""
 
 import contextlib
 import signal
@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of a scheduler whose time is up, and of Ctrl-C
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # from a scheduler whose time limit is reached, and from Ctrl-C
 
 
 class Stop:
-    """Whether a run has been asked to stop, by SIGTERM or SIGINT while `listening`, or by having taken its minutes."""
+    """Whether a run has been asked to stop, by SIGTERM or SIGINT while `listening` or by its time limit in minutes."""
 
     def __init__(self, max_minutes: float | None) -> None:
         self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -19,14 +19,14 @@ class Stop:
 
     @property
     def reason(self) -> str | None:
-        """The signal's name or `max_minutes`; None as long as the run may continue."""
+        """The signal's name or `max_minutes`, or None while the run may continue."""
         if self.signal is None and self.deadline is not None and time.monotonic() >= self.deadline:
             return "max_minutes"
         return self.signal
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the first signal as a request; a second one does what it would have done before. Only the main thread gets signals."""
+        """Take the first signal as a request to stop. A second signal has its usual effect. Only the main thread receives signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""What steps leave on the device, so that no step waits for the host."""
+"""Losses and counts that steps accumulate on the device, so that no step waits for the host."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,20 +11,20 @@ from madsep.models.gpu import kernels_serve
 
 
 class Found(NamedTuple):
-    """A tally on the host."""
+    """A tally copied to the host."""
 
-    ended: bool  # a step was not finite; it and those after it changed nothing
-    n_steps: int  # of the epoch, before that one
-    loss: float  # of the last step that was looked at: the one that was not finite, if there is one
+    ended: bool  # whether a step was not finite; that step and later ones changed nothing
+    n_steps: int  # number of the epoch's finite steps
+    loss: float  # of the last finite step or, if there is one, of the step that was not finite
     norm: float  # of the same step's gradient
-    sums: dict[str, float]  # of the epoch's losses, weighted by sequences
+    sums: dict[str, float]  # of the epoch's losses, weighted by numbers of sequences
 
 
 class Tally:
-    """Sums of an epoch's losses, steps done, and whether a step was not finite: tensors that are only ever changed in place.
+    """Sums of an epoch's losses, number of steps, and whether a step was not finite, in tensors that only change in place.
 
-    `ended` is 1 from the first step on whose loss or gradient norm is not finite. An optimiser that takes it as its `found_inf` then
-    leaves weights and moments as they are, so that they remain those of the last good step until the host looks.
+    `ended` becomes 1 with the first step that has a loss or gradient norm that is not finite. An optimiser that reads it as `found_inf`
+    then no longer changes weights and moments, so the host later finds those of the last good step.
     """
 
     def __init__(self, losses: Sequence[str], device: torch.device) -> None:
@@ -51,7 +51,7 @@ class Tally:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let steps within this block change nothing."""
+        """Keep steps within this block from changing anything."""
         ended = self.ended.clone()
         self.ended.fill_(1)
         try:
@@ -60,12 +60,12 @@ class Tally:
             self.ended.copy_(ended)
 
     def read(self) -> Found:
-        """Wait for all steps and bring the tally to the host."""
+        """Wait for all steps and copy the tally to the host."""
         ended, n_steps, loss, norm, *sums = torch.cat([torch.stack([self.ended.double(), self.n_steps]), self.last, self.sums]).tolist()
         return Found(bool(ended), int(n_steps), loss, norm, dict(zip(self.losses, sums, strict=True)))
 
     def set(self, n_steps: int, sums: dict[str, float]) -> None:
-        """Begin an epoch, or resume within one: `sums` are empty or those that `read` gave."""
+        """Begin an epoch with empty `sums`, or resume within one with the `sums` that `read` returned."""
         values = [sums[name] for name in self.losses] if sums else [0.0] * len(self.losses)
         self.ended.zero_()
         self.n_steps.fill_(n_steps)
@@ -73,7 +73,7 @@ class Tally:
 
 
 def add_by_kernel(tally: Tally, losses: Tensor, norm: Tensor, n_sequences: int) -> None:
-    """Do as `Tally.add` does, by one Triton kernel instead of two dozen operations on single numbers."""
+    """Do as `Tally.add` does, with one Triton kernel instead of two dozen operations on single numbers."""
     from madsep.training.target_kernels import count  # imports Triton
 
     count[(1,)](losses, norm, tally.ended, tally.n_steps, tally.last, tally.sums, n_sequences, len(tally.losses), 32)

@@ -1,15 +1,15 @@
-"""Triton kernels of a training step: from complex bins to what a network is trained with, and what the step leaves in its tally."""
+"""Triton kernels of a training step: from complex bins to the network's inputs and targets, and from losses to the tally."""
 
 import triton
 import triton.language as tl
 
-SIZE = tl.constexpr(1024)  # bins that a program takes at once
+SIZE = tl.constexpr(1024)  # bins that a program processes at once
 
 
 @triton.jit(do_not_specialize=["input_clip", "clip"])
 def features(
     mixture: tl.tensor,  # (B, T, N, 2)
-    voice: tl.tensor,  # (B, T - 2L, N, 2), of the inner frames
+    voice: tl.tensor,  # (B, T - 2L, N, 2), inner frames only
     magnitudes: tl.tensor,  # (B, T, N)
     target: tl.tensor,  # (B, T - 2L, N)
     input_clip: tl.tensor,
@@ -19,7 +19,7 @@ def features(
     N: tl.constexpr,
     EPSILON: tl.constexpr,
 ) -> None:
-    """Per frame, the mixture's bounded magnitude X and, of an inner one, the bounded target X V / (V + B + epsilon)."""
+    """Compute each frame's bounded mixture magnitude X and each inner frame's bounded target X V / (V + B + epsilon)."""
     row = tl.program_id(0).to(tl.int64)
     inner = row % n_frames - (n_frames - n_inner) // 2
     to = row // n_frames * n_inner + inner
@@ -52,12 +52,12 @@ def count(
     N: tl.constexpr,
     LARGEST: tl.constexpr,
 ) -> None:
-    """Count a step whose first loss and gradient norm are finite, up to the first whose are not, and keep both of the last one counted."""
+    """Count steps until the first loss or the gradient norm is not finite. Store both values of the last step examined."""
     index = tl.arange(0, LARGEST)
     values, total = tl.load(losses + index, mask=index < N, other=0.0).to(tl.float64), tl.load(sums + index, mask=index < N, other=0.0)
     loss, length = tl.load(losses).to(tl.float64), tl.load(norm).to(tl.float64)
     ended_before = tl.load(ended) > 0
-    now = ended_before | (loss - loss != 0) | (length - length != 0)  # infinities and what is not a number leave no zero
+    now = ended_before | (loss - loss != 0) | (length - length != 0)  # x - x is not 0 for infinities and NaN
     tl.store(last, tl.where(ended_before, tl.load(last), loss))
     tl.store(last + 1, tl.where(ended_before, tl.load(last + 1), length))
     tl.store(sums + index, tl.where(now, total, total + n_sequences * values), mask=index < N)

@@ -11,10 +11,10 @@ EPSILON = torch.finfo(torch.float64).eps
 
 
 def training_target(mixture: Tensor, voice: Tensor, background: Tensor, settings: Target) -> Tensor:
-    """Return the target magnitude of a source, here the voice, of the inputs' broadcast shape, bounded by `settings.clip`.
+    """Return the target magnitude of a source (here the voice), bounded by `settings.clip`. Its shape is the inputs' broadcast shape.
 
-    `irm_background`: X V / (V + B), the ideal ratio mask applied to the mixture. `irm_mixture_x2`: 2 X V / (V + X), what the code of
-    the ICASSP 2018 article computes; it tends to 2 V if the voice is weak. Both give V if the background is silent. `magnitude`: V.
+    `irm_background`: X V / (V + B), the ideal ratio mask applied to the mixture. `irm_mixture_x2`: 2 X V / (V + X), as in the code of
+    the ICASSP 2018 article; it tends to 2 V for a weak voice. Both are V if the background is silent. `magnitude`: V.
     """
     if settings.definition == "irm_background":
         target = mixture * voice / (voice + background + EPSILON)
@@ -26,14 +26,14 @@ def training_target(mixture: Tensor, voice: Tensor, background: Tensor, settings
 
 
 def bounded(magnitudes: Tensor, clip: float | None) -> Tensor:
-    """Return magnitudes limited to `clip`, or as they are if it is None."""
+    """Return magnitudes limited to `clip`, or unchanged if it is None."""
     return magnitudes if clip is None else magnitudes.clamp(max=clip)
 
 
 def masked_features(mixture: Tensor, voice: Tensor, settings: Target) -> tuple[Tensor, Tensor]:
-    """Return the bounded magnitudes of a mixture's bins (B, T, N) and the target (B, 1, T - 2L, N) `irm_background` of its voice's.
+    """Return a mixture's bounded magnitudes (B, T, N) and its voice's target `irm_background` (B, 1, T - 2L, N), from complex bins.
 
-    As `bounded` and `training_target` do, by one Triton kernel on a GPU; `voice` are the bins (B, T - 2L, N) of the inner frames.
+    One Triton kernel computes what `bounded` and `training_target` do. `mixture` is (B, T, N) and `voice` (B, T - 2L, N), inner frames.
     """
     from madsep.training import target_kernels  # imports Triton
 

@@ -34,17 +34,17 @@ LOCK = "train.lock"
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, as opposed to what to compute."""
+    """Options that do not change the result."""
 
     device: Device
     n_threads: int
     save_every_s: float
-    max_minutes: float | None = None  # then it saves its state and stops; None: no limit
+    max_minutes: float | None = None  # after which training saves its state and stops; None: no limit
 
 
 @dataclass(frozen=True)
 class Split:
-    """The tracks of a training, each part in the order of its names, whatever order they were given in."""
+    """The tracks of a training, each part sorted by name."""
 
     identity: str  # of the training
     data: str  # digest of all tracks
@@ -53,11 +53,11 @@ class Split:
 
 
 def train(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[str], folder: Path, options: Options) -> None:
-    """Write `folder`/weights.safetensors, history.csv, TensorBoard events and the record of the weights; resume from a saved state.
+    """Write `folder`/weights.safetensors, history.csv, TensorBoard events and the record of the weights. Resume from a saved state.
 
-    `validation` lists the slugs of tracks that are held out. Weights that are there already are kept.
-    Raises InputError for missing validation tracks, audio at another rate, another process that trains in `folder`, a state of another
-    training, or a loss that is not finite; Stopped, after saving the state, on SIGTERM, on SIGINT and when `max_minutes` have passed.
+    `validation` lists the slugs of the held-out tracks. Weights that are already there are kept. Raises InputError for missing validation
+    tracks, audio at another rate, another process that trains in `folder`, a state of another training, or a loss that is not finite.
+    Raises Stopped, after saving the state, on SIGTERM, on SIGINT and after `max_minutes`.
     """
     check_rate(tracks, recipe.front_end.sample_rate_hz, recipe.name)
     data = split(recipe, tracks, validation)
@@ -77,7 +77,7 @@ def train(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[
 
 
 def split(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[str]) -> Split:
-    """Divide tracks into those that train and those held out, of which there are none unless the recipe asks for validation.
+    """Divide tracks into training and held-out tracks. Tracks are held out only if the recipe uses validation.
 
     Raises InputError if it does and either part is empty.
     """
@@ -95,7 +95,7 @@ def split(recipe: System, tracks: Sequence[PreparedTrack], validation: Sequence[
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Let no other process train in `folder`. Raises InputError if one does already."""
+    """Keep other processes from training in `folder`. Raises InputError if one already does."""
     with hold_file(folder / LOCK) as is_ours:
         if not is_ours:
             raise InputError(f"{folder}: another process is training in this folder; wait until it has finished, or stop it.")
@@ -103,7 +103,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _loop(recipe: System, data: Split, device: torch.device) -> Loop:
-    """Return the loop over the training's sequences, with a network as it is before the first step."""
+    """Return the loop over the training's sequences, with a network initialised for the first step."""
     stft = Stft(recipe.front_end, device)
     sequences, held_out = Sequences(data.training, recipe, stft, augmented=True), Sequences(data.held_out, recipe, stft, augmented=False)
     network = build_network(recipe)
@@ -118,7 +118,7 @@ def _loop(recipe: System, data: Split, device: torch.device) -> Loop:
 
 
 def _write_weights(loop: Loop, data: Split, files: RunFiles) -> dict[str, Any]:
-    """Write the weights; return the files and facts of their record. Raises DiskFull."""
+    """Write the weights and return the files and facts for their record. Raises DiskFull."""
     recipe, state = loop.recipe, loop.state
     path = files.folder / f"{WEIGHTS}.safetensors"
     tensors = state.best_weights if recipe.training.selection == "best" else state.network.state_dict()

@@ -1,4 +1,4 @@
-"""How well a network does on the tracks that are held out of its training."""
+"""Quality of a network on the tracks that are held out of its training."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from madsep.training.sequences import Sequences
 
 
 def validation_loss(recipe: System, network: Network, held_out: Sequences) -> float:
-    """Mean divergence of the estimate over the held-out sequences."""
+    """Return the mean of the loss's first term over the held-out sequences."""
     total, batches = 0.0, torch.arange(len(held_out)).split(recipe.training.batch_size)
     with torch.no_grad():
         for numbers, spans in held_out.stream(batches):
@@ -25,10 +25,10 @@ def validation_loss(recipe: System, network: Network, held_out: Sequences) -> fl
 
 
 def validation_sdr(recipe: System, network: Network, held_out: Sequences, device: torch.device) -> float | None:
-    """Median over tracks of the median over 1-second frames of the voice's SDR in dB, on the mono training signals.
+    """Return the voice's SDR in dB on the mono training signals: the median over tracks of the median over 1-second frames.
 
-    It is BSSEval v4's SDR in its closed form, with the mixture's phase. Frames in which voice or accompaniment, or an estimate of them,
-    is silent do not count. The result is None if no frame counts.
+    It is BSSEval v4's SDR in closed form, with the mixture's phase. Frames in which voice, accompaniment or an estimate of either is
+    silent do not count. The result is None if no frame counts.
     """
     separation = recipe.separation.model_copy(update={"griffin_lim_iterations": 0})
     separator = Separator(Checkpoint(recipe.model_copy(update={"separation": separation}), network, {}), device)
