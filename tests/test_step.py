@@ -205,7 +205,7 @@ def test_parts_give_the_gradient_of_the_whole_batch(
         parted.state.network.load_state_dict(whole.state.network.state_dict())
     assert parted.n_parts == n_parts
     last = [line for line in caplog.messages if "the GPU's memory does not hold a batch of 7" in line][-1]
-    assert f"each is computed in {n_parts} parts, with the same gradients" in last
+    assert f"batches are computed in {n_parts} parts, with the same gradients" in last
     assert len([line for line in caplog.messages if "in parts" in line or "parts, with" in line]) == {2: 1, 4: 2, 8: 3}[n_parts]
 
 

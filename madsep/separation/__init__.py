@@ -1,1 +1,1 @@
-"""Estimates of the sources: by a trained network, a callable, a folder of wavs or an oracle."""
+"""Estimates of the sources, from a trained network, a callable, a folder of wavs or an oracle."""

@@ -1,4 +1,4 @@
-"""How many segments are separated at a time, and how their estimates come from a GPU."""
+"""The batch size of separation, and the copying of estimates from a GPU."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from madsep.models.checkpoint import Checkpoint
 
 Audio = NDArray[np.float32]
-SMALLEST, FASTEST_ON_GPU = 16, 256  # segments of each channel
-BYTES_OF_A_BIN = 64  # of a GPU's memory that a batch takes for each magnitude it reads, over all its intermediate results
+SMALLEST, FASTEST_ON_GPU = 16, 256  # segments per channel
+BYTES_OF_A_BIN = 64  # GPU memory that a batch takes per input magnitude, including all intermediate results
 
 
 def batch_size(checkpoint: Checkpoint, device: torch.device, n_channels: int) -> int:
-    """Return how many segments of each channel form a batch: the recipe's number or, if that is `auto`, what is fastest and fits.
+    """Return the number of segments per channel in a batch: the recipe's number or, if it is `auto`, the fastest one that fits.
 
-    That is FASTEST_ON_GPU, as measured on an H200, or fewer, so that they take at most half of the free memory.
-    It is SMALLEST on other devices, and if a sequence's result depends on its batch.
+    On a GPU this is FASTEST_ON_GPU, as measured on an H200, or fewer to take at most half of the free memory. It is SMALLEST on other
+    devices, and if a sequence's result depends on its batch.
     """
     recipe = checkpoint.recipe
     wanted = recipe.separation.batch_size
@@ -31,7 +31,7 @@ def batch_size(checkpoint: Checkpoint, device: torch.device, n_channels: int) ->
 
 
 def on_host(blocks: Iterator[Tensor]) -> Iterator[Audio]:
-    """Yield blocks as arrays; a GPU copies each to the host while it computes the next."""
+    """Yield blocks as arrays. A GPU copies each block to the host while it computes the next."""
     copying: tuple[Tensor, torch.cuda.Event] | None = None
     for block in blocks:
         if block.device.type == "cpu":
@@ -45,7 +45,7 @@ def on_host(blocks: Iterator[Tensor]) -> Iterator[Audio]:
 
 
 def _copy_to_host(block: Tensor) -> tuple[Tensor, torch.cuda.Event]:
-    """Begin to copy a block from a GPU; return its destination and the event that marks its arrival."""
+    """Begin to copy a block from a GPU, and return its destination and the event that marks its arrival."""
     copy = torch.empty(block.shape, dtype=block.dtype, pin_memory=True)
     stream = torch.cuda.Stream(block.device)
     stream.wait_stream(torch.cuda.current_stream(block.device))

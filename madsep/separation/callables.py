@@ -1,4 +1,4 @@
-"""A user's callable: importing it, telling whether its code has changed, calling it, and checking what it returns."""
+"""A user's callable: importing it, detecting changes of its code, calling it, and checking its results."""
 
 import contextlib
 import importlib
@@ -19,14 +19,14 @@ from madsep.core.files import Hash, digest
 from madsep.core.logs import log_traceback
 from madsep.data.datasets import ALL_TARGETS
 
-MAX_MESSAGE = 300  # characters of the callable's exception that a plain line shows
+MAX_MESSAGE = 300  # characters of an exception's text that a message shows
 
 Audio = NDArray[np.float32]
 Callee = Callable[[Audio, int], Mapping[str, Audio]]
 
 
 class ForeignError(InputError):
-    """A failure of somebody's code, with its traceback as text."""
+    """A failure of a user's code, with its traceback as text."""
 
     def __init__(self, message: str, trace: str) -> None:
         super().__init__(message)
@@ -34,9 +34,9 @@ class ForeignError(InputError):
 
 
 def load_separator(text: str) -> Callee:
-    """Import the callable that `text` names, package.module:callable; the current folder is importable, as for `python -m`.
+    """Import the callable named by `text`, package.module:callable. The current folder is importable, as for `python -m`.
 
-    Raises InputError if the text is no such name, the module is missing or fails, or it has no such callable.
+    Raises InputError if the text is not such a name, the module is missing or fails, or it has no such callable.
     """
     name = r"\w+(?:\.\w+)*"
     match = re.fullmatch(f"({name}):({name})", text)
@@ -53,14 +53,14 @@ def load_separator(text: str) -> Callee:
 
 
 def fingerprint(separator: str, hash_files: Hash) -> str | None:
-    """A digest of the .py files of the top-level module or package that `separator` names; None if there is none.
+    """Return a digest of the .py files of the top-level module or package of `separator`, or None if it does not exist.
 
-    It is searched as `load_separator` does, and not imported. Raises InputError for a file that may not be read.
+    It is found as `load_separator` does, but not imported. Raises InputError for a file that cannot be read.
     """
     make_current_folder_importable()
     try:
         spec = importlib.util.find_spec(separator.partition(":")[0].partition(".")[0])
-    except ValueError:  # no name of a module; `load_separator` says so
+    except ValueError:  # not a module's name, which `load_separator` reports
         spec = None
     if spec is None:
         return None
@@ -100,7 +100,7 @@ def _import(module: str, where: str) -> ModuleType:
 
 
 def foreign_failure(what: str, error: BaseException) -> ForeignError:
-    """The plain lines for an exception, being handled, of somebody's code; its traceback goes to the job's own log."""
+    """Return an error for the exception of a user's code that is being handled. Its traceback is written to the job's log."""
     line = f"{what}: {type(error).__name__}: {_message(error)[:MAX_MESSAGE]}"
     path = log_traceback(what)
     return ForeignError(f"{line}\nThe traceback is in {path}." if path else line, traceback.format_exc())
@@ -109,14 +109,14 @@ def foreign_failure(what: str, error: BaseException) -> ForeignError:
 def _message(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())
-    except BaseException as second:  # its `__str__` is somebody's code, too
+    except BaseException as second:  # its `__str__` is the user's code, too
         return f"(its message cannot be shown: {type(second).__name__})"
 
 
 def call_separator(separate: Callee, mixture: Audio, sample_rate_hz: int, where: str) -> dict[str, Audio]:
-    """Call `separate` with a copy of `mixture` (n_channels, n_samples) as (n_samples, n_channels); return `checked_estimates`.
+    """Call `separate` with a copy of `mixture` (n_channels, n_samples) as (n_samples, n_channels), and return `checked_estimates`.
 
-    Raises InputError, also for any exception of the callable.
+    Raises InputError as `checked_estimates` does, and for any exception of the callable.
     """
     audio = np.array(mixture.T, dtype=np.float32, order="C")
     try:
@@ -130,7 +130,7 @@ def call_separator(separate: Callee, mixture: Audio, sample_rate_hz: int, where:
 
 
 def checked_estimates(result: object, mixture: Audio, where: str) -> dict[str, Audio]:
-    """Check what a callable returned for `mixture` (n_channels, n_samples); return it as float32 arrays (n_channels, n_samples) by target.
+    """Check a callable's result for `mixture` (n_channels, n_samples), and return it by target as float32 arrays of that shape.
 
     Raises InputError, beginning with `where`, unless it maps known targets to finite floating-point arrays (n_samples, n_channels).
     """
@@ -149,7 +149,7 @@ def _checked(audio: object, shape: tuple[int, ...], where: str) -> Audio:
         raise InputError(f"{where}: is {found}; expected a NumPy array of floating-point numbers, full scale 1.")
     if audio.shape != shape:
         raise InputError(f"{where}: has shape {audio.shape}; expected {shape} (samples, channels) as the mixture.")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    with np.errstate(over="ignore"):  # values beyond float32's range become infinite
         samples = np.ascontiguousarray(audio.T, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise InputError(f"{where}: holds NaN or infinite samples.")

@@ -1,4 +1,4 @@
-"""The process in which a user's callable runs: what the callable does to its process it does not do to the job."""
+"""The separate process in which a user's callable runs, so that the callable cannot harm the job's process."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from madsep.separation.callables import Callee, ForeignError, call_separator, fo
 
 
 def serve(separator: str, requests: int, replies: int, life: int) -> None:
-    """Import the callable, tell its targets, then separate what each line of `requests` asks for until there are no more.
+    """Import the callable, send the targets that it declares, then answer each line of `requests` with estimates, until the last.
 
     `requests`, `replies` and `life` are file descriptors. Each reply is one line of JSON: the answer, or "fault" and its "trace".
     """
     for descriptor in (requests, replies, life):
         os.set_inheritable(descriptor, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
     loaded: list[Callee] = []
 
@@ -38,7 +38,7 @@ def serve(separator: str, requests: int, replies: int, life: int) -> None:
 
 
 def _declared(separate: Callee) -> dict[str, Any]:
-    """What the callable says of its targets: whether it does, how that is shown, and their names if they are a list or a tuple."""
+    """Return whether the callable declares targets, how to show them, and their names if they are a list or a tuple."""
     if not hasattr(separate, "madsep_targets"):
         return {"declares": False}
     names = separate.madsep_targets
@@ -56,7 +56,7 @@ def _separate(separate: Callee, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(replies: int, where: str, work: Callable[[], dict[str, Any]]) -> bool:
-    """Write the result of `work`, or its fault; return whether it succeeded."""
+    """Write the result of `work` or its fault, and return whether it succeeded."""
     try:
         reply, succeeded = work(), True
     except BaseException as error:  # a user's code may raise anything, also from the object that it returns

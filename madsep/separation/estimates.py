@@ -1,4 +1,4 @@
-"""Estimates of prepared test tracks by a user's callable, from a folder of estimates, or by an oracle: the stage of the workflow."""
+"""The workflow stage for external estimates of prepared test tracks: from a user's callable, a folder or an oracle."""
 
 import contextlib
 import shutil
@@ -25,16 +25,16 @@ from madsep.separation.output import due_tracks, remove_estimates
 from madsep.separation.worker import Worker
 
 Audio = NDArray[np.float32]
-Source = Callable[[PreparedTrack, Audio, str], dict[str, Audio]]  # track, mixture (n_channels, n_samples), words for messages -> estimates
+Source = Callable[[PreparedTrack, Audio, str], dict[str, Audio]]  # track, mixture (n_channels, n_samples), start of messages -> estimates
 
 
 def separate_external(external: External, targets: Sequence[str], tracks: Sequence[PreparedTrack], folder: Path, job: str) -> None:
     """Write <folder>/test/<true name>/<target>.wav, 16 bit, for each of `targets` and `tracks`, with its record; then the stamp of `job`.
 
-    `targets` are those of `external_targets`. Tracks whose estimates were made from the same are left as they are.
-    Raises InputError for a callable that cannot be loaded, and, when the other tracks are done, with a line for each track for which it
-    fails or returns anything else than expected, whose estimate is missing or does not fit its mixture, or that was prepared without the
-    stems that an oracle needs. Raises DiskFull at once.
+    `targets` are those of `external_targets`. Estimates that were made from the same ingredients are kept. Raises InputError if a callable
+    cannot be loaded, and DiskFull at once. When all tracks are done, raises InputError with a line for each track for which the callable
+    failed or returned something unexpected, whose estimate is missing or does not fit the mixture, or that was prepared without the stems
+    that an oracle needs.
     """
     stage, faults = Stage(folder), Faults()
     given = external.ingredients([track.name for track in tracks], targets, sha256_each)
@@ -53,7 +53,7 @@ def separate_external(external: External, targets: Sequence[str], tracks: Sequen
 
 
 def _make(external: External, source: Source, targets: Sequence[str], track: PreparedTrack, folder: Path) -> dict[str, int]:
-    """Write the estimates of one track into `folder`; return the clipped samples of each target."""
+    """Write the estimates of one track into `folder` and return the number of clipped samples of each target."""
     where = f"{external.label}, {track.name}"
     mixture = track.signal("mixture")
     found = source(track, mixture, where)
@@ -75,9 +75,9 @@ def _make(external: External, source: Source, targets: Sequence[str], track: Pre
 def completed(estimates: Mapping[str, Audio], mixture: Audio, targets: Sequence[str], where: str) -> dict[str, Audio]:
     """Return the estimates of `targets`, each (n_channels, n_samples), in their order.
 
-    An accompaniment that is not given is the sum of drums, bass and other or, if these are not all given, mixture - vocals. It is computed
-    from the estimates as 16-bit files hold them, so that the files add up except where the accompaniment clips.
-    Raises InputError, beginning with `where`, if a target is missing.
+    A missing accompaniment is computed as the sum of drums, bass and other or, if one of these is missing, as mixture - vocals. The
+    estimates are first rounded to 16 bit, so that the files add up except where the accompaniment clips. Raises InputError, beginning with
+    `where`, if a target is missing.
     """
     estimates, background = dict(estimates), STEMS[1:]
     if "accompaniment" not in estimates:
@@ -105,7 +105,7 @@ def _source(external: External, targets: Sequence[str], folder: Path) -> Iterato
 
 
 def _by_callable(worker: Worker, has_targets: bool, scratch: Path, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
-    """Raises InputError if all stems are returned, but no targets were declared."""
+    """Return the callable's estimates. Raises InputError if it returns all stems without having declared targets."""
     found = worker.separate(mixture, track.sample_rate_hz, where, scratch)
     if not has_targets and set(STEMS) <= found.keys():
         raise InputError(
@@ -137,9 +137,9 @@ def _track_folder(root: str, name: str) -> Path:
 
 
 def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
-    """A given estimate, (n_channels, n_samples); the mean of its channels if the mixture is mono, as in the protocol sisec16.
+    """Read an estimate (n_channels, n_samples), averaged over its channels if the mixture is mono, as in the protocol sisec16.
 
-    Raises InputError unless it has the rate and shape of its mixture.
+    Raises InputError unless it has the rate and shape of the mixture.
     """
     audio, sample_rate_hz = read_wav(path)
     if len(mixture) == 1:
@@ -154,7 +154,7 @@ def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
 
 
 def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None) -> int:
-    """Write an estimate, or copy `original` if that is a 16-bit wav already; return the number of samples clipped."""
+    """Write an estimate, or copy `original` if it already is a 16-bit wav. Return the number of clipped samples."""
     if original is not None and original.is_file() and _is_pcm16(original, len(audio)):
         with atomic(path) as temporary:
             shutil.copyfile(original, temporary)

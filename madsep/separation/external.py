@@ -1,4 +1,4 @@
-"""Systems that are no recipes (a user's callable, a folder of estimates, an oracle): what their names mean and what they estimate."""
+"""External systems, which have no recipe: a user's callable, a folder of estimates or an oracle. Their names and targets."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -26,13 +26,13 @@ class ExternalSettings(Settings):
     oracle: str | None = Field(default=None, description="name of an oracle")
     separator: str | None = Field(default=None, description="package.module:callable, (audio (samples, channels), rate) -> {target: audio}")
     estimates: str | None = Field(default=None, min_length=1, description="folder that holds test/<track>/<target>.wav")
-    targets: tuple[str, ...] | None = Field(default=None, description="what it estimates; null: see external_targets")
+    targets: tuple[str, ...] | None = Field(default=None, description="targets that it estimates; null: see external_targets")
 
 
 class External(ExternalSettings):
-    """A system whose estimates no recipe makes: exactly one of oracle, separator and estimates is given."""
+    """A system without a recipe. Exactly one of oracle, separator and estimates is given."""
 
-    origin: str = Field(description="what made the name a system: the config, an oracle's name, or an installed package")
+    origin: str = Field(description="where the system's name is defined: the config, the oracles, or an installed package")
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
@@ -45,11 +45,11 @@ class External(ExternalSettings):
 
     @property
     def label(self) -> str:
-        """Its kind and what it is, for messages."""
+        """Kind and value, for messages."""
         return next(f"{kind} {getattr(self, kind)}" for kind in KINDS if getattr(self, kind) is not None)
 
     def ingredients(self, tracks: Sequence[str], targets: Sequence[str], hash_files: Hash) -> dict[str, dict[str, str]]:
-        """Return what the estimates of each track are made from, apart from its prepared audio, by the tracks' names.
+        """Return the ingredients of each track's estimates except its prepared audio, by the tracks' names.
 
         Raises InputError for a folder without estimates, and for files that cannot be read.
         """
@@ -68,16 +68,16 @@ class External(ExternalSettings):
 
 
 def find_external(name: str, external: Mapping[str, Any]) -> External | None:
-    """Return the system `name` of the config's `external`, or else the oracle or the installed entry point of that name, or None.
+    """Return the system `name` from the config's `external`, or else the oracle or installed entry point of that name, or None.
 
-    Raises InputError if its entry is faulty or several packages register the name.
+    Raises InputError if the entry is faulty or several packages register the name.
     """
     if name in external:
         where = f"external: {name}"
         entry = ExternalSettings.parse(external[name], where)
         try:
             return External(**entry.model_dump(), origin="config")
-        except ValidationError as error:  # the types are checked above: what is left comes from `_one_of_three`
+        except ValidationError as error:  # types are checked above, so this comes from `_one_of_three`
             raise InputError(f"{where}: {error.errors()[0]['ctx']['error']}") from None
     if name in ORACLES:
         return External(oracle=name, origin="oracle")
@@ -95,25 +95,25 @@ def find_external(name: str, external: Mapping[str, Any]) -> External | None:
 
 
 def _package(point: EntryPoint) -> str:
-    assert point.dist is not None  # `entry_points` gives none without its package
+    assert point.dist is not None  # `entry_points` sets it
     return f"package {point.dist.name} {point.dist.version}"
 
 
 def installed_systems() -> dict[str, str]:
-    """The systems that installed packages register, by name: the package."""
+    """Return the systems that installed packages register: the package by the system's name."""
     return {point.name: _package(point) for point in sorted(entry_points(group=GROUP))}
 
 
 def external_names(external: Mapping[str, Any]) -> list[str]:
-    """All names that `find_external` knows, in its order."""
+    """Return all names that `find_external` knows, in its order."""
     return list(dict.fromkeys([*external, *ORACLES, *installed_systems()]))
 
 
 def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ...]:
-    """What a system estimates of `tracks`: vocals and accompaniment, or the four stems and the accompaniment.
+    """Return a system's targets for `tracks`: vocals and accompaniment, or the four stems and the accompaniment.
 
-    In the order of preference: its entry's `targets`; the attribute `madsep_targets` of a callable, vocals and accompaniment without one;
-    the wavs in the tracks' folders of estimates; all of them for an oracle. Only with `targets` is a callable's module not imported.
+    The `targets` of its entry take precedence. Without them, a callable's module is imported and its attribute `madsep_targets` counts, or
+    vocals and accompaniment if there is none. For a folder, the targets are the wavs in the tracks' folders, and for an oracle all of them.
     Raises InputError as `load_separator` does, for a folder without estimates of the tracks, and for targets that are neither set.
     """
     where = f"{external.label}: its targets"
@@ -137,7 +137,7 @@ def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ..
 
 
 def estimated_tracks(folder: Path | str) -> list[Path]:
-    """The tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError if there are none."""
+    """Return the tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError if there are none."""
     test = _test_folder(folder)
     tracks = [path for path in visible(test) if path.is_dir()] if test.is_dir() else []
     if not tracks:
@@ -147,7 +147,7 @@ def estimated_tracks(folder: Path | str) -> list[Path]:
 
 
 def estimate_files(folder: Path | str, tracks: Sequence[str]) -> list[Path]:
-    """The wavs of targets that there are of `tracks` in museval's layout. Raises InputError as `estimated_tracks` does."""
+    """Return the existing wavs of targets for `tracks` in museval's layout. Raises InputError as `estimated_tracks` does."""
     folders = [path for path in estimated_tracks(folder) if path.name in tracks]
     return [file for path in folders for target in ALL_TARGETS if (file := path / f"{target}.wav").is_file()]
 

@@ -1,4 +1,4 @@
-"""From a mixture's samples to those of its sources, block by block: memory does not grow with the length."""
+"""Separation of a mixture into its sources, block by block, so that memory does not grow with the length."""
 
 import contextlib
 import math
@@ -21,34 +21,34 @@ from madsep.models.network import Network
 from madsep.separation.batches import batch_size, on_host
 
 Audio = NDArray[np.float32]
-SILENT_BIN = 1e-30  # magnitudes below are of no phase; any quotient by it is finite in float32
+SILENT_BIN = 1e-30  # bins with smaller magnitudes have no phase; quotients by it are finite in float32
 
 
 @dataclass(frozen=True)
 class Separator:
-    """A checkpoint on a device; front end, network and separation all come from the checkpoint."""
+    """A checkpoint on a device. Front end, network and separation settings all come from the checkpoint."""
 
     checkpoint: Checkpoint
     device: torch.device
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What `estimates` gives: the vocals, or all four stems."""
+        """The targets of `estimates`: the vocals, or all four stems."""
         return self.checkpoint.recipe.estimated
 
     def estimates(self, mixture: Audio) -> Iterator[Audio]:
         """Yield the estimates of `targets` from `mixture` (n_channels, n_samples) as consecutive blocks (n_targets, n_channels, n).
 
-        The blocks' lengths add up to n_samples. `mixture` may be memory-mapped; it is read once, block by block.
+        The blocks' lengths add up to n_samples. `mixture` may be memory-mapped. It is read once, block by block.
         """
         yield from on_host(_Blocks(self.checkpoint, self.device, mixture).all())
 
 
 class ZeroedLatent:
-    """How much of H_dec a latent threshold sets to zero, counted on the device as the network runs; the host waits for it once, in `tell`.
+    """The share of H_dec that a latent threshold sets to zero, counted on the device while the network runs.
 
-    All sequences count, including the silence that pads the last ones.
-    Nothing is counted if no threshold is set or the family has no H_dec.
+    The host waits for the count only in `tell`. All sequences count, including the silence that pads the last ones. Nothing is counted if
+    no threshold is set or the family has no H_dec.
     """
 
     def __init__(self, separator: Separator) -> None:
@@ -71,7 +71,7 @@ class ZeroedLatent:
 
 
 class _Blocks:
-    """One mixture on its way: what is estimated so far, and the overlapping samples that wait for the next block."""
+    """The separation of one mixture: its plan, and the overlapping samples that the next block completes."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, mixture: Audio) -> None:
         recipe = checkpoint.recipe
@@ -81,7 +81,7 @@ class _Blocks:
         self.n_frames = self.stft.n_frames(self.n_samples)
         self.plan, self.audible = self._plan()
         self.refreshes = max(self.settings.griffin_lim_iterations - 1, 0)
-        reach = (self.stft.length - 1) // self.stft.hop  # frames that one inverse and forward transform let a frame see
+        reach = (self.stft.length - 1) // self.stft.hop  # frames by which one inverse and forward transform extend a frame's context
         self.margin = math.ceil(self.refreshes * reach / self.plan.step)
         self.weights = torch.from_numpy(cross_fade(recipe.segments)).to(device, self.stft.window.dtype)
         self.batch_size = batch_size(checkpoint, device, len(mixture))
@@ -89,7 +89,7 @@ class _Blocks:
         self.waiting = torch.zeros(len(recipe.estimated), len(mixture), 0, device=device)  # sums from sample `self.given` on
 
     def _plan(self) -> tuple[Plan, range]:
-        """The segments, and the samples at which the estimates are not silent by construction."""
+        """Return the segments, and the range of samples outside which the estimates are silent by construction."""
         recipe, hop = self.checkpoint.recipe, self.stft.hop
         if self.settings.framing == "full":
             return full_plan(recipe.segments, self.n_frames), range(self.n_samples)
@@ -98,7 +98,7 @@ class _Blocks:
         return plan, range(plan.first_estimated * hop, max(end, 0) if plan.n_segments else 0)
 
     def all(self) -> Iterator[Tensor]:
-        """Yield blocks of estimates (n_targets, n_channels, n) on the device, while a thread reads what the next one needs."""
+        """Yield blocks of estimates (n_targets, n_channels, n) on the device, while a thread reads the input of the next block."""
         n_segments = self.plan.n_segments
         parts = [range(first, min(first + self.batch_size, n_segments)) for first in range(0, n_segments, self.batch_size)]
         with contextlib.closing(ahead(self._span(*self._needed(part)) for part in parts)) as spans:
@@ -107,23 +107,23 @@ class _Blocks:
         yield from self._give(self.n_samples)
 
     def _needed(self, part: range) -> tuple[int, int]:
-        """First and last segment, exclusive, that segments `part` depend on."""
+        """Return the first and last segment (exclusive) that the segments `part` depend on."""
         return max(part.start - self.margin - self.plan.n_shared, 0), min(part.stop + self.margin, self.plan.n_segments)
 
     def _span(self, first: int, end: int) -> Tensor:
-        """The samples that segments [first, end) read, in memory that a GPU can copy from by itself."""
+        """Return the samples that segments [first, end) read, in pinned memory if the device is a GPU."""
         first_sample = self.stft.first_sample(self.plan.first_read + first * self.plan.step)
         span = torch.from_numpy(read_padded(self.mixture, first_sample, self.stft.n_span(self._n_read(first, end))))
         if not self.stft.window.is_cuda:
             return span
-        with torch.cuda.device(self.stft.window.device):  # of the thread that reads
+        with torch.cuda.device(self.stft.window.device):  # for the reading thread
             return span.pin_memory()
 
     def _n_read(self, first: int, end: int) -> int:
         return (end - first - 1) * self.plan.step + self.plan.n_read
 
     def _advance(self, part: range, span: Tensor) -> Iterator[Tensor]:
-        """Estimate segments `part` from the span they need, and yield the samples that no later segment changes."""
+        """Estimate the segments `part` from the span that they need, and yield the samples that no later segment changes."""
         (first, end), (low, high) = (part.start, part.stop), self._needed(part)
         bins = self._estimate(low, high, span)
         start, stop = (first - low) * self.plan.step, (end - low) * self.plan.step
@@ -133,9 +133,9 @@ class _Blocks:
         yield from self._give(min(self.stft.first_sample(next_frame), self.n_samples))
 
     def _estimate(self, first: int, end: int, span: Tensor) -> Tensor:
-        """Complex bins (n_targets, n_channels, (end - first) * step, n_bins) of segments [first, end); zero outside the signal's frames.
+        """Return complex bins (n_targets, n_channels, (end - first) * step, n_bins) of segments [first, end).
 
-        The frames that segments before `first` share are not complete.
+        They are zero outside the signal's frames. Frames shared with segments before `first` are not complete.
         """
         plan = self.plan
         first_read = plan.first_read + first * plan.step
@@ -150,9 +150,9 @@ class _Blocks:
         return self._refine(estimates, first_estimated)
 
     def _network(self, magnitudes: Tensor) -> Tensor:
-        """The mixture's magnitudes (n_channels, n_read, N) -> the targets' (n_targets, n_channels, n_segments * step, N), in batches.
+        """Return the targets' magnitudes (n_targets, n_channels, n_segments * step, N) from the mixture's (n_channels, n_read, N).
 
-        Channels share batches, which is faster, if no sequence's result depends on the others of its batch.
+        Channels share batches, which is faster, if no sequence's result depends on others in its batch.
         """
         network = self.checkpoint.network
         n_channels = len(magnitudes)
@@ -163,7 +163,7 @@ class _Blocks:
         return self._joined(torch.unflatten(torch.cat(estimates), 0, (n_channels, -1)))
 
     def _joined(self, estimates: Tensor) -> Tensor:
-        """Sum of the weighted segments: (n_channels, n_segments, n_targets, n_estimated, N) -> (n_targets, n_channels, frames, N)."""
+        """Sum weighted segments: (n_channels, n_segments, n_targets, n_estimated, N) -> (n_targets, n_channels, frames, N)."""
         estimates = estimates.permute(2, 0, 1, 3, 4)
         if self.plan.n_shared == 0:
             return estimates.flatten(2, 3)
@@ -174,7 +174,7 @@ class _Blocks:
         return joined[:, :, : n_segments * step]
 
     def _refine(self, estimates: Tensor, first_frame: int) -> Tensor:
-        """Refresh the phase by Griffin and Lim's iteration; frames within the margin of a block's ends are not exact."""
+        """Refine the phase by Griffin and Lim's iteration. Frames within the margin of a block's ends are not exact."""
         magnitudes = estimates.abs() if self.refreshes else estimates
         for _ in range(self.refreshes):
             span = self.stft.overlap_add(estimates)
@@ -184,7 +184,7 @@ class _Blocks:
         return estimates
 
     def _add(self, first_sample: int, span: Tensor) -> None:
-        """Add overlap-added samples that begin at `first_sample` of the signal to those that wait."""
+        """Add overlap-added samples, which begin at sample `first_sample` of the signal, to the waiting sums."""
         skipped = max(self.given - first_sample, 0)
         start, span = max(first_sample - self.given, 0), span[..., skipped:]
         missing = start + span.shape[-1] - self.waiting.shape[-1]
@@ -193,7 +193,7 @@ class _Blocks:
         self.waiting[..., start : start + span.shape[-1]] += span
 
     def _give(self, end: int) -> Iterator[Tensor]:
-        """Yield the samples up to `end`, divided by the windows' energy; silent outside the audible range."""
+        """Yield the samples up to `end`, divided by the windows' energy and set to zero outside the audible range."""
         n_samples = end - self.given
         if n_samples <= 0:
             return
@@ -206,5 +206,5 @@ class _Blocks:
 
 
 def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:
-    """Complex bins of the magnitudes `wanted` with the phase of `bins`, whose magnitudes are `present`; 0 in bins without a phase."""
+    """Return bins with magnitudes `wanted` and the phase of `bins`, or 0 if there is no phase. `present` are the magnitudes of `bins`."""
     return bins * (wanted / present.clamp_min(SILENT_BIN))

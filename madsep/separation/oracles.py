@@ -1,7 +1,7 @@
-"""The oracles of SiSEC 2018: what binary masks, ratio masks and multichannel filters reach that are made from the true sources.
+"""The oracles of SiSEC 2018: binary masks, ratio masks and multichannel filters computed from the true sources.
 
 The arithmetic is that of the campaign's public code (github.com/sigsep/sigsep-mus-oracle: IBM.py, IRM.py, MWF.py) in float64, with its
-regularisation. A track goes through in blocks of frames, so that memory does not grow with it.
+regularisation. Tracks are processed in blocks of frames, so that memory does not grow with their length.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ FRAME = 2048  # samples, under scipy.signal.stft's periodic Hann window
 HOP = FRAME // 2  # samples
 BLOCK = 512 * HOP  # samples separated at a time
 EPS = float(np.finfo(np.float64).eps)  # keeps divisors from being 0
-THRESHOLD = 0.5  # part of the mixture from which on a binary mask gives a bin to a source
+THRESHOLD = 0.5  # smallest share of the mixture at which a binary mask gives a bin to a source
 VOCALS, ACCOMPANIMENT = "vocals", "accompaniment"
 
 Signals = Mapping[str, np.ndarray]  # by source, (n_channels, n_samples)
@@ -28,7 +28,7 @@ Filter = Callable[[Bins, Mapping[str, Bins]], dict[str, Bins]]  # from the mixtu
 
 
 def binary_filter(_: Signals, exponent: int) -> Filter:
-    """Masks of 0 and 1: |Y_j|^exponent / |X|^exponent >= THRESHOLD, each source by itself; a bin can be of two sources or none."""
+    """Return a filter with binary masks |Y_j|^exponent / |X|^exponent >= THRESHOLD. A bin can belong to several sources or none."""
 
     def separate(mixture: Bins, sources: Mapping[str, Bins]) -> dict[str, Bins]:
         whole = EPS + np.abs(mixture) ** exponent
@@ -38,7 +38,7 @@ def binary_filter(_: Signals, exponent: int) -> Filter:
 
 
 def ratio_filter(_: Signals, exponent: int) -> Filter:
-    """Masks |Y_j|^exponent / sum_k |Y_k|^exponent, which add up to 1 unless the sources are silent."""
+    """Return a filter with masks |Y_j|^exponent / sum_k |Y_k|^exponent, which add up to 1 unless the sources are silent."""
 
     def separate(mixture: Bins, sources: Mapping[str, Bins]) -> dict[str, Bins]:
         parts = {name: np.abs(bins) ** exponent for name, bins in sources.items()}
@@ -49,7 +49,9 @@ def ratio_filter(_: Signals, exponent: int) -> Filter:
 
 
 def multichannel_filter(references: Signals) -> Filter:
-    """The filter P_j R_j (sum_k P_k R_k)^-1 of the local Gaussian model: R_j (n_bins) of the whole track, P_j (n_bins, n_frames).
+    """Return the filter P_j R_j (sum_k P_k R_k)^-1 of the local Gaussian model.
+
+    The spatial covariance R_j is one matrix per bin for the whole track. The spectral density P_j is one number per bin and frame.
 
     Duong, Vincent, Gribonval, "Under-determined reverberant audio source separation using a full-rank spatial covariance model", IEEE
     TASLP 18(7), 2010.
@@ -67,17 +69,18 @@ def multichannel_filter(references: Signals) -> Filter:
 
 
 def spatial_covariance(reference: np.ndarray) -> Matrices:
-    """R_j (n_bins, n_channels, n_channels) of a source (n_channels, n_samples): the mean over frames of Y Y^H / mean_c |Y_c|^2, normalised.
+    """Return R_j (n_bins, n_channels, n_channels), the mean over frames of Y Y^H / mean_c |Y_c|^2, normalised.
 
-    What it is divided by is not each bin's own trace but, as in the public code (numpy.trace of its first two axes), one number a column:
-    the sum over c of row c of bin c. P_j makes up for it where these numbers are alike. A column of sum 0 is not divided.
+    `reference` is the source (n_channels, n_samples). The divisor is not each bin's trace but, as in the public code (numpy.trace over the
+    first two axes), one number per column: the sum over c of row c of bin c. P_j compensates for it if these numbers are equal. A column
+    with sum 0 is not divided.
     """
     total, n_frames = np.zeros((), np.complex128), 0
     for start, stop in _blocks(reference.shape[1]):
         bins = _analyse(reference, start, stop)
         own = bins if stop >= reference.shape[1] else bins[..., :-1]  # the frame at `stop` begins the next block
         power = np.mean(np.abs(own) ** 2, axis=0)
-        # frame after frame, as the public code's mean adds: where a source is the same in all channels, R_j's rounding is heard
+        # frame after frame, as the public code's mean adds: if a source is the same in all channels, R_j's rounding is audible
         for matrix in np.moveaxis(_covariances(own) / (EPS + power[..., None, None]), 1, 0):
             total = total + matrix
         n_frames += own.shape[-1]
@@ -87,15 +90,15 @@ def spatial_covariance(reference: np.ndarray) -> Matrices:
 
 
 def _covariances(bins: Bins) -> Matrices:
-    """Y Y^H of every bin and frame (n_bins, n_frames, n_channels, n_channels)."""
+    """Return Y Y^H of every bin and frame, (n_bins, n_frames, n_channels, n_channels)."""
     channels = np.moveaxis(bins, 0, -1)
     return channels[..., :, None] * channels[..., None, :].conj()
 
 
 def _density(inverse: Matrices, bins: Bins) -> NDArray[np.float64]:
-    """P_j (n_bins, n_frames), the trace of R_j^-1 Y Y^H over the number of channels, summed in the public code's order.
+    """Return P_j (n_bins, n_frames), the trace of R_j^-1 Y Y^H over the number of channels, summed in the public code's order.
 
-    For a source that is the same in all channels R_j is singular but for EPS, and P_j is rounding in part, in the public code as well.
+    If a source is the same in all channels, R_j is singular except for EPS. P_j is then partly rounding error, as in the public code.
     """
     covariances, n_channels = _covariances(bins), len(bins)
     density = np.zeros(covariances.shape[:2])
@@ -105,7 +108,7 @@ def _density(inverse: Matrices, bins: Bins) -> NDArray[np.float64]:
 
 
 def _inverse(matrices: Matrices) -> Matrices:
-    """The adjugate over EPS + determinant, as published for two channels; of more than two channels the pseudo-inverse."""
+    """Return the adjugate over EPS + determinant, as published for two channels, or for more channels the pseudo-inverse."""
     n_channels = matrices.shape[-1]
     if n_channels > 2:
         return np.asarray(np.linalg.pinv(matrices), np.complex128)
@@ -115,19 +118,19 @@ def _inverse(matrices: Matrices) -> Matrices:
         adjugates = np.moveaxis(np.array([[d, -b], [-c, a]]), (0, 1), (-2, -1))
         determinants = a * d - b * c
     divisors = EPS + determinants
-    divisors[divisors == 0] = EPS  # a determinant that rounding made -EPS
+    divisors[divisors == 0] = EPS  # if rounding made the determinant -EPS
     return adjugates * (1 / divisors)[..., None, None]
 
 
 def _blocks(n_samples: int) -> Iterator[tuple[int, int]]:
-    """The samples [start, stop) of every block; the last one is filled up to whole hops."""
+    """Return the samples [start, stop) of every block. The last block is extended to whole hops."""
     end = -(-n_samples // HOP) * HOP
     return ((start, min(start + BLOCK, end)) for start in range(0, end, BLOCK))
 
 
 def _analyse(signal: np.ndarray, start: int, stop: int) -> Bins:
-    """The frames of scipy.signal.stft of the whole signal that are centred at the samples start, start + HOP, ..., stop."""
-    from scipy.signal import stft  # slow to import; planning only needs the oracles' names
+    """Return the frames of the signal's scipy.signal.stft that are centred at the samples start, start + HOP, ..., stop."""
+    from scipy.signal import stft  # slow to import, and planning only needs the oracles' names
 
     span = read_padded(signal, start - HOP, stop - start + FRAME).astype(np.float64)
     bins: Bins = stft(span, nperseg=FRAME, boundary=None, padded=False)[-1]
@@ -135,7 +138,7 @@ def _analyse(signal: np.ndarray, start: int, stop: int) -> Bins:
 
 
 def _synthesise(bins: Bins) -> NDArray[np.float64]:
-    """The samples from the centre of the first frame to that of the last, which no other frame reaches."""
+    """Return the samples between the centres of the first and last frames, which depend on no other frames."""
     from scipy.signal import istft
 
     samples: NDArray[np.float64] = istft(bins, nperseg=FRAME)[1]
@@ -144,7 +147,7 @@ def _synthesise(bins: Bins) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Oracle:
-    """An oracle of the campaign; `method` is what a description says of it, `make_filter` takes the true sources."""
+    """An oracle of the campaign. `method` is the text for its description, and `make_filter` takes the true sources."""
 
     name: str
     title: str
@@ -152,11 +155,11 @@ class Oracle:
     make_filter: Callable[[Signals], Filter]
 
 
-_BINARY = "Oracle: a bin of the mixture is a source's where the source's {0} is at least half the mixture's, in each channel alone."
-_RATIO = "Oracle: the mixture's bins are multiplied by a source's {0} over the sum of all sources' {0}s, in each channel alone."
+_BINARY = "Oracle: a source gets each bin of the mixture in which its {0} is at least half the mixture's, separately in each channel."
+_RATIO = "Oracle: the mixture's bins are multiplied by a source's {0} over the sum of all sources' {0}s, separately in each channel."
 _MULTICHANNEL = (
-    "Oracle: the multichannel Wiener filter of the local Gaussian model, made from the true sources' power spectral densities and their"
-    " spatial covariances, which do not change over time."
+    "Oracle: the multichannel Wiener filter of the local Gaussian model, computed from the true sources' power spectral densities and their"
+    " time-invariant spatial covariances."
 )
 FRONT_END = f"The STFT has Hann windows of {FRAME} samples and a hop of {HOP} samples; the phase is the mixture's."
 ORACLES = {
@@ -172,10 +175,10 @@ ORACLES = {
 
 
 def oracle_estimates(oracle: Oracle, mixture: np.ndarray, references: Signals) -> dict[str, np.ndarray]:
-    """Separate `mixture` (n_channels, n_samples) with the true sources `references`, each of its shape; the arrays may be memory-mapped.
+    """Separate `mixture` (n_channels, n_samples) with the true sources `references` of the same shape. Arrays may be memory-mapped.
 
-    Returns an estimate of every source, float32 and of the mixture's shape, and, if it is not among the sources, of the accompaniment:
-    the sum of all estimates but the vocals', as in the campaign. Raises ValueError if there is nothing to separate or if shapes differ.
+    Returns float32 estimates of the mixture's shape for every source. If the accompaniment is not a source, its estimate is the sum of all
+    estimates except the vocals, as in the campaign. Raises ValueError if there is nothing to separate or if shapes differ.
     """
     _check(mixture, references)
     n_samples = mixture.shape[1]

@@ -1,4 +1,4 @@
-"""What the stages of separation share: which tracks are due, and from blocks of estimates to wavs."""
+"""Functions shared by the separation stages: finding the tracks that are due, and writing blocks of estimates to audio files."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from madsep.data.wav_writer import INT16_SCALE, quantise
 
 @dataclass(frozen=True)
 class Form:
-    """How targets are written: the files' encoding, and a gain for all of them."""
+    """The encoding of the targets' files, and a gain applied to all of them."""
 
     encoding: Encoding = WAV
     gain: float = 1.0
@@ -33,11 +33,11 @@ def write_targets(
     sample_rate_hz: int,
     form: Form = Form(),
 ) -> dict[str, int]:
-    """Write those of `targets` and the accompaniment that have a file, from blocks (n_targets, n_channels, n) of the targets.
+    """Write `targets` and the accompaniment, as far as they have a file, from blocks (n_targets, n_channels, n) of the targets.
 
-    Returns the clipped samples of each. The accompaniment of vocals alone is the mixture minus them, of all stems the sum of those but the
-    vocals, in the time domain and from the samples that are written. So vocals and accompaniment add up to a mixture of PCM exactly,
-    except at samples where the accompaniment lies beyond full scale: they are clipped and counted.
+    Returns the number of clipped samples of each file. The accompaniment is the mixture minus the vocals or, if all stems are estimated,
+    the sum of the other stems. It is computed in the time domain from the samples that are written. Vocals and accompaniment therefore add
+    up exactly to a mixture in PCM, except where the accompaniment is clipped.
     """
     samples = form.encoding.samples
     with contextlib.ExitStack() as opened:
@@ -61,12 +61,12 @@ def write_targets(
 
 
 def target_files(folder: Path, targets: Sequence[str]) -> dict[str, Path]:
-    """Return the wavs <folder>/<target>.wav of `targets` and the accompaniment, by name."""
+    """Return the paths <folder>/<target>.wav of `targets` and the accompaniment, by name."""
     return {name: folder / f"{name}.wav" for name in (*targets, "accompaniment")}
 
 
 def accompaniment_of(block: np.ndarray, targets: Sequence[str], mixture: np.ndarray) -> np.ndarray:
-    """The accompaniment to a block of `targets` (n_targets, n_channels, n) and of the mixture (n_channels, n)."""
+    """Return the accompaniment (n_channels, n) for a block of `targets` (n_targets, n_channels, n) and the mixture (n_channels, n)."""
     voice = targets.index("vocals")
     others: np.ndarray = np.delete(block, voice, axis=0).sum(axis=0)
     return mixture - block[voice] if len(targets) == 1 else others
@@ -75,7 +75,7 @@ def accompaniment_of(block: np.ndarray, targets: Sequence[str], mixture: np.ndar
 def resampled(
     blocks: Iterator[np.ndarray], targets: Sequence[str], shape: tuple[int, ...], rates_hz: tuple[int, int], scratch: Path
 ) -> Iterator[np.ndarray]:
-    """Blocks of estimates at the mixture's own rate and `shape` (n_channels, n_samples), by way of a file, so that memory stays bounded."""
+    """Yield blocks resampled to the mixture's rate and `shape` (n_channels, n_samples). Temporary files keep memory bounded."""
     estimated = _on_disk(blocks, len(targets) * shape[0], scratch / "estimates.f32")
     resampled = resample_to_length(estimated, *rates_hz, shape[1], scratch / "estimates-resampled.f32")
     yield from _blocks(resampled, len(targets))
@@ -84,21 +84,21 @@ def resampled(
 def softened(
     blocks: Iterator[np.ndarray], targets: Sequence[str], mixture: np.ndarray, scratch: Path
 ) -> tuple[Iterator[np.ndarray], float]:
-    """The same blocks, by way of a file, and the gain of at most 1 by which none of the targets or the accompaniment clips at 16 bit."""
+    """Return the same blocks and a gain of at most 1 that keeps targets and accompaniment from clipping at 16 bit."""
     estimated = _on_disk(blocks, len(targets) * len(mixture), scratch / "estimates-full.f32")
     peak, position = 0.0, 0
     for block in _blocks(estimated, len(targets)):
         end = position + block.shape[2]
         accompaniment = accompaniment_of(block, targets, mixture[:, position:end])
         peak, position = max(peak, float(np.abs(block).max()), float(np.abs(accompaniment).max())), end
-    # the accompaniment is taken from what is written, half a step of 16 bit from what is estimated
+    # the accompaniment is computed from written samples, which differ from the estimates by up to half a 16-bit step
     room = 1 - (1 + len(targets)) / INT16_SCALE
     return _blocks(estimated, len(targets)), min(1.0, room / peak) if peak > 0 else 1.0
 
 
 def _on_disk(blocks: Iterator[np.ndarray], n_signals: int, path: Path) -> np.ndarray:
-    """Keep blocks in a file; return it as a memory map of shape (n_signals, n_samples)."""
-    with scratch_file(path) as stream:  # a memory map would end in SIGBUS on a full disk
+    """Write blocks to a file and return it as a memory map of shape (n_signals, n_samples)."""
+    with scratch_file(path) as stream:  # writing through a memory map would cause SIGBUS on a full disk
         for block in blocks:
             stream.write(np.ascontiguousarray(block.reshape(-1, block.shape[2]).T).tobytes())
     return np.memmap(path, np.float32, "r").reshape(-1, n_signals).T
@@ -111,7 +111,7 @@ def _blocks(signals: np.ndarray, n_targets: int) -> Iterator[np.ndarray]:
 
 
 def due_tracks(stage: Stage, tracks: Sequence[PreparedTrack], made_from: Mapping[str, Ingredients]) -> list[PreparedTrack]:
-    """Return the tracks whose estimates were not made from these ingredients, by slug, or were changed since; log the others."""
+    """Return the tracks whose estimates were made from other ingredients (by slug) or changed since. Log the others."""
     due = []
     for track in tracks:
         if stage.is_current(track.slug, made_from[track.slug]):
@@ -122,6 +122,6 @@ def due_tracks(stage: Stage, tracks: Sequence[PreparedTrack], made_from: Mapping
 
 
 def remove_estimates(folder: Path) -> None:
-    """Remove the wavs of all targets from a track's folder, so that none of a former run stays among the new ones."""
+    """Remove the wavs of all targets from a track's folder, so that none from an earlier run remains."""
     for target in ALL_TARGETS:
         (folder / f"{target}.wav").unlink(missing_ok=True)

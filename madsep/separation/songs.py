@@ -24,10 +24,10 @@ from madsep.separation.output import Form, resampled, softened, write_targets
 
 @dataclass(frozen=True)
 class Output:
-    """What of a song is written, how and where.
+    """Options for the files written for a song.
 
-    `clip` says what becomes of samples above full scale. `stems` are the targets to write, none for all of them. With `mono` the channels
-    of a song are mixed into one before it is separated. Existing files are replaced only with `overwrite`.
+    `clip` says how to treat samples above full scale. `stems` are the targets to write; if empty, all are written. With `mono`, a song's
+    channels are averaged before separation. Existing files are replaced only with `overwrite`.
     """
 
     encoding: Encoding = WAV
@@ -38,7 +38,7 @@ class Output:
     overwrite: bool = False
 
     def files(self, folder: Path, song: Path, targets: Sequence[str]) -> dict[str, Path]:
-        """Return the files to write for a song, by what they hold. Raises InputError for a stem that `targets` and the rest lack."""
+        """Return the files to write for a song, by target. Raises InputError for a stem that is not estimated."""
         known = (*targets, "accompaniment")
         for stem in self.stems:
             if stem not in known:
@@ -52,8 +52,8 @@ def separate_songs(
 ) -> None:
     """Separate each song into `folder`, by default into <its name without suffix>/<target>.wav.
 
-    Raises InputError before any work if two songs would share files, if a file exists that may not be replaced, or if one is a song or the
-    checkpoint; and with a line for each song that cannot be separated when the others are done.
+    Raises InputError before any work if two songs would share files, if a file exists and must not be replaced, or if a file to write is a
+    song or the checkpoint. When all songs are done, raises InputError with a line for each song that could not be separated.
     """
     names = [_song_name(song) for song in songs]
     double = sorted({name for name in names if names.count(name) > 1})
@@ -76,9 +76,9 @@ def separate_songs(
 
 
 def separate_song(separator: Separator, song: Path, files: Mapping[str, Path], output: Output = Output()) -> None:
-    """Separate one song of any rate, channel count and length into `files`, by target, at its own rate and length.
+    """Separate one song of any rate, channel count and length into `files` (by target) at the same rate and length.
 
-    Raises InputError when the song cannot be read, the files cannot be written, or their format cannot hold the song.
+    Raises InputError if the song cannot be read, the files cannot be written, or their format cannot hold the song.
     """
     rate_hz, targets = separator.checkpoint.recipe.front_end.sample_rate_hz, separator.targets
     with scratch_folder(next(iter(files.values())).parent) as scratch:
@@ -106,7 +106,7 @@ def _refuse_existing(files: Mapping[Path, Mapping[str, Path]], overwrite: bool) 
 
 
 def _watched(separator: Separator, song: Path, audio: np.ndarray) -> Iterator[np.ndarray]:
-    """The blocks of a song's estimates, with their progress in seconds of the song."""
+    """Yield the blocks of a song's estimates and show the progress in seconds of the song."""
     rate_hz, position = separator.checkpoint.recipe.front_end.sample_rate_hz, 0
     with Progress(f"separating {song.name}, s", audio.shape[1] // rate_hz) as progress:
         for block in separator.estimates(audio):
@@ -118,7 +118,7 @@ def _watched(separator: Separator, song: Path, audio: np.ndarray) -> Iterator[np
 
 
 def _mono(signal: np.ndarray, path: Path) -> np.ndarray:
-    """The mean of the channels, (1, n_samples), kept in a file."""
+    """Return the mean of the channels, (1, n_samples), memory-mapped from a file."""
     with scratch_file(path) as stream:
         for start in range(0, signal.shape[1], BLOCK_SAMPLES):
             stream.write(signal[:, start : start + BLOCK_SAMPLES].mean(0, dtype=np.float32).tobytes())
@@ -126,11 +126,11 @@ def _mono(signal: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _song_name(song: Path) -> str:
-    """The name without suffix; with it if there would be nothing but dots, which could name another folder."""
+    """Return the name without suffix, or with it if only dots would remain, which could name another folder."""
     return song.stem if song.stem.strip(".") else song.name
 
 
 def _place(files: Mapping[str, Path]) -> str:
-    """The folder that holds only this song's files, or the files themselves if others share the folder."""
+    """Return the folder that holds only this song's files, or the files themselves if other songs share the folder."""
     first, *others = files.values()
     return str(first.parent if first.stem in files else " and ".join(map(str, (first, *others))))

@@ -1,4 +1,4 @@
-"""Separate prepared tracks with a checkpoint: the stage of the workflow."""
+"""The workflow stage that separates prepared tracks with a checkpoint."""
 
 import math
 from collections.abc import Sequence
@@ -20,11 +20,10 @@ from madsep.separation.output import due_tracks, remove_estimates, resampled, ta
 def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, job: str, device: Device, n_threads: int) -> None:
     """Separate `tracks` into <folder>/test/<true name>/<target>.wav, each with its record, then write the stamp of `job`.
 
-    Targets are vocals and accompaniment, or all stems and accompaniment. A track of another rate than the front end's is resampled to it
-    and its estimates are resampled back. Tracks whose estimates were made from the same audio with the same checkpoint are left as they
-    are. What `ZeroedLatent` counts is logged.
-    Raises InputError for a damaged checkpoint, one that was trained on a song of the tracks, or a full disk, and, when the other tracks are
-    done, for tracks that cannot be separated.
+    Targets are vocals and accompaniment, or all stems and accompaniment. If a track's rate differs from the front end's, the mixture is
+    resampled to the front end's rate and the estimates are resampled back. Estimates made from the same audio with the same checkpoint are
+    kept. The count of `ZeroedLatent` is logged. Raises InputError if the checkpoint is damaged or was trained on one of the songs, or if
+    the disk is full. Raises it for tracks that cannot be separated once the others are done.
     """
     stage, faults, digest = Stage(folder), Faults(), sha256(checkpoint)
     made_from = {track.slug: {"prepared": track.sha256, "checkpoint": digest} for track in tracks}
@@ -45,7 +44,7 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
 
 
 def _check_unseen(checkpoint: Path, separator: Separator, tracks: Sequence[PreparedTrack]) -> None:
-    """Raise InputError if the weights were trained on a song that is to be tested, in whichever data set that was."""
+    """Raise InputError if the weights were trained on one of the songs to test, even from another data set."""
     songs: Sequence[str] = separator.checkpoint.provenance.get("songs", ())
     if seen := same_songs([track.name for track in tracks], songs):
         reason = "" if set(seen) & set(songs) else f" ({IN_MUSDB18})"
@@ -53,7 +52,7 @@ def _check_unseen(checkpoint: Path, separator: Separator, tracks: Sequence[Prepa
 
 
 def _separate(separator: Separator, track: PreparedTrack, folder: Path) -> dict[str, int]:
-    """Separate one prepared track into `folder`; return the clipped samples of each target."""
+    """Separate one prepared track into `folder` and return the number of clipped samples of each target."""
     mixture, rate_hz, front_end_hz = track.signal("mixture"), track.sample_rate_hz, separator.checkpoint.recipe.front_end.sample_rate_hz
     files = target_files(folder, separator.targets)
     remove_estimates(folder)

@@ -1,4 +1,4 @@
-"""A user's callable in a separate process, as the job sees it. If the process ends, that is a fault of one track."""
+"""The job's side of the separate process that runs a user's callable. If the process ends, only the current track fails."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from madsep.core.logs import log_traceback
 from madsep.separation.callables import make_current_folder_importable
 
 Audio = NDArray[np.float32]
-GRACE_S = 2.0  # for a callable's process to end by itself
+GRACE_S = 2.0  # time for a callable's process to end by itself
 POLL_S = 0.2
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from madsep.separation.child import serve; "
@@ -33,14 +33,14 @@ START = (
 
 @dataclass(frozen=True)
 class Declared:
-    """What a callable says of its targets in `madsep_targets`, as shown in messages; names is None unless they are a tuple or a list."""
+    """A callable's attribute `madsep_targets`: as shown in messages, and as names, or None if it is not a tuple or a list."""
 
     shown: str
     names: tuple[str, ...] | None
 
 
 class Worker:
-    """A process that has imported a callable. After a death the next call starts another. Use it as a context manager."""
+    """A context manager for a process that has imported a callable. If the process has died, the next call starts another."""
 
     def __init__(self, separator: str) -> None:
         self.separator = separator
@@ -55,9 +55,9 @@ class Worker:
         self._end(GRACE_S if error is None else 0.0)
 
     def declared(self) -> Declared | None:
-        """Import the callable and return its own targets; None if it has no attribute `madsep_targets`.
+        """Import the callable and return the targets that it declares, or None if it has no attribute `madsep_targets`.
 
-        Raises InputError as `load_separator` does, and if importing it ends the process.
+        Raises InputError as `load_separator` does, and if the import ends the process.
         """
         self._start()
         if not self._told["declares"]:
@@ -66,7 +66,7 @@ class Worker:
         return Declared(self._told["shown"], None if names is None else tuple(names))
 
     def separate(self, mixture: Audio, sample_rate_hz: int, where: str, scratch: Path) -> dict[str, Audio]:
-        """Return the callable's estimates of `mixture`, (n_channels, n_samples) by target; `scratch` is a folder for the signals.
+        """Return the callable's estimates for `mixture`, (n_channels, n_samples) by target. `scratch` is a folder for temporary files.
 
         Raises InputError, beginning with `where`, as `call_separator` does, and if the process ends.
         """
@@ -75,13 +75,13 @@ class Worker:
         with scratch_file(path) as stream:
             np.save(stream, mixture)
         request = {"mixture": str(path), "rate": sample_rate_hz, "where": where}
-        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile, as reading the reply finds out
+        with contextlib.suppress(BrokenPipeError):  # the process has died, which `_reply` will notice
             os.write(self._ours[0], json.dumps(request).encode() + b"\n")
         reply = self._reply(f"{where}: the callable")
         return {target: np.load(found, allow_pickle=False) for target, found in reply["estimates"].items()}
 
     def _start(self) -> None:
-        """Start the process, unless it runs, and read what it says of the callable."""
+        """Start the process unless it is running, and read the targets that the callable declares."""
         if self._process is not None and self._process.poll() is None:
             return
         self._end(0.0)
@@ -90,7 +90,7 @@ class Worker:
         replies, theirs_replies = os.pipe()
         theirs_life, life = os.pipe()
         theirs, self._ours = (theirs_requests, theirs_replies, theirs_life), (requests, replies, life)
-        # -B: bytecode is known by its source's time in whole seconds, which an edit may share
+        # -B: Python checks bytecode by its source's time in whole seconds, so a quick edit could go unnoticed
         command = [sys.executable, "-B", "-c", START, json.dumps(sys.path), self.separator, *map(str, theirs)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=theirs, start_new_session=True)
         for descriptor in theirs:
@@ -98,7 +98,7 @@ class Worker:
         self._told = self._reply(f"separator {self.separator}: importing its module")
 
     def _reply(self, what: str) -> dict[str, Any]:
-        """Wait for one line of the process. Raises InputError for a fault in it, and if the process ends instead."""
+        """Wait for one line from the process. Raises InputError if the line reports a fault or the process ends."""
         line = bytearray()
         while not line.endswith(b"\n"):
             if not self._chunk(line):
@@ -110,9 +110,9 @@ class Worker:
         return reply
 
     def _chunk(self, line: bytearray) -> bool:
-        """Add what the process has written to `line`, or wait for it; False once it has ended or closed its side.
+        """Add what the process has written to `line`, or wait for it. Return False if the process has ended or closed the pipe.
 
-        A process that the callable has started may hold the pipe open for ever, so its end alone does not tell.
+        A process that the callable has started may hold the pipe open for ever, so the end of the pipe alone is not a sufficient sign.
         """
         assert self._process is not None
         has_ended = self._process.poll() is not None
@@ -123,7 +123,7 @@ class Worker:
         return not has_ended
 
     def _death(self, what: str) -> str:
-        """The line for a process that has ended, or that has closed its pipe and is ended now."""
+        """Return the message for a process that has ended or closed its pipe, and end it in the second case."""
         process = self._process
         assert process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -134,13 +134,13 @@ class Worker:
             return f"{what} closed the files of its process; a separator may close only what it has opened."
         assert status is not None
         if status == -signal.SIGKILL:
-            return f"{what} was killed, probably for want of memory; give it more, or let fewer jobs run at once."
+            return f"{what} was killed, probably because memory ran out. Give it more memory, or run fewer jobs at once."
         if status < 0:
             return f"{what} ended its process by the signal {signal.Signals(-status).name}; the fault is in the separator."
         return f"{what} ended its process with exit status {status} instead of returning; the fault is in the separator."
 
     def _end(self, grace_s: float) -> None:
-        """End the process and all that it has started."""
+        """End the process and all processes that it has started."""
         process, ours = self._process, self._ours
         if process is None:
             return
@@ -149,7 +149,7 @@ class Worker:
         os.close(requests)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_s)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all processes have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         os.close(replies)
@@ -163,5 +163,5 @@ def _declared_in(separator: str, folder: Path) -> Declared | None:
 
 
 def declared_targets(separator: str) -> Declared | None:
-    """Return what `Worker.declared` does, remembered for the current folder."""
+    """Return the result of `Worker.declared`, cached per current folder."""
     return _declared_in(separator, Path.cwd())
