@@ -169,7 +169,7 @@ def test_separate_writes_the_layout_that_is_asked_for(
     assert madsep(line)[0] == 0
     assert sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.wav")) == files
     status, _, (said,) = madsep(line)
-    assert status == 1 and "exists already, and so do 1 others; choose another folder, or add --overwrite" in said
+    assert status == 1 and "exists already (and 1 more); choose another folder, or add --overwrite" in said
     assert madsep(f"{line} --overwrite")[0] == 0
 
 

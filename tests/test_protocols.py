@@ -224,11 +224,11 @@ def test_a_table_refuses_systems_of_another_protocol(system: System, tmp_path: P
 def test_score_files_of_another_protocol_are_refused(system: System) -> None:
     folder = system.run("sisec16")
     assert json.loads((folder / "scores/test/A.json").read_text())["protocol"] == "sisec16"
-    with pytest.raises(InputError, match=r"A\.json: holds scores of protocol sisec16, which have no place in a table of protocol sisec18"):
+    with pytest.raises(InputError, match=r"A\.json: holds scores of protocol sisec16, which do not belong in a table of protocol sisec18"):
         read_scores(folder / "scores")
     folder = system.run("fast")
     assert "protocol" not in json.loads((folder / "scores/test/A.json").read_text())  # museval's file, byte for byte
-    with pytest.raises(InputError, match=r"A\.json: holds scores of protocol sisec18, which have no place in a table of protocol sisec16"):
+    with pytest.raises(InputError, match=r"A\.json: holds scores of protocol sisec18, which do not belong in a table of protocol sisec16"):
         read_track(folder / "scores/test/A.json", SISEC16)
 
 

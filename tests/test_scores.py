@@ -104,7 +104,7 @@ def test_same_frames_as_museval(shared: Path) -> None:
         ({"targets": [{"name": "vocals"}]}, "target vocals has no frames"),
         ({"targets": [{"name": "vocals", "frames": []}]}, "target vocals has no frames"),
         ({"targets": [{"name": "vocals", "frames": [{"time": 0}]}]}, "frame 0 of target vocals has no `metrics`"),
-        ({"targets": document(vocals=[1.0])["targets"] * 2}, "target vocals is there twice"),
+        ({"targets": document(vocals=[1.0])["targets"] * 2}, "target vocals occurs twice"),
     ],
 )
 def test_files_of_another_layout_are_named(tmp_path: Path, content: Any, words: str) -> None:
@@ -227,14 +227,14 @@ def test_frames_of_another_framing_are_told(tmp_path: Path, times: list[float], 
 @pytest.mark.parametrize(
     ("times", "duration", "words"),
     [
-        ([0, 1, 1], 1, "frame 2 of target vocals is there twice"),
-        ([0, 0, 1], 1, "frame 1 of target vocals is there twice"),
+        ([0, 1, 1], 1, "frame 2 of target vocals occurs twice"),
+        ([0, 0, 1], 1, "frame 1 of target vocals occurs twice"),
         ([-1, 0, 1], 1, "frame 0 of target vocals begins at -1 s"),
         ([0, math.nan, 1], 1, "frame 1 of target vocals begins at nan s"),
         ([0, 1, math.inf], 1, "frame 2 of target vocals begins at inf s"),
         ([0, 1, 2], 0, "lasts 0 s"),
         ([0, 1, 2], math.nan, "lasts nan s"),
-        ([0, 2, 1], 1, "frame 2 of target vocals begins at 1 s, before the one that precedes it"),
+        ([0, 2, 1], 1, "frame 2 of target vocals begins at 1 s, before the previous frame"),
     ],
 )
 def test_times_that_cannot_be_are_refused(tmp_path: Path, times: list[float], duration: float, words: str) -> None:

@@ -28,7 +28,7 @@ NAMES = ("A {song}", "B", "C")
 LEAVING = {
     "os._exit(0)": "ended its process with exit status 0 instead of returning; the fault is in the separator.",
     "os._exit(3)": "ended its process with exit status 3 instead of returning; the fault is in the separator.",
-    "os.kill(os.getpid(), 9)": "was killed, probably for want of memory; give it more, or let fewer jobs run at once.",
+    "os.kill(os.getpid(), 9)": "was killed, probably because memory ran out. Give it more memory, or run fewer jobs at once.",
     "os.kill(os.getpid(), 15)": "ended its process by the signal SIGTERM; the fault is in the separator.",
     "os.abort()": "ended its process by the signal SIGABRT; the fault is in the separator.",
     "os.closerange(3, 99)": "closed the files of its process; a separator may close only what it has opened.",

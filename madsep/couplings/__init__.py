@@ -1,1 +1,1 @@
-"""What a network does to magnitudes, as matrices: the neural couplings algorithm, local Jacobians, and measures of both."""
+"""Matrices that describe what a network does to magnitudes: neural couplings, local Jacobians, and measures of both."""

@@ -16,7 +16,7 @@ from madsep.couplings.composition import Layer, Pullback, check_stack, compose
 from madsep.couplings.options import Options
 from madsep.models.stack import Stack
 
-WINDOW = 20  # iterations over which the convergence test looks at the loss
+WINDOW = 20  # iterations over which the convergence test compares the loss
 Progress = Callable[[int, float], None]  # iterations done, and the loss relative to |X_t|_1
 
 
@@ -38,10 +38,10 @@ def neural_couplings(stack: Stack, options: Options, progress: Progress | None =
     """Distil `stack` into one matrix C = C_L ... C_1 with C_l = ReLU(S_l) * W_l. Adam optimises only the free matrices P_l of S_l.
 
     P_l is (in, in) and starts as Glorot normal. The fit minimises |X_t - X_s C^T|_1 over all frames at once, for the stack's inputs X_s and
-    outputs X_t. If outputs are the product of a mask and the inputs, C has to account for that product too. Layers that are not square
-    take their bias as `composition.with_bias` says. It computes on the device of the layers' weights; frames may be on another device.
+    outputs X_t. If outputs are the product of a mask and the inputs, C has to account for that product too. `composition.with_bias`
+    defines the bias of layers that are not square. The fit runs on the device of the layers' weights, but frames may be on another device.
     With fewer frames than bins, C is underdetermined. Raises InputError for layers or frames that do not fit, for outputs of zeros, and
-    if the loss is not finite.
+    for a loss that is not finite.
     """
     layers = _layers(stack, options)
     generator = torch.Generator().manual_seed(options.seed)
@@ -61,9 +61,9 @@ def untrained_couplings(stack: Stack, options: Options) -> Tensor:
 
 
 def student(stack: Stack, options: Options, progress: Progress | None = None) -> Fit:
-    """Fit one free matrix (N, N), which starts as Glorot normal and does not use the layers: direct distillation, the other baseline.
+    """Fit one free matrix (N, N) that does not use the layers and starts as Glorot normal: the baseline of direct distillation.
 
-    Loss, optimiser and errors are the same as in `neural_couplings`.
+    Loss, optimiser and errors are those of `neural_couplings`.
     """
     weight = _layers(stack, options)[0][0]
     free = [_glorot(weight.shape[1], torch.Generator().manual_seed(options.seed), weight)]
@@ -82,7 +82,7 @@ def loss_and_gradient(couplings: Tensor, blocks: Iterator[tuple[Tensor, Tensor]]
 
 
 class _Frames:
-    """Inputs and outputs in blocks, and how to fit to them."""
+    """A stack's inputs and outputs in blocks, and the options of the fit."""
 
     def __init__(self, stack: Stack, options: Options) -> None:
         self.stack, self.options = stack, options
@@ -91,7 +91,7 @@ class _Frames:
             raise InputError("the network's outputs are zero in all frames, so there is nothing to fit. Use tracks with vocals.")
 
     def blocks(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and outputs (frames_at_once, N) with the device and precision of `like`."""
+        """Yield inputs and outputs (frames_at_once, N) on the device and in the precision of `like`."""
         n_at_once = self.options.frames_at_once
         for inputs, outputs in zip(torch.split(self.stack.inputs, n_at_once), torch.split(self.stack.outputs, n_at_once), strict=True):
             yield inputs.to(like), outputs.to(like)
@@ -130,12 +130,12 @@ def _is_flat(losses: list[float], tolerance: float) -> bool:
 
 
 def _layers(stack: Stack, options: Options) -> list[Layer]:
-    """Check the stack; return its weights and biases in the precision of the fit."""
+    """Check the stack and return its weights and biases in the precision of the fit."""
     check_stack(stack, options.orientation)
     dtype = torch.float64 if options.double else torch.float32
     return [(weight.detach().to(dtype), bias.detach().to(dtype)) for weight, bias in stack.layers]
 
 
 def _glorot(n: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    """Return a Glorot normal matrix (n, n), which is the same on every device and in every precision."""
+    """Return a Glorot normal matrix (n, n) with the same values on every device and in every precision."""
     return nn.init.xavier_normal_(torch.empty(n, n), generator=generator).to(like)

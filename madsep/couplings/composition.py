@@ -1,4 +1,4 @@
-"""Combine the weights of a stack of dense layers and one free matrix per layer into a single matrix, with its gradients.
+"""The combination of a stack of dense layers and one free matrix per layer into a single matrix, with its gradients.
 
 Mimilakis et al., IEEE/ACM TASLP 28, 2020, as in their public code (github.com/Js-Mim/nca_mss, modules/cls_mapping.py).
 """
@@ -47,8 +47,8 @@ def compose(layers: Sequence[Layer], free: Sequence[Tensor], orientation: Orient
 def with_bias(weight: Tensor, bias: Tensor) -> Tensor:
     """Return A (out, in): the weight (out, in) plus the bias (out,) along the input index, W + 1 b^T, if the layer is square.
 
-    This is the published arrangement. It requires as many outputs as inputs. In other layers the bias is added to the weights of its own
-    output, W + b 1^T.
+    This is the published arrangement, which requires as many outputs as inputs. In other layers, the bias is added to the weights of its
+    own output, W + b 1^T.
     """
     n_outputs, n_inputs = weight.shape
     return weight + (bias if n_outputs == n_inputs else bias[:, None])
@@ -61,7 +61,7 @@ def _gate(layer: Layer, matrix: Tensor, orientation: Orientation) -> Tensor:
 
 
 def check_stack(stack: Stack, orientation: Orientation) -> None:
-    """Raise InputError if the layers do not map N bins to N bins, if frames do not fit them or each other, or if there are none."""
+    """Raise InputError unless the layers map N bins to N bins and there are frames that fit the layers and each other."""
     shapes = [tuple(weight.shape) for weight, _ in stack.layers]
     widths = [n_inputs for _, n_inputs in shapes] + [n_outputs for n_outputs, _ in shapes[-1:]]
     fit = [n_outputs for n_outputs, _ in shapes] == widths[1:] and [tuple(bias.shape) for _, bias in stack.layers] == [

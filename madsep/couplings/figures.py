@@ -1,4 +1,4 @@
-"""Figures of couplings: the maps in dB over frequency, the losses of the fits, and how far in time a Jacobian reaches."""
+"""Figures of couplings: the maps in dB over frequency, the losses of the fits, and a Jacobian's reach in time."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,14 @@ Maps = Mapping[str, NDArray[Any]]
 ZOOM_HZ = 8000  # upper end of the second row of maps, if the band is wider
 RANGE_DB = 60.0
 PANEL_INCHES, MARGIN_INCHES = 2.5, 0.9
-GRAPH_INCHES, EDGE_INCHES = 6.3, 0.1  # width of a figure with one graph; what its titles leave free at each side
+GRAPH_INCHES, EDGE_INCHES = 6.3, 0.1  # width of a figure with one graph; margin of its titles at each side
 TITLE_SIZE, PANEL_TITLE_SIZE = 9, 8  # points
 
 
 def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> list[Path]:
-    """Draw |C| of each map (N, N) in dB below its own maximum as PDF, SVG and PNG: the whole band and, if that is wider, 0 to 8 kHz.
+    """Draw |C| of each map (N, N) in dB below its maximum as PDF, SVG and PNG: the whole band and, if it is wider, 0 to 8 kHz.
 
-    Rows of a map are bins of the estimate, columns are bins of the mixture, both from 0 to `nyquist_hz` in N equal steps. A map that is all
+    Rows of a map are bins of the estimate, and columns are bins of the mixture, both from 0 to `nyquist_hz` in N equal steps. A map of
     zeros is drawn at the lower end of the scale. Returns the files: `stem_path` with .pdf, .svg and .png appended, in this order.
     """
     bands_hz = [nyquist_hz, ZOOM_HZ] if nyquist_hz > ZOOM_HZ else [nyquist_hz]
@@ -48,9 +48,9 @@ def draw_maps(maps: Maps, nyquist_hz: float, title: str, stem_path: Path) -> lis
 
 
 def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]:
-    """Draw the losses of the fits (columns group, kind, iteration, relative_loss): a thin line per group, a thick one for their median.
+    """Draw the losses of the fits (columns group, kind, iteration, relative_loss) as thin lines, and their median as a thick line.
 
-    The median covers the fits that still run at an iteration. Returns files as `draw_maps` does.
+    At each iteration, the median covers the fits that are still running. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(GRAPH_INCHES, 3.6), layout="constrained")
@@ -71,7 +71,7 @@ def draw_losses(losses: pd.DataFrame, title: str, stem_path: Path) -> list[Path]
 def draw_profile(lags: pd.DataFrame, hop_s: float, title: str, stem_path: Path) -> list[Path]:
     """Draw the share of the Jacobians' energy at each lag (columns kind, lag in frames, share).
 
-    The legend gives the share of rows without a lag. Returns files as `draw_maps` does.
+    The legend shows the share of frames farther away, in rows without a lag. Returns files as `draw_maps` does.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(GRAPH_INCHES, 3.4), layout="constrained")
@@ -95,7 +95,7 @@ def _set_title(figure: Figure, title: str) -> None:
 
 
 def _draw_map(axes: Axes, couplings: NDArray[Any], nyquist_hz: float, band_hz: float) -> Any:
-    """Draw the part of one map below `band_hz`; return the image."""
+    """Draw the part of one map below `band_hz` and return the image."""
     n_bins = len(couplings)
     n_shown = min(round(band_hz / nyquist_hz * (n_bins - 1)) + 1, n_bins)
     magnitudes = np.abs(couplings)

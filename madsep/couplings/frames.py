@@ -1,4 +1,4 @@
-"""The data that couplings are fitted to: mixtures in sequences, as the separator reads them, and what a network's dense layers see."""
+"""The data for fitting couplings: mixtures in sequences, as in separation, and the inputs and outputs of a network's dense layers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ TakeStack = Callable[[Network, Tensor], Stack]
 
 @dataclass(frozen=True)
 class Group:
-    """Tracks whose frames together determine one map: sequences of mixture magnitudes (B, T, N), and which estimated frames count.
+    """Tracks whose frames together determine one map, as sequences of mixture magnitudes (B, T, N).
 
-    `inside` (B (T - 2L),) is false for frames after a track's end, which only fill its last sequence.
+    `inside` (B (T - 2L),) says which estimated frames count. It is false for frames after a track's end, which only fill its last sequence.
     """
 
     tracks: tuple[str, ...]
@@ -35,7 +35,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The track's name, or the names of the first and last of several tracks."""
+        """The name of the only track, or the names of the first and last track."""
         return self.tracks[0] if len(self.tracks) == 1 else f"{self.tracks[0]} .. {self.tracks[-1]}"
 
     @property
@@ -45,9 +45,9 @@ class Group:
 
 
 def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torch.device) -> Iterator[Group]:
-    """Yield groups of at least `least` frames. Short tracks are joined with those that follow; a remainder joins the last group.
+    """Yield groups of at least `least` frames. Short tracks are joined with the next ones, and remaining tracks with the last group.
 
-    Two groups are held in memory at a time. Raises InputError if all tracks together have fewer frames.
+    Two groups are in memory at a time. Raises InputError if all tracks together have fewer frames.
     """
     stft, held, waiting = Stft(recipe.front_end, device), list[Group](), list[Group]()
     for mixture in mixtures:
@@ -61,13 +61,13 @@ def groups(mixtures: Iterable[Mixture], recipe: System, least: int, device: torc
         tracks = "1 track has" if len(waiting) == 1 else f"{len(waiting)} tracks together have"
         raise InputError(
             f"{tracks} {n_frames} frames; a map of {n_bins} x {n_bins} bins needs at least {least}. "
-            "Give more or longer tracks, or ask for fewer frames."
+            "Give more or longer tracks, or require fewer frames."
         )
     yield _joined(held + waiting)
 
 
 def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) -> Stack:
-    """Return the layers with their inputs and outputs, in float32, for the frames inside the group's tracks, each frame once."""
+    """Return the layers with their inputs and outputs in float32, with each frame inside the group's tracks once."""
     n_sequences = batch_size(Checkpoint(recipe, network, {}), group.sequences.device, 1)
     with torch.no_grad(), products("fp32", group.sequences.device):
         parts = [take(network, batch) for batch in group.sequences.split(n_sequences)]
@@ -76,15 +76,16 @@ def stack_of(group: Group, network: Network, recipe: System, take: TakeStack) ->
 
 
 def own_stack(recipe: System, where: str) -> TakeStack:
-    """Return the stack of dense layers that the recipe's family has. Raises InputError if it has none."""
+    """Return a function that takes the stack of the recipe's family. Raises InputError if the family has none."""
     recipe.check_stack(where)
     return lambda network, mixture: network.stack(mixture)
 
 
 def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where: str) -> TakeStack:
-    """Return the stack of the nn.Linear modules `names`: the inputs of the first and the ReLU of the last one's output.
+    """Return a function that takes the stack of the nn.Linear modules `names`.
 
-    Raises InputError for a name that is not one of the network's dense layers, and if widths do not fit each other.
+    The stack's inputs are those of the first layer, and its outputs the ReLU of the last layer's output. Raises InputError for a name that
+    is not one of the network's dense layers, and if widths do not fit each other.
     """
     layers = [_dense(network, name, where) for name in names]
     widths = [(layer.in_features, layer.out_features) for layer in layers]
@@ -116,7 +117,7 @@ def named_stack(recipe: System, network: nn.Module, names: Sequence[str], where:
 
 
 def untrained(checkpoint: Checkpoint, device: torch.device) -> Network:
-    """Return the recipe's network with the weights that its training began with, standardised as the trained one."""
+    """Return the recipe's network with its initial weights, with inputs standardised as in the trained network."""
     network = build_network(checkpoint.recipe)
     network.initialise(torch.Generator().manual_seed(checkpoint.recipe.training.seed))
     trained = dict(checkpoint.network.named_buffers())
@@ -126,9 +127,9 @@ def untrained(checkpoint: Checkpoint, device: torch.device) -> Network:
 
 
 def sequences_inside(group: Group, position: int, n_sequences: int) -> Tensor:
-    """Return up to `n_sequences` (B, T, N), spread evenly over the group, whose estimated frame `position` is inside a track.
+    """Return up to `n_sequences` (B, T, N), spread evenly over the group, with estimated frame `position` inside a track.
 
-    Frames of digital silence, at which ReLUs have no slope, do not count. Raises InputError if no sequence is left.
+    Frames of digital silence, where ReLUs have no slope, do not count. Raises InputError if no sequence is left.
     """
     inside = group.inside.reshape(len(group.sequences), -1)[:, position]
     n_context = (group.sequences.shape[1] - len(group.inside) // len(group.sequences)) // 2
@@ -171,7 +172,7 @@ def _dense(network: nn.Module, name: str, where: str) -> nn.Linear:
 
 
 def _estimated(values: Tensor, mixture: Tensor, recipe: System, where: str) -> Tensor:
-    """Return a layer's values in the estimated frames (B (T - 2L), width) of sequences. Raises InputError if it does not see frames."""
+    """Return a layer's values in the estimated frames, (B (T - 2L), width). Raises InputError unless it is applied once per frame."""
     segments, frames = recipe.segments, values.reshape(len(mixture), -1, values.shape[-1])
     if frames.shape[1] == segments.n_frames:
         frames = frames[:, segments.n_context : segments.n_frames - segments.n_context]

@@ -22,20 +22,20 @@ class Jacobian(NamedTuple):
     within_magnitude: Tensor  # (N, N), mean of |J|, entry by entry
     within_energy: Tensor  # (N, N), mean of J^2, entry by entry
     across: Tensor  # (2L + 1,), float64: mean over frames of the sum of J^2 over all entries, for lags -L ... L
-    beyond: float  # the same for all input frames farther away, up to the ends of the sequences
+    beyond: float  # the same sum for all input frames farther away, up to the ends of the sequences
     magnitude_at: dict[int, Tensor]  # mean of |J| (N, N) at the requested lags
 
 
 def local_jacobian(estimate: Callable[[Tensor], Tensor], mixture: Tensor, positions: Sequence[int], lags: Sequence[int] = ()) -> Jacobian:
     """Return the Jacobian of `estimate`, averaged over `positions` of all sequences of mixture magnitudes (B, T, N).
 
-    `estimate` maps them to estimated magnitudes (B, T - 2L, N), whose frame 0 belongs to input frame L. No sequence's estimate may depend
-    on another sequence. `positions` are indices of estimated frames. `lags`, between -L and L, are those for which `magnitude_at` is
-    returned. This takes one backward pass per output bin and position, and (3 + lags) N^2 numbers in addition to the network's memory.
-    Raises InputError for shapes that do not fit and for positions and lags that do not exist.
+    `estimate` maps the mixture to estimated magnitudes (B, T - 2L, N), whose frame 0 belongs to input frame L. Sequences must not affect
+    each other's estimates. `positions` are indices of estimated frames. `lags`, between -L and L, are the lags of `magnitude_at`. The cost
+    is one backward pass per output bin and position, and memory for (3 + number of lags) N^2 numbers besides the network's. Raises
+    InputError for shapes that do not fit and for positions and lags that do not exist.
     """
     mixture = mixture.detach().requires_grad_()
-    # in evaluation mode, cuDNN's recurrent layers have no backward pass, but PyTorch's own have
+    # in evaluation mode, PyTorch's own recurrent layers have a backward pass, but cuDNN's do not
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         estimated = estimate(mixture)
         n_context = _check(tuple(mixture.shape), tuple(estimated.shape), positions, lags)
@@ -59,7 +59,7 @@ class _Sums:
         self.magnitude_at = {lag: mixture.new_zeros(n_bins, n_bins) for lag in lags}
 
     def add(self, rows: Tensor, position: int, output_bin: int) -> None:
-        """Count the gradients (B, T, N) of one output bin at one position."""
+        """Add the gradients (B, T, N) of one output bin at one position."""
         frame = position + self.n_context
         same = rows[:, frame]
         self.signed[output_bin] += same.sum(0)
@@ -73,14 +73,14 @@ class _Sums:
             magnitude[output_bin] += rows[:, frame + lag].abs().sum(0)
 
     def averages(self, n_frames: int) -> Jacobian:
-        """Divide by the number of frames seen."""
+        """Return the sums divided by the number of frames."""
         within = (self.signed / n_frames, self.magnitude / n_frames, self.energy / n_frames)
         at = {lag: magnitude / n_frames for lag, magnitude in self.magnitude_at.items()}
         return Jacobian(*within, self.across / n_frames, float(self.beyond / n_frames), at)
 
 
 def _check(mixture: tuple[int, ...], estimated: tuple[int, ...], positions: Sequence[int], lags: Sequence[int]) -> int:
-    """Return L, the frames of context on either side."""
+    """Return L, the number of context frames on either side. Raises InputError as `local_jacobian` says."""
     fits = len(mixture) == len(estimated) == 3 and (mixture[0], mixture[2]) == (estimated[0], estimated[2]) and 0 not in estimated
     if not fits or (n_more := mixture[1] - estimated[1]) < 0 or n_more % 2:
         raise InputError(f"mixture has shape {mixture} and its estimate {estimated}; expected (B, T, N) and (B, T - 2L, N).")

@@ -1,8 +1,8 @@
-"""Measures of how diagonal a matrix of couplings is, and of how well it represents the network it was taken from.
+"""Measures of how diagonal a matrix of couplings is, and of how well it represents its network.
 
 A matrix c (N, N) maps the mixture's magnitude in bin j (column) to the target's magnitude in bin i (row). The neural couplings algorithm
-(Mimilakis et al., IEEE/ACM TASLP 28, 2020) was published without a formal measure. These measures distinguish structure from a poor fit and
-from entries that the fit does not determine (bins without energy).
+(Mimilakis et al., IEEE/ACM TASLP 28, 2020) was published without a formal measure. The measures here distinguish structure from a poor fit
+and from entries that the fit does not determine, because their bins have no energy.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from madsep.core.intervals import student_interval
 
 Array = NDArray[np.floating]
 BANDS = (1, 2, 5)  # bins on either side of the diagonal
-THRESHOLD_DB = -60.0  # rows whose bin is quieter than this, relative to the loudest one, are not counted
+THRESHOLD_DB = -60.0  # relative to the loudest bin; rows of quieter bins are not counted
 
 
 class RowDominance(NamedTuple):
-    """Fractions of the rows counted, between 0 and 1."""
+    """Fractions of the counted rows, between 0 and 1."""
 
-    diagonal: float  # |c_ii| is larger than the sum of all other magnitudes in its row
-    peak: float  # the largest magnitude lies within one bin of the diagonal
+    diagonal: float  # rows in which |c_ii| is larger than the sum of all other magnitudes
+    peak: float  # rows in which the largest magnitude lies within one bin of the diagonal
 
 
 class Mean(NamedTuple):
@@ -31,23 +31,24 @@ class Mean(NamedTuple):
     value: float
     low: float
     high: float
-    n_groups: int  # that have the value
+    n_groups: int  # with a value
 
 
 def diagonal_energy_share(c: Array, band: int = 0) -> float:
-    """Return the sum of c_ij^2 over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix; NaN for zeros."""
+    """Return the sum of c_ij^2 over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix, NaN for zeros."""
     return _share(np.square(c, dtype=np.float64), band)
 
 
 def diagonal_magnitude_share(c: Array, band: int = 0) -> float:
-    """Return the sum of |c_ij| over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix; NaN for zeros."""
+    """Return the sum of |c_ij| over |i - j| <= band, divided by that over all entries: 1 for a diagonal matrix, NaN for zeros."""
     return _share(np.abs(c, dtype=np.float64), band)
 
 
 def input_weighted_share(c: Array, mean_input: Array, band: int) -> float:
-    """Return the sum of |c_ij| x_j over |i - j| <= band, divided by that over all entries; NaN if all of these are zero.
+    """Return the sum of |c_ij| x_j over |i - j| <= band, divided by that over all entries, or NaN if all of these are zero.
 
-    x_j is `mean_input` (N,), the mean magnitude of input bin j. Columns of bins without energy, which no fit changes, do not count.
+    x_j is `mean_input` (N,), the mean magnitude of input bin j. Columns of bins without energy, which the fit cannot determine, do not
+    count.
     """
     return _share(np.abs(c, dtype=np.float64) * mean_input, band)
 
@@ -55,7 +56,7 @@ def input_weighted_share(c: Array, mean_input: Array, band: int) -> float:
 def input_weighted_cosine(c: Array, other: Array, mean_input: Array) -> float:
     """Return the cosine between two matrices as vectors of c_ij x_j: 1 if they are equal up to a gain, 0 if they are orthogonal.
 
-    x_j is `mean_input` (N,), as in `input_weighted_share`. NaN if either is zero in all bins with energy.
+    x_j is `mean_input` (N,), as in `input_weighted_share`. The result is NaN if either matrix is zero in all bins with energy.
     """
     one, another = (np.asarray(matrix, dtype=np.float64) * mean_input for matrix in (c, other))
     norms = np.linalg.norm(one) * np.linalg.norm(another)
@@ -66,7 +67,7 @@ def row_dominance(c: Array, mean_input: Array, threshold_db: float) -> RowDomina
     """Return the fraction of rows with |c_ii| > sum of all other |c_ij|, and the fraction whose largest |c_ij| is at |i - j| <= 1.
 
     A row counts if its bin's mean input magnitude, `mean_input` (N,), is at least `threshold_db` (0 or less) relative to the largest one.
-    A row of zeros counts and meets neither condition. NaN if all inputs are zero.
+    A row of zeros counts but meets neither condition. The fractions are NaN if all inputs are zero.
     """
     magnitude = np.abs(c, dtype=np.float64)
     counted = np.flatnonzero((mean_input > 0) & (mean_input >= np.max(mean_input) * 10 ** (threshold_db / 20)))
@@ -81,14 +82,14 @@ def row_dominance(c: Array, mean_input: Array, threshold_db: float) -> RowDomina
 def relative_fit(c: Array, inputs: Array, outputs: Array) -> float:
     """Return |X_t - X_s C^T|_1 / |X_t|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N): 0 for a perfect fit, 1 for c = 0.
 
-    NaN if the outputs are zero.
+    The result is NaN if the outputs are zero.
     """
     total = np.abs(outputs).sum(dtype=np.float64)
     return float(np.abs(outputs - inputs @ c.T).sum(dtype=np.float64) / total) if total > 0 else np.nan
 
 
 def relative_fit_of_gains(gains: Array, inputs: Array, outputs: Array) -> float:
-    """Return `relative_fit` of a filter with one gain per bin, `gains` (N,): of a diagonal matrix."""
+    """Return `relative_fit` of the diagonal matrix of `gains` (N,), a filter with one gain per bin."""
     total = np.abs(outputs).sum(dtype=np.float64)
     return float(np.abs(outputs - inputs * gains).sum(dtype=np.float64) / total) if total > 0 else np.nan
 
@@ -96,8 +97,8 @@ def relative_fit_of_gains(gains: Array, inputs: Array, outputs: Array) -> float:
 def best_gains(inputs: Array, outputs: Array) -> Array:
     """Return the gains (N,) per bin that minimise |X_t - X_s diag(g)|_1 over frames `inputs` X_s and `outputs` X_t, both (T, N).
 
-    The sum over frames of x |y / x - g| is least at the median of y / x weighted by x (P.S. Laplace's method of situation; P. Bloomfield
-    and W.L. Steiger, "Least Absolute Deviations", 1983). A bin without input has the gain 0.
+    The sum over frames of x |y / x - g| is smallest at the median of y / x weighted by x (P.S. Laplace's method of situation; P. Bloomfield
+    and W.L. Steiger, "Least Absolute Deviations", 1983). The gain of a bin without input is 0.
     """
     weights = np.abs(inputs, dtype=np.float64)
     ratios = np.divide(outputs, inputs, out=np.zeros_like(weights), where=weights > 0)
@@ -109,7 +110,7 @@ def best_gains(inputs: Array, outputs: Array) -> Array:
 
 
 def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
-    """Return all measures of c (N, N) for frames `inputs` and `outputs`, (T, N) each, by name."""
+    """Return all measures of c (N, N) by name, for frames `inputs` and `outputs`, both (T, N)."""
     mean_input = inputs.mean(0, dtype=np.float64)
     named = {"energy_share": diagonal_energy_share(c), "magnitude_share": diagonal_magnitude_share(c)}
     named["input_weighted_share"] = input_weighted_share(c, mean_input, 0)
@@ -126,7 +127,7 @@ def measures(c: Array, inputs: Array, outputs: Array) -> dict[str, float]:
 
 
 def with_interval(values: Sequence[float] | Array) -> Mean:
-    """Return the mean of one value per group and its `student_interval`, without groups that have no value (NaN)."""
+    """Return the mean of one value per group and its `student_interval`. Groups without a value (NaN) are left out."""
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
     if not len(known):
@@ -135,7 +136,7 @@ def with_interval(values: Sequence[float] | Array) -> Mean:
 
 
 def _share(weights: Array, band: int) -> float:
-    """Return the fraction of the sum of `weights` (N, N), which are not negative, that lies within `band` of the diagonal."""
+    """Return the fraction of the sum of non-negative `weights` (N, N) that lies within `band` of the diagonal."""
     total = weights.sum()
     inside = sum(weights.diagonal(offset).sum() for offset in range(-band, band + 1))
     return float(inside / total) if total > 0 else np.nan

@@ -16,25 +16,25 @@ JACOBIANS = {"jacobian": ("nca", "p1", "student"), "jacobian untrained": ("untra
 
 
 class Results:
-    """Results of the groups so far. Maps are kept as sums, so memory does not grow with the number of groups."""
+    """Results of the groups so far. Only sums of maps are kept, so memory does not grow with the number of groups."""
 
     def __init__(self) -> None:
         self.groups: list[dict[str, Any]] = []  # plain values: name, tracks, n_frames, fits
         self._sums: dict[str, NDArray[np.float64]] = {}
-        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # of the current group: map, mean input, its columns
+        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # of the current group: map, mean input, row's columns
         self._rows: list[dict[str, Any]] = []
         self._losses: list[pd.DataFrame] = []
         self._lags: list[pd.DataFrame] = []
 
     def start(self, group: Group) -> None:
-        """Begin a group. What is added from now on belongs to it."""
+        """Begin a group, to which the results added next belong."""
         self._fits = {}
         self.groups.append({"group": group.name, "tracks": list(group.tracks), "n_frames": group.n_frames, "fits": {}})
 
     def add(self, kind: str, couplings: Tensor, inputs: Tensor, outputs: Tensor) -> None:
         """Add a map (N, N) of a kind and its measures on the frames `inputs` and `outputs` (T, N).
 
-        A Jacobian is added after the fits of its group and is compared with each fit of the same network.
+        A Jacobian must be added after the fits of its group and is compared with each fit of the same network.
         """
         matrix, read, given = (tensor.cpu().numpy() for tensor in (couplings, inputs, outputs))
         self._sums[kind] = self._sums.get(kind, 0.0) + matrix.astype(np.float64)
@@ -54,7 +54,7 @@ class Results:
         self.groups[-1]["fits"][kind] = {"n_iterations": len(fit.losses) - 1, "converged": fit.converged}
 
     def add_lags(self, kind: str, jacobian: Jacobian) -> None:
-        """Add the energy of a Jacobian at each lag, and of all frames farther away (no lag)."""
+        """Add the energy of a Jacobian at each lag and, without a lag, that of all frames farther away."""
         energy = jacobian.across.cpu().numpy()
         n_context = len(energy) // 2
         rows = {"lag": [*range(-n_context, n_context + 1), None], "energy": [*energy, jacobian.beyond]}
@@ -73,7 +73,7 @@ class Results:
         return pd.concat(self._losses, ignore_index=True)
 
     def lags(self) -> pd.DataFrame:
-        """Return a table with the columns kind, lag (frames; none: farther away), energy (mean over the groups), share (of the kind)."""
+        """Return a table with the columns kind, lag (frames, NA if farther away), energy (mean over groups), share (of the kind)."""
         table = pd.concat(self._lags).astype({"lag": "Int64"}).groupby(["kind", "lag"], sort=False, dropna=False, as_index=False).mean()
         return table.assign(share=table["energy"] / table.groupby("kind")["energy"].transform("sum"))
 

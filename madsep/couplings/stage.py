@@ -1,8 +1,8 @@
-"""Couplings and Jacobians over tracks, with baselines and controls: what a trained network does to its input, as one matrix.
+"""Couplings and Jacobians over tracks, with baselines and controls. Each describes a network as one matrix.
 
-S.I. Mimilakis, K. Drossos, E. Cano, G. Schuller, "Examining the mapping functions of denoising autoencoders in singing voice
-separation", IEEE/ACM TASLP 28, 2020, for the couplings, their P = 1 baseline and the student. The untrained control and the Jacobian
-are this package's.
+The couplings, their baseline with P = 1 and the student are from S.I. Mimilakis, K. Drossos, E. Cano, G. Schuller, "Examining the
+mapping functions of denoising autoencoders in singing voice separation", IEEE/ACM TASLP 28, 2020. The untrained control and the Jacobian
+are additions of this package.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ from madsep.models.checkpoint import Checkpoint, load_checkpoint
 from madsep.models.network import Network
 
 COUPLINGS = "couplings"  # name of the record and of the job
-DETERMINED = 2  # frames per bin of a fit: with fewer than 1 the map is underdetermined
+DETERMINED = 2  # default number of frames per bin for a fit; with fewer than 1, the map is underdetermined
 N_FITS = 3  # per group: the trained network's couplings, its student, the untrained network's couplings
 TITLES = {
     "nca": "couplings",
@@ -52,12 +52,12 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute, whatever the checkpoint and the tracks."""
+    """What to compute for a checkpoint and its tracks."""
 
     fit: Options
     n_frames: int | None  # minimum number of frames per fit; None: twice the number of bins
     jacobian_sequences: int  # per group
-    layers: Sequence[str] = ()  # nn.Linear modules by name; none: those that the recipe's family names
+    layers: Sequence[str] = ()  # names of nn.Linear modules; empty: the stack of the recipe's family
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Computed:
 
 
 def request(nca: Mapping[str, Any]) -> Request:
-    """Return the request that the config's `nca` makes. What it leaves out has the defaults of `madsep couplings`."""
+    """Return the request in the config's `nca`, with the defaults of `madsep couplings` for missing keys."""
     others = {"n_frames": None, "jacobian_sequences": JACOBIAN_SEQUENCES}
     fit = {key: value for key, value in nca.items() if key not in others}
     return Request(Options(**fit), **{key: nca.get(key, default) for key, default in others.items()})
@@ -76,7 +76,7 @@ def request(nca: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True)
 class _Networks:
-    """The checkpoint's network, the control, and the function that takes the dense layers of either."""
+    """The checkpoint's network, the control, and the function that takes the dense layers of both."""
 
     checkpoint: Checkpoint
     control: Network
@@ -84,12 +84,12 @@ class _Networks:
 
 
 def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, request: Request, device: Device, n_threads: int) -> None:
-    """Write the couplings of a checkpoint's dense layers, with baselines and control, and its Jacobian, over `mixtures`.
+    """Write the couplings of a checkpoint's dense layers over `mixtures`, with baselines and control, and its Jacobian.
 
     `folder` then holds couplings.npz (the mean map of each kind, float32), measures.csv, summary.csv, losses.csv, lags.csv,
-    {couplings,jacobian,lags,losses}.{pdf,svg,png} and provenance.yaml; it appears whole or not at all.
-    Raises InputError for a folder in use, a damaged checkpoint or one without such layers, for tracks that have another rate, are silent or
-    are too short together, and if a network's outputs are all zero.
+    {couplings,jacobian,lags,losses}.{pdf,svg,png} and provenance.yaml. It appears whole or not at all. Raises InputError for a folder in
+    use, a checkpoint that is damaged or has no such layers, tracks that have another rate, are silent or are too short together, and
+    network outputs that are all zero.
     """
     check_unused(folder)
     computed = _compute(checkpoint, mixtures, request, device, n_threads)
@@ -101,9 +101,9 @@ def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, reque
 def couplings_of_run(
     checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, request: Request, device: Device, n_threads: int
 ) -> None:
-    """Write what `couplings` writes, over prepared tracks, into a stage's folder, with a record and jobs/couplings.json.
+    """Write the files of `couplings` for prepared tracks to a stage's folder, with a record and jobs/couplings.json.
 
-    Nothing is computed if the files there were made from the same checkpoint, tracks and request. Raises InputError as `couplings` does.
+    Nothing is computed if the files were made from the same checkpoint, tracks and request. Raises InputError as `couplings` does.
     """
     stage = Stage(folder)
     made_from = {"checkpoint": sha256(checkpoint), "request": digest(asdict(request))} | {track.slug: track.sha256 for track in tracks}
@@ -147,7 +147,7 @@ def _over_groups(networks: _Networks, mixtures: Sequence[Mixture], request: Requ
 
 
 def _fit(networks: _Networks, group: Group, options: Options, results: Results, progress: Progress) -> None:
-    """Fit the maps of both networks to a group."""
+    """Fit the maps of both networks to a group's frames."""
     recipe = networks.checkpoint.recipe
     trained = stack_of(group, networks.checkpoint.network, recipe, networks.take)
     control = stack_of(group, networks.control, recipe, networks.take)
@@ -159,7 +159,7 @@ def _fit(networks: _Networks, group: Group, options: Options, results: Results, 
         fitted = fit(stack, options, tell)
         progress.advance(
             len(group.tracks) * (options.n_iterations - len(fitted.losses) + 1)
-        )  # the iterations that a converged fit did not need
+        )  # iterations that a converged fit did not need
         if options.tolerance is not None and not fitted.converged:
             log.warning("%s: %s has not converged in %d iterations", group.name, kind, options.n_iterations)
         results.add_losses(kind, fitted)
@@ -185,7 +185,7 @@ def _linearise(kind: str, network: Network, group: Group, checkpoint: Checkpoint
 
 
 def _write(computed: _Computed, request: Request, made_from: Mapping[str, str], folder: Path) -> list[Path]:
-    """Write maps, tables, figures and provenance into `folder`; return the files."""
+    """Write maps, tables, figures and provenance to `folder`, and return the files."""
     recipe, results = computed.checkpoint.recipe, computed.results
     maps, n_groups = results.mean_maps(), results.n_groups_text()
     files = [_write_maps(maps, recipe.front_end, folder / "couplings.npz")]
@@ -215,7 +215,7 @@ def _write_maps(maps: Mapping[str, NDArray[np.float32]], front_end: FrontEnd, pa
 
 
 def _provenance(computed: _Computed, request: Request, made_from: Mapping[str, str]) -> dict[str, Any]:
-    """Return the provenance of the numbers, as plain values."""
+    """Return the provenance of the results as plain values."""
     recipe = computed.checkpoint.recipe
     n_frames = request.n_frames or DETERMINED * recipe.front_end.n_bins
     options = request.fit._asdict() | {"n_frames": n_frames, "jacobian_sequences": request.jacobian_sequences}

@@ -1,4 +1,4 @@
-"""One table that compares the couplings of several systems."""
+"""The table that compares the couplings of several systems."""
 
 from collections.abc import Mapping
 from pathlib import Path

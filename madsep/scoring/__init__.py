@@ -1,1 +1,1 @@
-"""Scores of estimates, and their medians."""
+"""Scores of estimates and their averages."""

@@ -1,4 +1,4 @@
-"""The tables of a system's scores: medians over frames and tracks, the other averages in use, and their uncertainty."""
+"""Tables of a system's scores: medians over frames and tracks, other common averages, and their uncertainty."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ from madsep.scoring.scores import ordered, read_track
 GLOBAL_COLUMNS = ["track", "target", "metric", "value"]
 
 AVERAGES: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
-# id: how the frames of a track become one value, how those of the tracks become one number
+# id: the average over the frames of a track, and the average over tracks
 NESTED_AVERAGES = {
     "sisec": ("median", "median"),
     "mean_of_medians": ("median", "mean"),
@@ -33,13 +33,13 @@ NESTED_AVERAGES = {
 
 
 def summarise(scores: pd.DataFrame, seed: int, n_resamples: int, protocol: Protocol = SISEC18) -> pd.DataFrame:
-    """Return five averages in use per target and metric, with 95 % bootstrap intervals over tracks.
+    """Return five common averages per target and metric, with 95 % bootstrap intervals over tracks.
 
-    `aggregation` is sisec (median over tracks of the median over frames), mean_of_medians, median_of_means,
-    mean_of_means (likewise, tracks of frames) or pooled_median (all frames of all tracks together). Columns: target,
-    metric, definition, aggregation, value, ci_low, ci_high, n_tracks, n_frames, nan_share; values in dB. `n_tracks`
-    counts tracks with a number, `n_frames` all frames, NaN ones too. Every interval draws the same resamples of
-    tracks; that of a single track is NaN.
+    `aggregation` is sisec (median over tracks of the median over frames), mean_of_medians, median_of_means or
+    mean_of_means (over tracks, of the average over frames), or pooled_median (over the frames of all tracks). The
+    columns are target, metric, definition, aggregation, value, ci_low, ci_high, n_tracks, n_frames, nan_share, with
+    values in dB. `n_tracks` counts the tracks with a number, and `n_frames` all frames, including NaN. All intervals
+    use the same resamples of tracks. The interval of a single track is NaN.
     """
     rows: list[dict[str, Any]] = []
     for (target, metric), group in scores.groupby(["target", "metric"], sort=True):
@@ -54,7 +54,7 @@ def summarise(scores: pd.DataFrame, seed: int, n_resamples: int, protocol: Proto
 
 
 def summarise_global(global_scores: pd.DataFrame, seed: int, n_resamples: int, protocol: Protocol = SISEC18) -> pd.DataFrame:
-    """Return median and mean over tracks of whole-track metrics, with the columns and intervals of `summarise`.
+    """Return the median and mean over tracks of whole-track metrics, with the columns and intervals of `summarise`.
 
     `global_scores` has the columns track, target, metric, value (dB). A whole track counts as one frame.
     """
@@ -75,8 +75,8 @@ def aggregate(
 ) -> None:
     """Write medians.csv, summary.csv, track_medians.csv and global.csv of one system to `out`, with the tracks' true names.
 
-    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed, so that
-    whoever reads its folder finds those of this run alone. Raises InputError as `check_chain` does.
+    `estimates` and `scores` are stages' folders. MIX has no estimates. The stage's scores of other tracks are removed, so that its folder
+    holds only the scores of this run. Raises InputError as `check_chain` does.
     """
     check_chain(tracks, estimates, scores)
     stage = Stage(scores)
@@ -98,7 +98,7 @@ def aggregate(
 def write_overview(systems: Mapping[str, Path], baseline: Path, path: Path, protocol: Protocol = SISEC18) -> None:
     """Write the medians of several systems, compared with those of MIX, as text.
 
-    `systems` and `baseline` are the folders that `aggregate` wrote to. In sisec16 on DSD100 the figures of ICASSP 2018 are shown, too.
+    `systems` and `baseline` are folders written by `aggregate`. For sisec16 on DSD100, the published figures of ICASSP 2018 are added.
     Raises InputError as `check_same_tracks` does.
     """
     folders = {**systems, BASELINE: baseline}
@@ -126,9 +126,9 @@ def _averages(frames: list[NDArray[np.float64]], seed: int, n_resamples: int) ->
 
 
 def _pooled_median(frames: list[NDArray[np.float64]]) -> Callable[..., Any]:
-    """Return a function of chosen tracks, numbers (..., n_tracks), that gives the median over all their frames together, (...,).
+    """Return a function from chosen tracks, as numbers (..., n_tracks), to the median over all their frames, (...,).
 
-    All frames are sorted once. A choice then only counts how often each occurs, which is far less work than one sort per resample.
+    All frames are sorted once. Each resample then only counts how often a frame occurs, which is much faster than sorting again.
     """
     pool = np.concatenate(frames) if frames else np.empty(0)
     order = np.argsort(pool, kind="stable")
@@ -156,7 +156,7 @@ def _summary_row(
 
 
 def read_global(records: Sequence[Record]) -> pd.DataFrame:
-    """Return the whole-track metrics in records of scores, in dB: track, target, metric, value."""
+    """Return the whole-track metrics in dB from records of scores: track, target, metric, value."""
     return pd.DataFrame([row for record in records for row in _global_rows(record.facts)], columns=GLOBAL_COLUMNS)
 
 

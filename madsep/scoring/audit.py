@@ -1,4 +1,4 @@
-"""Audit the fast engine by museval, and preview the medians while museval is still scoring."""
+"""An audit of the fast engine by museval, and a preview of the medians while museval is still scoring."""
 
 import math
 from collections.abc import Sequence
@@ -17,16 +17,17 @@ from madsep.scoring.estimates import for_each, read_pair
 from madsep.scoring.medians import format_table, sisec_medians
 from madsep.scoring.scores import read_track
 
-MAX_AUDIT_DB = 1e-4  # files hold five decimals
+MAX_AUDIT_DB = 1e-4  # score files hold five decimals
 
 
 def audit(
     tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, scores: Path, report: Path, n_threads: int
 ) -> None:
-    """Score tracks again by museval, into audit/<true name>.json in the folder of `report`, and compare with the stage's folder `scores`.
+    """Score tracks again with museval, compare with the stage's folder `scores`, and write `report`.
 
-    The report gives each track's worst difference, and the digest of the scores that were audited.
-    Raises InputError if a difference exceeds 1e-4 dB, if a frame is undefined in one of the two only, or as `check_chain` does.
+    museval's scores are written to audit/<true name>.json in the folder of `report`. The report gives each track's worst difference and
+    the digest of the audited scores. Raises InputError if a difference exceeds 1e-4 dB, if a frame is undefined in only one of the two, or
+    as `check_chain` does.
     """
     check_chain(tracks, estimates, scores)
     stage, worst, audited = Stage(scores), {}, {}
@@ -46,7 +47,7 @@ def audit(
 
 
 def worst_difference_db(path: Path, other: Path) -> float:
-    """Return the largest difference in dB between two score files; infinite if one has a number that the other lacks."""
+    """Return the largest difference in dB between two score files, or infinity if one has a number that the other lacks."""
     key = ["target", "metric", "time"]
     both = read_track(path).merge(read_track(other), how="outer", on=key)
     one, two = both["score_x"], both["score_y"]
@@ -56,9 +57,9 @@ def worst_difference_db(path: Path, other: Path) -> float:
 
 
 def preview(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, table: Path, n_threads: int) -> None:
-    """Score by the fast engine, into preview/<true name>.json in the folder of `table`; write and log the table of medians.
+    """Score with the fast engine, and write and log the table of medians.
 
-    Raises InputError as `score` does.
+    Scores are written to preview/<true name>.json in the folder of `table`. Raises InputError as `score` does.
     """
     fast, found = Engine("fast", n_threads), []
     for_each(tracks, lambda track: found.append(_score_again(track, targets, estimates, fast, table.parent / "preview")))

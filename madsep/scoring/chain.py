@@ -1,4 +1,4 @@
-"""The chain from references and estimates to scores, and from these to tables: each link is known by the digest of the one before."""
+"""The chain from references and estimates to scores and then to tables. Each link records the digests of the previous one."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ DECIMALS = 6
 
 
 def check_chain(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path) -> None:
-    """Check that the scores of all tracks were made from the present references and estimates, and that the files of both are whole.
+    """Check that all tracks' scores were made from the current references and estimates, and that estimates and scores are unchanged.
 
-    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that are not are forgotten, so that the same command makes
-    them again. Raises InputError with a line for each of their tracks.
+    `estimates` and `scores` are stages' folders. MIX has no estimates. The records of outdated scores are removed, so that the same command
+    makes these scores again. Raises InputError with a line for each outdated track.
     """
     stage = Stage(scores)
 
@@ -35,7 +35,7 @@ def check_chain(tracks: Sequence[PreparedTrack], estimates: Path | None, scores:
 
 
 def check_origins(stage: Stage, slug: str, record: Record, expected: Mapping[str, str]) -> None:
-    """Raise InputError, and forget the scores, if a score record names other ingredients than those expected."""
+    """Raise InputError and remove the record of the scores if it names other ingredients than those expected."""
     for what, digest in expected.items():
         if record.made_from.get(what) != digest:
             stage.forget(slug)
@@ -52,10 +52,10 @@ def write_tables(
     stages: tuple[Path | None, Path],
     protocol: Protocol,
 ) -> None:
-    """Write tables, by file name, to `out`, and at last their record tables.json: the digests of the scores and of the tables.
+    """Write tables, by file name, to `out`, and finally their record tables.json with the digests of the scores and of the tables.
 
-    `stages` are the folders of estimates and scores that the tables were made from; the record names them relative to `out`, and the
-    protocol.
+    `stages` are the folders of estimates and scores from which the tables were made. The record names these folders, relative to `out`,
+    and the protocol.
     """
     estimates, scores = stages
     (out / RECORD).unlink(missing_ok=True)
@@ -73,9 +73,9 @@ def write_tables(
 
 
 def check_same_tracks(folders: Mapping[str, Path], protocol: Protocol) -> dict[str, Record]:
-    """Return the records of the tables in the folders of several systems, by name, for a table of them all.
+    """Return the records of the tables in the folders of several systems, by name.
 
-    Raises InputError as `check_tables` does, and if a system was scored on other tracks than the last one.
+    Raises InputError as `check_tables` does, and if a system was scored on other tracks than the last system.
     """
     records = {name: check_tables(folder, protocol) for name, folder in folders.items()}
     *_, last = records
@@ -88,8 +88,8 @@ def check_same_tracks(folders: Mapping[str, Path], protocol: Protocol) -> dict[s
 def check_tables(out: Path, protocol: Protocol = SISEC18) -> Record:
     """Return the record of the tables in `out`.
 
-    Raises InputError if the record is missing, if the tables are of another protocol, if one was changed, or if the present scores, or the
-    estimates that they were made from, are others. The record is then removed, so that the same command makes the tables again.
+    Raises InputError if the record is missing, or if protocol, tables, scores or estimates differ from the record. The record is then
+    removed, so that the same command makes the tables again.
     """
     record = read_record(out / RECORD)
     try:
@@ -103,7 +103,7 @@ def check_tables(out: Path, protocol: Protocol = SISEC18) -> Record:
 
 
 def remove_others(stage: Stage, tracks: Sequence[PreparedTrack]) -> None:
-    """Remove what a stage has made of other tracks, with its records; files that it did not make stay."""
+    """Remove a stage's files and records of other tracks. Files that the stage did not make are kept."""
     present = {track.slug for track in tracks}
     for path in visible(stage.folder / "records"):
         if path.stem not in present:
@@ -114,7 +114,7 @@ def _remove(stage: Stage, slug: str) -> None:
     try:
         record = stage.record(slug)
     except InputError:
-        return  # not a record, so not of the stage's making
+        return  # not a record, so the stage did not make it
     stage.forget(slug)
     for name in record.files:
         (stage.folder / name).unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def _remove(stage: Stage, slug: str) -> None:
 def _check(record: Record, out: Path) -> None:
     for name, expected in record.files.items():
         if not (out / name).is_file() or sha256(out / name) != expected:
-            raise InputError(f"{out / name}: is missing or was changed after it was written; run the same command again to make it again.")
+            raise InputError(f"{out / name}: is missing or was changed after it was written; run the same command again to remake it.")
     scores, estimates = (record.facts.get(stage) for stage in ("scores", "estimates"))
     if not isinstance(scores, str) or not isinstance(estimates, str | None):
         raise InputError(f"{out / RECORD}: is not the record of tables; run the same command again to make it.")

@@ -1,4 +1,4 @@
-"""The scorers of one track: museval itself, the package's own engine, which gives the same numbers, and that engine in other protocols."""
+"""Scorers of one track: museval, and the package's own engine, which gives the same numbers and also scores by other protocols."""
 
 import warnings
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ Scores = dict[str, Any]  # museval's layout
 
 @dataclass(frozen=True)
 class Engine:
-    """Which scorer, the threads that it uses, and whether the package's own warns of scores that measure rounding.
+    """A scorer, its number of threads, and whether the package's own engine warns of scores that only measure rounding.
 
-    `museval` and `fast` score by the protocol sisec18. The name of any other protocol stands for its only scorer.
+    `museval` and `fast` score by the protocol sisec18. Any other protocol has one scorer, which has the protocol's name.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Engine:
 def score_text(engine: Engine, name: str, pair: Pair) -> str:
     """Score track `name` by BSS Eval and return museval's JSON text, which names the protocol unless that is sisec18.
 
-    If an estimate is silent throughout, which no engine can score, all frames are NaN, as silent frames are; a warning says so.
-    Raises InputError if museval is asked for and ffmpeg is missing, without which museval cannot be imported.
+    No engine can score an estimate that is silent throughout. All frames are then NaN, as silent frames are, and a warning says so. Raises
+    InputError if ffmpeg is missing, which museval needs.
     """
     protocol = engine.protocol
     silent = [target for target, estimate in pair.estimates.items() if not estimate.any()]
@@ -50,7 +50,7 @@ def score_text(engine: Engine, name: str, pair: Pair) -> str:
         log.warning("%s: the estimate of %s is silent throughout; every frame is NaN", name, ", ".join(silent))
         scores: Scores = {"targets": _undefined(protocol, pair), "museval_version": MUSEVAL_VERSION}
     elif engine.name == "museval":
-        with threadpool_limits(engine.n_threads):  # of the linear algebra: more would stand in the way of other jobs
+        with threadpool_limits(engine.n_threads):  # in the linear algebra; more threads would slow down other jobs
             return _museval_text(name, pair)
     else:
         with threadpool_limits(engine.n_threads):
@@ -65,23 +65,23 @@ def _museval_text(name: str, pair: Pair) -> str:
     import museval
 
     if not hasattr(np.linalg, "linalg"):
-        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 names an exception there; numpy 2 has dropped it
+        np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # museval 0.4.1 uses this name; numpy 2 has dropped it
     targets = {target: SimpleNamespace(audio=reference.T.astype(np.float64)) for target, reference in pair.references.items()}
     track = SimpleNamespace(name=name, rate=pair.sample_rate_hz, targets=targets, subset="test")
     estimated = {target: estimate.T.astype(np.float64) for target, estimate in pair.estimates.items()}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # a perfect frame is infinite; museval writes NaN
+        warnings.filterwarnings("ignore", "divide by zero", RuntimeWarning)  # the score of a perfect frame is infinite; museval writes NaN
         store = museval.eval_mus_track(track, estimated, mode="v4", win=SISEC18.window_s, hop=SISEC18.hop_s)
     return str(store.json)
 
 
 def _fast_scores(engine: Engine, name: str, pair: Pair) -> Scores:
     protocol, references = engine.protocol, pair.references
-    assert protocol.mode is not None  # of BSS Eval
+    assert protocol.mode is not None  # the protocol uses BSS Eval
     scoring = Scoring(protocol.window_s, protocol.hop_s, protocol.mode, engine.n_threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        parts = ACCOMPANIMENT if references.keys() >= set(ACCOMPANIMENT) else None  # then its correlations are sums of theirs
+        parts = ACCOMPANIMENT if references.keys() >= set(ACCOMPANIMENT) else None  # the accompaniment's correlations are sums of theirs
         scorer = TrackScorer({target: signal.T for target, signal in references.items()}, pair.sample_rate_hz, scoring, parts)
         scores = scorer.score({target: signal.T for target, signal in pair.estimates.items()})
     for warning in caught if engine.warns else ():
@@ -90,14 +90,14 @@ def _fast_scores(engine: Engine, name: str, pair: Pair) -> Scores:
 
 
 def _frames(protocol: Protocol, pair: Pair) -> list[tuple[int, int]]:
-    """First sample of each frame, and the one after its last."""
+    """Return the first sample of each frame and the sample after its last."""
     window, hop = (int(seconds * pair.sample_rate_hz) for seconds in (protocol.window_s, protocol.hop_s))
     n_samples = next(iter(pair.references.values())).shape[1]
     return frames(window, hop, n_samples)
 
 
 def _without_a_stem(protocol: Protocol, pair: Pair) -> list[int]:
-    """Numbers of the frames in which a stem of the track is silent."""
+    """Return the numbers of the frames in which a stem of the track is silent."""
     stems, framed = pair.stems.values(), enumerate(_frames(protocol, pair))
     return [number for number, (start, stop) in framed if not all(stem[:, start:stop].any() for stem in stems)]
 

@@ -1,4 +1,4 @@
-"""What is scored: the references and estimates of a track, and the digests that its scores are known by."""
+"""The references and estimates of a track, and the digests that identify its scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Pair:
-    """A track's references and estimates, of the same targets, shapes and rate; its stems, if a protocol leaves out frames for them."""
+    """A track's references and estimates of the same targets, shapes and rate, and its stems if a protocol checks them for silence."""
 
     references: Signals
     estimates: Signals
@@ -34,7 +34,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Scorable:
-    """A track with its estimates: how its scores are named, what they are made from, and how the audio is read."""
+    """A track with its estimates: the name and ingredients of its scores, and the function that reads the audio."""
 
     slug: str
     name: str
@@ -53,7 +53,7 @@ def scorable(track: PreparedTrack, targets: Sequence[str], estimates: Path | Non
 
 
 def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
-    """Return the digests of a track's references and of its estimates, and verify each file of the estimates.
+    """Return the digests of a track's references and estimates, and verify each file of the estimates.
 
     Raises InputError if the estimates are missing or were changed after they were written.
     """
@@ -61,9 +61,9 @@ def origins(track: PreparedTrack, estimates: Path | None) -> dict[str, str]:
 
 
 def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | None, protocol: Protocol = SISEC18) -> Pair:
-    """Return a prepared track's references and estimates as `scorable` says.
+    """Return a prepared track's references and estimates; see `scorable`.
 
-    Raises InputError if an estimate is missing or of another length, or a reference is silent throughout that BSS Eval is to compare with.
+    Raises InputError if an estimate is missing or of another length, or if a reference for BSS Eval is silent throughout.
     """
     references = {target: track.signal(target) for target in targets}
     stems = {stem: track.signal(stem) for stem in STEMS} if protocol.drops_silent_stems else {}
@@ -76,9 +76,9 @@ def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | No
 
 
 def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:
-    """Return the estimates in `files` of all targets of `references`. With `pad`, short ones are followed by silence.
+    """Return the estimates in `files` for all targets of `references`. With `pad`, short estimates are padded with silence.
 
-    Raises InputError if one is missing, or has another length, channel count or rate than its reference.
+    Raises InputError if an estimate is missing, or differs from its reference in length, channel count or rate.
     """
     found: dict[str, np.ndarray] = {}
     for target, reference in references.items():
@@ -99,7 +99,7 @@ def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_h
 
 
 def _padded(path: Path, estimate: np.ndarray, n_samples: int) -> np.ndarray:
-    """Return an estimate with silence up to `n_samples`, and say how much is missing; one that is longer stays as it is."""
+    """Return an estimate padded with silence to `n_samples`, and log how much is missing. Longer estimates are unchanged."""
     n_missing = n_samples - estimate.shape[1]
     if n_missing <= 0:
         return estimate
@@ -115,18 +115,18 @@ def check_audible(name: str, references: Signals) -> None:
 
 
 def mix(mixture: np.ndarray, targets: Sequence[str]) -> Signals:
-    """Estimate each source as a fourth of the mixture, so the accompaniment as three fourths: SiSEC 2018's MIX, its baseline.
+    """Return SiSEC 2018's baseline MIX: a quarter of the mixture for each source, and three quarters for the accompaniment.
 
-    `mixture` has shape (n_channels, n_samples), as the estimates. Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
+    `mixture` and the estimates have shape (n_channels, n_samples). Source: github.com/sigsep/sigsep-mus-oracle, MIX.py.
     """
     n_sources = len(STEMS)
     return {target: mixture * np.float32((n_sources - 1 if target == "accompaniment" else 1) / n_sources) for target in targets}
 
 
 def for_each(items: Sequence[Item], work: Callable[[Item], object]) -> None:
-    """Call `work` on each item, and on the others too if one fails.
+    """Call `work` on each item, and continue with the others if one fails.
 
-    Raises InputError at the end, with the lines of each that failed; at once if the disk is full. ValueError if there are no items.
+    Raises InputError at the end with the lines of each failed item, DiskFull at once, and ValueError if there are no items.
     """
     if not items:
         raise ValueError("expected one track at least, found none")

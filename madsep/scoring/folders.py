@@ -1,4 +1,4 @@
-"""Score a folder of estimates, several tracks at once; scores of the same references and estimates stay."""
+"""Score a folder of estimates, several tracks at a time. Scores of unchanged references and estimates are kept."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from madsep.scoring.score import made_from_of, score_track
 
 @dataclass(frozen=True)
 class Options:
-    """How many tracks are scored at once, whether again if they are up to date, and whether short estimates are padded with silence."""
+    """The number of tracks to score at a time, whether to score up-to-date tracks again, and whether to pad short estimates."""
 
     n_jobs: int = 1
     overwrite: bool = False
@@ -36,11 +36,11 @@ class Options:
 
 
 def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, options: Options) -> None:
-    """Write <out>/<subset>/<track>.json for each track of `estimates`, against the references of its name.
+    """Write <out>/<subset>/<track>.json for each track of `estimates`, scored against the references of the same name.
 
-    Both folders have any of the layouts that `madsep.data.layouts.find_songs` reads. A track of a layout without subsets is a test track.
-    Records in <out>/records/ say what each file was made from; those made from the same references and estimates by the same engine stay,
-    unless the options say otherwise. Raises InputError, after the others are done, with one line for each track that cannot be scored.
+    Both folders can have any layout that `madsep.data.layouts.find_songs` reads. In a layout without subsets, tracks are test tracks.
+    Records in <out>/records/ state what each file was made from. Scores of the same references and estimates by the same engine are kept,
+    unless the options say otherwise. Raises InputError, after scoring the other tracks, with a line for each track that cannot be scored.
     """
     known, songs = find_songs(references), find_songs(estimates)
     stage, faults, todo = Stage(out), Faults(), list[Scorable]()
@@ -66,7 +66,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
 
 
 def _reference(known: Sequence[SongFiles], song: SongFiles, references: Path) -> SongFiles:
-    """Return the references of a song: those of its name, in its subset if both layouts have subsets."""
+    """Return the references of a song: the files of the same name and, if both layouts have subsets, in the same subset."""
     found = [other for other in known if other.name == song.name and (other.subset == song.subset or not (other.subset and song.subset))]
     label = f"{song.subset}/{song.name}" if song.subset else song.name
     if not found:
@@ -87,7 +87,7 @@ def _refuse_inputs(pairs: Sequence[tuple[SongFiles, SongFiles]], out: Path) -> N
 
 
 def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs: int, faults: Faults) -> None:
-    """Score the tracks, and gather the faults of those that cannot be."""
+    """Score the tracks and collect the faults of those that cannot be scored."""
     work = partial(score_track, stage=stage, engine=engine)
     with Progress("scoring", len(tracks)) as progress, contextlib.closing(in_workers(work, tracks, n_jobs)) as finished:
         for track, fault in finished:
@@ -97,7 +97,7 @@ def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs:
 
 
 def _scorable(reference: SongFiles, song: SongFiles, pad: bool) -> Scorable:
-    """Return a track with its estimates. Raises InputError if it lacks a reference, or has estimates of fewer than two targets."""
+    """Return a track with its estimates. Raises InputError if a reference is missing or fewer than two targets are estimated."""
     estimated = {target: song.files[target] for target in ALL_TARGETS if target in song.files}
     if len(estimated) < 2:
         raise InputError(f"{song.place}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
@@ -110,7 +110,7 @@ def _scorable(reference: SongFiles, song: SongFiles, pad: bool) -> Scorable:
 
 
 def _sources(reference: SongFiles, estimated: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the files that hold the references. The accompaniment is the sum of its stems, if they are there, as museval has it."""
+    """Return the files that hold the references. As in museval, the accompaniment is the sum of its stems if they are there."""
     files = reference.files
     if STEM_FILE in files:
         return {STEM_FILE: files[STEM_FILE]}

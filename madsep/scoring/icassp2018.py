@@ -1,8 +1,8 @@
-"""Table 1 of the article on the Masker-and-Denoiser, with the published figures next to those of a run.
+"""Table 1 of the Masker-and-Denoiser article, with the published figures next to those of a run.
 
 S.I. Mimilakis, K. Drossos, J.F. Santos, G. Schuller, T. Virtanen, and Y. Bengio: "Monaural singing voice separation with skip-filtering
-connections and recurrent inference of time-frequency mask", ICASSP 2018 (arXiv:1711.01437). Its row GRA is GRA3 of SiSEC 2016: of the
-campaign's files, pooled over frames, only those of GRA3 give its figures.
+connections and recurrent inference of time-frequency mask", ICASSP 2018 (arXiv:1711.01437). Its row GRA is GRA3 of SiSEC 2016: among the
+campaign's files, only those of GRA3, pooled over frames, give its figures.
 """
 
 import io
@@ -22,7 +22,7 @@ from madsep.scoring.scores import decibels
 FIGURES = Path(__file__).parent / "icassp2018.csv"
 COLUMNS: Mapping[str, Column] = {"system": str, "called": str, "SDR": float, "SIR": float, "files": str}
 METRICS = ("SDR", "SIR")
-LAYOUT = "dsd100"  # of the data that the figures are of
+LAYOUT = "dsd100"  # of the data set that the figures are for
 SOURCE = (
     "published: Table 1 of Mimilakis et al., ICASSP 2018 (arXiv:1711.01437), on the 50 songs of DSD100 Test, by systems trained on DSD100 "
     "Dev, MIM-DWF+ and GRU-* also on MedleyDB. The figures of GRA3 (there GRA) and CHA are of the stereo files of SiSEC 2016."
@@ -36,9 +36,9 @@ def published_table1() -> pd.DataFrame:
 
 
 def format_table1(medians: Mapping[str, pd.DataFrame]) -> str:
-    """Return SDR and SIR of the voice, `protocol_medians` of sisec16 by system, as text; the published figures have their own columns.
+    """Return the voice's SDR and SIR as text, from `protocol_medians` of sisec16 by system, with columns for the published figures.
 
-    Systems that the article has come first, in its order.
+    The article's systems come first, in its order.
     """
     published = {row["system"]: row for row in published_table1().to_dict("records")}
     table = Table(title=f"Voice, dB: {SISEC16.title} ({SISEC16.measure})", caption=SOURCE, caption_justify="left")

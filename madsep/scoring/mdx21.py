@@ -1,8 +1,8 @@
-"""The score of the Music Demixing Challenge 2021: the SDR of whole tracks, all channels together, and its mean over tracks.
+"""The score of the Music Demixing Challenge 2021: the mean over tracks of the SDR of whole tracks, over all channels.
 
-SDR = 10 log10((sum s^2 + 1e-7) / (sum (s - s')^2 + 1e-7)), in float64 for samples at full scale 1 (Mitsufuji et al., Frontiers in Signal
-Processing 1, 2022). The 1e-7 is that of the challenge's code: it makes the SDR of a silent stem a number, 0 dB if its estimate is silent
-too. The challenge ranks by the mean over the four stems.
+SDR = 10 log10((sum s^2 + 1e-7) / (sum (s - s')^2 + 1e-7)), in float64 for samples with full scale 1 (Mitsufuji et al., Frontiers in Signal
+Processing 1, 2022). The 1e-7 is from the challenge's code. It keeps the SDR of a silent stem finite: 0 dB if its estimate is silent too.
+The challenge ranks by the mean over the four stems.
 """
 
 import io
@@ -34,10 +34,10 @@ ALL_STEMS = "mean of stems"
 
 
 def aggregate_mdx21(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
-    """Write means.csv, the mean SDR of each target with its 95 % interval, and global.csv, that of each track, to `out`.
+    """Write to `out` the tables means.csv, each target's mean SDR with its 95 % interval, and global.csv, the scores of each track.
 
-    If all four stems are estimated, the target `mean of stems` is the challenge's score. `estimates` and `scores` are stages' folders; MIX
-    has no estimates. Scores that the stage has of other tracks are removed. Raises InputError as `check_chain` does.
+    If all four stems are estimated, the target `mean of stems` is the challenge's score. `estimates` and `scores` are stages' folders. MIX
+    has no estimates. The stage's scores of other tracks are removed. Raises InputError as `check_chain` does.
     """
     check_chain(tracks, estimates, scores)
     stage = Stage(scores)
@@ -49,7 +49,7 @@ def aggregate_mdx21(tracks: Sequence[PreparedTrack], estimates: Path | None, sco
 
 
 def mdx21_means(sdr: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Return the mean over tracks of SDR in dB, given as track, target, value: the columns of means.csv."""
+    """Return the mean over tracks of `sdr` (track, target, value in dB), with the columns of means.csv."""
     by_track = sdr.pivot(index="track", columns="target", values="value").sort_index()
     if set(STEMS) <= set(by_track.columns):
         by_track[ALL_STEMS] = by_track[list(STEMS)].mean(axis="columns")
@@ -63,7 +63,7 @@ def mdx21_means(sdr: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 
 
 def write_mdx21_overview(systems: Mapping[str, Path], path: Path) -> None:
-    """Write the means of several systems as text, from the folders that `aggregate_mdx21` wrote to.
+    """Write the means of several systems as text, from the folders written by `aggregate_mdx21`.
 
     Raises InputError as `check_same_tracks` does.
     """

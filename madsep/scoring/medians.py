@@ -1,4 +1,4 @@
-"""The number that the tables of a protocol show: SiSEC 2018's is the median over tracks of the median over frames."""
+"""The averages shown in a protocol's tables. In SiSEC 2018, this is the median over tracks of the median over frames."""
 
 import io
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ MEDIANS_COLUMNS: Mapping[str, Column] = {
 def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the median over non-NaN frames of each track: track, target, metric, median, n_frames, nan_share.
 
-    `n_frames` counts all frames, `nan_share` is the part of them that is NaN (0..1). A track without any number has
-    the median NaN.
+    `n_frames` counts all frames. `nan_share` is the fraction of them that is NaN (0..1). The median of a track with
+    only NaN frames is NaN.
     """
     groups = scores.groupby(["track", "target", "metric"], sort=True)["score"]
     medians = groups.agg(median="median", n_frames="size", nan_share=nan_share_of).reset_index()
@@ -31,11 +31,11 @@ def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocol_medians(scores: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Return the number of a protocol in dB, NaN frames skipped: target, metric, median, n_tracks, nan_share, definition.
+    """Return a protocol's average in dB without NaN frames: target, metric, median, n_tracks, nan_share, definition.
 
     In sisec18 it is the median over tracks of the median over frames (Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation
-    Campaign", section 3), in sisec16 the median over the frames of all tracks. A track whose frames are all NaN is not counted; a warning
-    names it.
+    Campaign", section 3). In sisec16 it is the median over the frames of all tracks. A track with only NaN frames is not counted, and a
+    warning names it.
     """
     by_track = track_medians(scores)
     _warn_of_empty_tracks(by_track)
@@ -50,14 +50,14 @@ def protocol_medians(scores: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
 
 
 def sisec_medians(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return SiSEC 2018's number as `protocol_medians` does."""
+    """Return `protocol_medians` for SiSEC 2018."""
     return protocol_medians(scores, SISEC18)
 
 
 def format_table(medians: pd.DataFrame, baseline: pd.DataFrame | None, protocol: Protocol = SISEC18) -> str:
-    """Return `protocol_medians` of a system as text; with those of MIX and their difference if `baseline` is given.
+    """Return `protocol_medians` of a system as text. If `baseline` is given, add the medians of MIX and the gain over them.
 
-    A target or metric that MIX lacks shows a dash.
+    If MIX lacks a target or metric, a dash is shown.
     """
     compared = [] if baseline is None else ["MIX, dB", "gain, dB"]
     if baseline is not None:
@@ -96,7 +96,7 @@ def format_overview(medians: Mapping[str, pd.DataFrame], protocol: Protocol = SI
 
 
 def nan_share_of(values: pd.Series) -> float:
-    """Part of the values that is NaN, 0 to 1."""
+    """Return the fraction of the values that is NaN, 0 to 1."""
     return float(values.isna().mean())
 
 

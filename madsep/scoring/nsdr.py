@@ -1,7 +1,7 @@
-"""GNSDR, GSIR and GSAR: length-weighted means of BSS Eval v3 scores of the voice, as singing-voice separation on MIR-1K is measured.
+"""GNSDR, GSIR and GSAR, the usual measures on MIR-1K: length-weighted means of the voice's BSS Eval v3 scores.
 
-NSDR = SDR of the estimate - SDR of the mixture, both against the voice, clip by clip (Ozerov, Philippe, Bimbot, Gribonval, IEEE TASLP
-15(5), 2007); the G stands for the mean over clips weighted by their lengths (Hsu and Jang, IEEE TASLP 18(2), 2010; Huang, Kim,
+NSDR = SDR of the estimate - SDR of the mixture, both against the voice, for each clip (Ozerov, Philippe, Bimbot, Gribonval, IEEE TASLP
+15(5), 2007). The G stands for the mean over clips, weighted by their lengths (Hsu and Jang, IEEE TASLP 18(2), 2010; Huang, Kim,
 Hasegawa-Johnson, Smaragdis, ISMIR 2014).
 """
 
@@ -31,21 +31,21 @@ from madsep.scoring.protocols import MIR1K
 from madsep.scoring.scores import decibels
 
 COLUMNS = ["track", "n_samples", "metric", "value"]
-MEANS = {"GNSDR": "NSDR", "GSDR": "SDR", "GSIR": "SIR", "GSAR": "SAR"}  # mean over clips: what it is the mean of
+MEANS = {"GNSDR": "NSDR", "GSDR": "SDR", "GSIR": "SIR", "GSAR": "SAR"}  # mean over clips: the averaged metric
 MEANS_COLUMNS: Mapping[str, Column] = {"metric": str, "value": float, "low": float, "high": float, "n_clips": int, "definition": str}
 CLIPS_TABLE, MEANS_TABLE = "clips.csv", "gnsdr.csv"
 
 
 def score_nsdr(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str) -> None:
-    """Score the voice of a job's mono tracks into the stage's folder `folder`: SDR, SIR, SAR, SDR_mixture and NSDR in dB, as JSON.
+    """Write SDR, SIR, SAR, SDR_mixture and NSDR in dB of a job's mono tracks, for the voice, to the stage's folder `folder` as JSON.
 
-    `estimates` is the folder of a stage of estimates, None for those of MIX; what was made from the same references and estimates stays.
-    The references are the voice and the accompaniment; scores of the voice depend on no other estimate than its own. If that is silent
-    throughout, its SDR, SIR, SAR and NSDR are NaN; a warning says so. Raises InputError, after the other tracks are done, for tracks of
-    several channels, an estimate that is missing, changed or of another length, and a reference that is silent throughout.
+    `estimates` is the folder of an estimates stage, or None for MIX. Scores made from the same references and estimates are kept. The
+    references are the voice and the accompaniment; only the voice's estimate matters. If it is silent throughout, its SDR, SIR, SAR and
+    NSDR are NaN, with a warning. Raises InputError, after scoring the other tracks, for tracks of several channels, estimates that are
+    missing, changed or of another length, and references that are silent throughout.
     """
     stage = Stage(folder)
-    with threadpool_limits(1):  # the systems are small: more threads would only stand in the way of other jobs
+    with threadpool_limits(1):  # the linear systems are small, so more threads would only slow down other jobs
         for_each(tracks, lambda track: _score_clip(track, targets, estimates, stage))
     stage.finish_job(job, [track.slug for track in tracks])
 
@@ -71,8 +71,8 @@ def _score_clip(track: PreparedTrack, targets: Sequence[str], estimates: Path | 
 def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture: np.ndarray) -> dict[str, float]:
     """Return SDR, SIR, SAR, SDR_mixture and NSDR in dB of one clip's voice.
 
-    `scorer` holds the references voice and accompaniment; `estimate` and `mixture` have shape (n_samples,). NaN if the estimate is
-    silent throughout, with a warning that calls the clip `name`.
+    `scorer` holds the references voice and accompaniment. `estimate` and `mixture` have shape (n_samples,). If the estimate is silent
+    throughout, its scores are NaN, and a warning names the clip.
     """
     of_mixture, _, _ = scorer.score_source(0, mixture)
     if estimate.any():
@@ -84,10 +84,10 @@ def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture:
 
 
 def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scores: Path, out: Path, bootstrap: Bootstrap) -> None:
-    """Write gnsdr.csv, one system's GNSDR, GSDR, GSIR and GSAR in dB as `length_weighted_means` has them, and clips.csv, to `out`.
+    """Write to `out` the table gnsdr.csv with the `length_weighted_means` of one system, and clips.csv with the scores of each clip.
 
-    `estimates` and `scores` are stages' folders; MIX has no estimates. Scores that the stage has of other tracks are removed.
-    Raises InputError as `check_chain` does.
+    `estimates` and `scores` are stages' folders. MIX has no estimates. The stage's scores of other tracks are removed. Raises InputError
+    as `check_chain` does.
     """
     check_chain(tracks, estimates, scores)
     stage = Stage(scores)
@@ -99,7 +99,7 @@ def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scor
 
 
 def write_nsdr_overview(systems: Mapping[str, Path], path: Path) -> None:
-    """Write the means of several systems as text, by name and in their order, from the folders that `aggregate_nsdr` wrote to.
+    """Write the means of several systems as text, in their order, from the folders written by `aggregate_nsdr`.
 
     Raises InputError as `check_same_tracks` does.
     """
@@ -108,10 +108,10 @@ def write_nsdr_overview(systems: Mapping[str, Path], path: Path) -> None:
 
 
 def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> pd.DataFrame:
-    """Return GNSDR, GSDR, GSIR and GSAR: the columns metric, value, low, high (dB), n_clips, definition, from those of clips.csv.
+    """Return GNSDR, GSDR, GSIR and GSAR as columns metric, value, low, high (dB), n_clips, definition, from the columns of clips.csv.
 
-    `low` and `high` bound the 95 % percentile bootstrap interval over clips, NaN for fewer than two. Clips without a number are named in a
-    warning and not counted. Raises InputError if a track is listed twice.
+    `low` and `high` bound the 95 % percentile bootstrap interval over clips. They are NaN for fewer than two clips. Clips without a number
+    are not counted, and a warning names them. Raises InputError if a track is listed twice.
     """
     clips = scores.sort_values("track", kind="stable").set_index("track")
     rows = []
@@ -131,7 +131,7 @@ def length_weighted_means(scores: pd.DataFrame, seed: int, n_resamples: int) -> 
 
 
 def nsdr_table(systems: Mapping[str, pd.DataFrame]) -> str:
-    """Return the means of `aggregate_nsdr` of several systems, by name and in their order, as text; the mixture may be one of them."""
+    """Return the `length_weighted_means` of several systems as text, in their order. The mixture may be one of them."""
     table = Table(title="Voice: means over clips, weighted by length (BSS Eval v3, sources)")
     table.add_column("system")
     for heading in ("GNSDR, dB", "95 %", "GSIR, dB", "GSAR, dB", "GSDR, dB", "clips"):

@@ -1,7 +1,7 @@
-"""Protocols: how the numbers of a table are computed, as data. Numbers of different protocols never share a column.
+"""Scoring protocols as data. Numbers of different protocols never share a column.
 
-The protocol of a run decides how the test tracks are prepared (as they are, or as the mean of their channels), what is computed from each
-track, and which average its tables show. A protocol fits the data sets that list it (`madsep.data.datasets.Dataset.protocols`).
+The protocol of a run decides how the test tracks are prepared (unchanged, or averaged over their channels), which scores are computed for
+each track, and which average the tables show. A protocol fits the data sets that list it (`madsep.data.datasets.Dataset.protocols`).
 """
 
 import math
@@ -13,21 +13,21 @@ from madsep.data.datasets import Dataset
 
 @dataclass(frozen=True)
 class Protocol:
-    """How scores are computed and averaged."""
+    """The definition of a protocol: how scores are computed and averaged."""
 
     name: str  # in the config
-    measure: str  # what is computed, in the titles of tables
-    short: str  # the same in definitions of single numbers
-    average: str  # of the frames of all tracks, in definitions
-    title: str  # the same in the titles of tables
-    mode: str | None  # of BSS Eval images: v4, filters of the whole track; v3, filters of each frame; None: another measure
-    window_s: float = math.inf  # seconds; infinite: the whole track
+    measure: str  # the measure, in the titles of tables
+    short: str  # the measure, in definitions of single numbers
+    average: str  # the average over frames and tracks, in definitions
+    title: str  # the average, in the titles of tables
+    mode: str | None  # of BSS Eval images: v4, one filter per track; v3, one filter per frame; None: another measure
+    window_s: float = math.inf  # length of a frame in seconds; infinite: the whole track
     hop_s: float = math.inf  # seconds between the beginnings of frames
-    mono: bool = False  # the mean of the mixture's channels is separated, and scored against the mean of the references' channels
-    drops_silent_stems: bool = False  # frames in which one of the four stems is silent have no score, whatever was estimated
+    mono: bool = False  # whether mixtures and references are averaged over their channels before separation and scoring
+    drops_silent_stems: bool = False  # whether frames with a silent stem have no score, whichever targets are estimated
 
     def definition(self, metric: str, average: str, n_tracks: int, nan_share: float) -> str:
-        """Return what a number is: its metric, how that is computed and averaged, the number of tracks and the share of NaN frames."""
+        """Return the definition of a number: metric, measure, average, number of tracks and share of NaN frames."""
         return f"{metric}[{self.short}; {average}; n={n_tracks}; nan={nan_share:.1%}]"
 
 
@@ -45,8 +45,8 @@ SISEC18 = Protocol(
 
 # Liutkus et al., "The 2016 Signal Separation Evaluation Campaign", LVA/ICA 2017, by the campaign's script DSD100_eval_only.m
 # (github.com/faroit/dsd100mat): BSS Eval v3 images, frames of 30 s every 15 s. Table 1 of Mimilakis et al., ICASSP 2018, is the median over
-# the frames of all tracks together, in mono for the authors' systems. A silent stem leaves the campaign's normal equations singular, so the
-# frame has no number for any target.
+# the pooled frames of all tracks, in mono for the authors' systems. A silent stem makes the campaign's normal equations singular, so the
+# frame has no score for any target.
 SISEC16 = Protocol(
     name="sisec16",
     measure="BSS Eval v3 images, frames of 30 s every 15 s, mono",
@@ -84,7 +84,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in (SISEC18, SISEC16, MDX21, M
 
 
 def protocol_of(name: str | None, dataset: Dataset) -> Protocol:
-    """Return the protocol that the config names, or the data set's own for None. Raises InputError if it does not fit the data set."""
+    """Return the protocol `name`, or the data set's default for None. Raises InputError if it does not fit the data set."""
     if name is None:
         return PROTOCOLS[dataset.protocols[0]]
     if name not in dataset.protocols:

@@ -1,4 +1,4 @@
-"""Score estimates of test tracks by the protocol of a run, and by whole-track metrics."""
+"""Scores of test tracks by the protocol of a run, and whole-track metrics."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,20 +14,21 @@ from madsep.scoring.engines import Engine, score_text
 from madsep.scoring.estimates import Scorable, for_each, scorable
 from madsep.scoring.protocols import MDX21
 
-EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 challenges' definitions
+EPSILON = 1e-7  # from the definitions of the MDX 2021 and SDX 2023 challenges
 
 
 def score(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str, engine: Engine) -> None:
-    """Score the tracks of a job into the stage's folder `folder`: JSON as test/<true name>.json, and a record.
+    """Score the tracks of a job and write test/<true name>.json and a record for each to the stage's folder `folder`.
 
-    The JSON has museval's layout, in mdx21 without frames. It names the protocol unless that is sisec18.
+    The JSON has museval's layout, in mdx21 without frames. It names the protocol unless that is sisec18. The record holds the whole-track
+    metrics.
 
-    The record holds the whole-track metrics. `estimates` is the folder of a stage of estimates, None for those of MIX. What was made from
-    the same references and estimates stays. Raises InputError, after the other tracks are done, for an estimate that is missing, changed,
-    or of another length, and for a reference that is silent throughout.
+    `estimates` is the folder of an estimates stage, or None for MIX. Scores made from the same references and estimates are kept. Raises
+    InputError, after scoring the other tracks, for an estimate that is missing, changed or of another length, and for a reference that is
+    silent throughout.
     """
     stage = Stage(folder)
-    if estimates is None:  # MIX is made of the references, so its SAR measures rounding
+    if estimates is None:  # MIX is a sum of the references, so its SAR only measures rounding
         engine = replace(engine, warns=False)
     for_each(tracks, lambda track: score_track(scorable(track, targets, estimates, engine.protocol), stage, engine))
     stage.finish_job(job, [track.slug for track in tracks])
@@ -41,7 +42,7 @@ def score_track(track: Scorable, stage: Stage, engine: Engine) -> None:
         return
     path = stage.folder / track.subset / f"{track.name}.json"
     if path.exists():
-        log.info("%s: no record that it was made from these references and estimates by this engine; scored again", path)
+        log.info("%s: no record shows that this engine made it from these references and estimates; scored again", path)
     with stage.making(track.slug, made_from) as made:
         pair = track.read()
         whole_track = {
@@ -58,12 +59,12 @@ def score_track(track: Scorable, stage: Stage, engine: Engine) -> None:
 
 
 def made_from_of(track: Scorable, engine: Engine) -> dict[str, str]:
-    """Return what the scores of a track by an engine are made from."""
+    """Return the ingredients of a track's scores by an engine."""
     return {**track.made_from, "engine": engine.name}
 
 
 def global_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Signal-to-distortion ratio in dB of whole signals (n_channels, n_samples), all channels together.
+    """Return the signal-to-distortion ratio in dB of whole signals (n_channels, n_samples), over all channels.
 
     10 log10((sum s^2 + 1e-7) / (sum (s - s')^2 + 1e-7)), in float64: the score of MDX 2021 and SDX 2023, also called uSDR.
     """
@@ -72,7 +73,7 @@ def global_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Scale-invariant SDR in dB: the reference is scaled by a = <s', s> / (<s, s> + 1e-7) over all channels first."""
+    """Return the scale-invariant SDR in dB: `global_sdr` with the reference scaled by <s', s> / (<s, s> + 1e-7) over all channels."""
     reference, estimate = reference.astype(np.float64), estimate.astype(np.float64)
     scale = np.sum(estimate * reference) / (np.sum(reference**2) + EPSILON)
     return global_sdr(scale * reference, estimate)

@@ -1,4 +1,4 @@
-"""Framewise BSSEval v4 scores in museval's JSON layout, read into one tidy table."""
+"""Framewise scores in museval's JSON layout, read into one tidy table."""
 
 import math
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from madsep.core.reading import GZIP, visible
 from madsep.data import datasets
 from madsep.scoring.protocols import SISEC18, Protocol
 
-TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order in which tables show them
+TARGETS = tuple(dict.fromkeys((*datasets.TARGETS, *datasets.STEMS)))  # in the order of the tables
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 MAX_NAME_LENGTH = 100  # of a target
 SUFFIXES = (".json", f".json{GZIP}")
-SISEC_FRAMING = (1.0, 1.0, 0.0)  # seconds: length of a frame, distance to the next, beginning of the first
+SISEC_FRAMING = (1.0, 1.0, 0.0)  # seconds: length of a frame, distance between frames, beginning of the first
 COLUMNS = ["track", "target", "metric", "time", "duration", "score"]
-# MIX holds no artefacts if the mixture is the sum of its stems: its SAR, 80 dB and far more, is then nothing to compare with
+# if the mixture is the sum of its stems, MIX has no artefacts, and its SAR of 80 dB or far more is not comparable
 NO_ARTEFACTS_DB = 80.0
-TIME_DIGITS = 4  # decimals of seconds to which frames are told apart
+TIME_DIGITS = 4  # decimals of seconds to which framings are distinguished
 TIME_TOLERANCE_S = 1e-4
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read every museval JSON in `folder`, or in its `test/`, one row per frame and metric; also those compressed as `.json.gz`.
+    """Read every museval JSON (`.json` or `.json.gz`) in `folder` or in its `test/`, with one row per frame and metric.
 
-    Columns: track (the file's name without its last `.json` or `.json.gz`), target, metric, time and duration in seconds, score in
-    dB. A dropped frame is NaN; an infinite score counts as NaN, which is what museval writes for it. Hidden files and other
-    folders are not searched.
+    The columns are track (the file's name without its last `.json` or `.json.gz`), target, metric, time and duration in seconds, and
+    score in dB. Dropped frames are NaN. Infinite scores are read as NaN, which museval writes for them. Hidden files and other folders
+    are ignored.
 
-    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, has a track both as
-    `.json` and as `.json.gz`, or if a file is not in museval's layout, or of another protocol than sisec18.
+    Raises InputError if the folder is missing, holds no JSON, holds JSON files both in `test/` and outside it, or has a track both as
+    `.json` and as `.json.gz`. Raises it if a file is not in museval's layout or is not of protocol sisec18.
     """
     return pd.concat([read_track(path) for path in score_files(folder)], ignore_index=True)
 
@@ -47,7 +47,7 @@ def read_track(path: Path, protocol: Protocol = SISEC18) -> pd.DataFrame:
 
 
 def framing(scores: pd.DataFrame) -> str:
-    """Return in words how the frames of scores differ from SiSEC's, which last 1 s and follow each other; empty if they do not."""
+    """Return in words how the frames differ from SiSEC's consecutive 1-second frames, or an empty string if they do not."""
     found: dict[tuple[float, float, float] | None, set[str]] = {}
     for (track, _), frames in scores[scores["metric"] == METRICS[0]].groupby(["track", "target"], sort=True):
         found.setdefault(_framing(frames["time"].to_numpy(), frames["duration"].to_numpy()), set()).add(str(track))
@@ -56,7 +56,7 @@ def framing(scores: pd.DataFrame) -> str:
 
 
 def _framing(times: NDArray[np.float64], durations: NDArray[np.float64]) -> tuple[float, float, float] | None:
-    """Return length, distance and beginning of frames in seconds; None if they differ from frame to frame."""
+    """Return length, distance and beginning of frames in seconds, or None if length or distance varies."""
     hops, length = np.diff(times), float(durations[0])
     hop = float(hops[0]) if len(hops) else length
     if not (np.allclose(durations, length, rtol=0, atol=TIME_TOLERANCE_S) and np.allclose(hops, hop, rtol=0, atol=TIME_TOLERANCE_S)):
@@ -108,16 +108,16 @@ def _refuse_twins(paths: list[Path]) -> None:
 
 
 def decibels(value: float, sign: str = "") -> str:
-    """Return a score as text with two decimals: a dash for NaN, "> 80" beyond what can be compared; `sign` "+" shows that of gains."""
+    """Return a score as text with two decimals, a dash for NaN, or "> 80" above 80 dB. With `sign` "+", gains show their sign."""
     if value > NO_ARTEFACTS_DB:
         return f"> {NO_ARTEFACTS_DB:.0f}"
     return "-" if math.isnan(value) else f"{value:{sign}z.2f}"
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows by target (vocals, accompaniment, drums, bass, other) and metric (SDR, SIR, ISR, SAR).
+    """Return the rows sorted by target (vocals, accompaniment, drums, bass, other) and metric (SDR, SIR, ISR, SAR).
 
-    Other names follow in alphabetical order; rows of one target and metric keep their order.
+    Other names follow in alphabetical order. Rows of one target and metric keep their order.
     """
     return frame.sort_values(["target", "metric"], key=_ranks).reset_index(drop=True)
 
@@ -132,7 +132,7 @@ def _track_rows(path: Path, protocol: Protocol) -> Iterator[tuple[str, str, floa
     document = read_json(path)
     found = document.get("protocol", SISEC18.name) if isinstance(document, dict) else SISEC18.name
     if found != protocol.name:
-        raise InputError(f"{path}: holds scores of protocol {found}, which have no place in a table of protocol {protocol.name}.")
+        raise InputError(f"{path}: holds scores of protocol {found}, which do not belong in a table of protocol {protocol.name}.")
     targets = document.get("targets") if isinstance(document, dict) else None
     if not isinstance(targets, list) or not targets:
         raise _layout_error(path, "there is no list `targets` with scores in it")
@@ -144,7 +144,7 @@ def _track_rows(path: Path, protocol: Protocol) -> Iterator[tuple[str, str, floa
         if not name.isprintable() or not 0 < len(name) <= MAX_NAME_LENGTH:
             raise _layout_error(path, f"{name[:MAX_NAME_LENGTH]!a} is not the name of a target")
         if name in seen:
-            raise _layout_error(path, f"target {name} is there twice")
+            raise _layout_error(path, f"target {name} occurs twice")
         seen.add(name)
         yield from _target_rows(path, name, target.get("frames"))
 
@@ -160,9 +160,9 @@ def _target_rows(path: Path, name: str, frames: Any) -> Iterator[tuple[str, str,
         if not (0 <= time < math.inf and 0 < duration < math.inf):
             raise _layout_error(path, f"{where} begins at {time:g} s and lasts {duration:g} s")
         if time == before:
-            raise _layout_error(path, f"{where} is there twice: the previous frame also begins at {time:g} s")
+            raise _layout_error(path, f"{where} occurs twice: the previous frame also begins at {time:g} s")
         if time < before:
-            raise _layout_error(path, f"{where} begins at {time:g} s, before the one that precedes it")
+            raise _layout_error(path, f"{where} begins at {time:g} s, before the previous frame")
         before = time
         yield from rows
 

@@ -1,4 +1,4 @@
-"""The stages of scoring, by protocol: what the workflow calls. Each imports what its protocol needs."""
+"""The scoring stages that the workflow calls. Each imports only the modules that its protocol needs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from madsep.scoring.protocols import MDX21, MIR1K, Protocol
 def score_tracks(
     tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str, engine: Engine
 ) -> None:
-    """Score the tracks of a job into the stage's folder `folder`, by the protocol of `engine`; see `score` and `score_nsdr`."""
+    """Score the tracks of a job by the protocol of `engine`, and write to the stage's folder `folder`; see `score` and `score_nsdr`."""
     if engine.protocol == MIR1K:
         from madsep.scoring.nsdr import score_nsdr
 
@@ -43,7 +43,7 @@ def aggregate_scores(
 
 
 def write_table(systems: Mapping[str, Path], baseline: Path, path: Path, protocol: Protocol) -> None:
-    """Write the table that ends a run as text, from the folders of systems' tables and of those of MIX.
+    """Write the final table of a run as text, from the folders with the tables of the systems and of MIX.
 
     Raises InputError if a table was changed or is of another protocol, or if systems were scored on different tracks.
     """

@@ -101,7 +101,7 @@ def separate_song(separator: Separator, song: Path, files: Mapping[str, Path], o
 def _refuse_existing(files: Mapping[Path, Mapping[str, Path]], overwrite: bool) -> None:
     existing = [path for written in files.values() for path in written.values() if path.exists()]
     if existing and not overwrite:
-        others = f", and so do {len(existing) - 1} others" if len(existing) > 1 else ""
+        others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise InputError(f"{existing[0]}: exists already{others}; choose another folder, or add --overwrite to replace what is there.")
 
 

@@ -88,7 +88,7 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 
 class Held:
-    """All tracks on the device, from which it gathers batches. Each track has silence around it, as long as one sequence's reading.
+    """All tracks on the device, where batches are gathered. Each track is surrounded by as much silence as one read covers.
 
     `signals` are mixture and stems of each track, (1 + S, 1, n_samples). `fastest` is the highest playback speed.
     """
@@ -106,7 +106,7 @@ class Held:
         self.samples = torch.arange(n_span, device=device)
         self.reading = torch.arange(-1, self.n_read - 1, device=device)
         self.lengths, self.begins = self._on_device(lengths), self._on_device(begins)
-        first = np.clip(places.first, 1 - self.n_read, lengths[places.track] + 1)  # further outside there is only silence, too
+        first = np.clip(places.first, 1 - self.n_read, lengths[places.track] + 1)  # farther out there is only silence, too
         self.starts = self._on_device(begins[places.track] + first)
 
     def _on_device(self, values: NDArray[Any]) -> Tensor:

@@ -52,7 +52,7 @@ def count(
     N: tl.constexpr,
     LARGEST: tl.constexpr,
 ) -> None:
-    """Count steps until the first loss or the gradient norm is not finite. Store both values of the last step examined."""
+    """Count steps until losses[0] or the gradient norm is not finite. Store both values of the last step examined."""
     index = tl.arange(0, LARGEST)
     values, total = tl.load(losses + index, mask=index < N, other=0.0).to(tl.float64), tl.load(sums + index, mask=index < N, other=0.0)
     loss, length = tl.load(losses).to(tl.float64), tl.load(norm).to(tl.float64)

@@ -33,7 +33,7 @@ def bounded(magnitudes: Tensor, clip: float | None) -> Tensor:
 def masked_features(mixture: Tensor, voice: Tensor, settings: Target) -> tuple[Tensor, Tensor]:
     """Return a mixture's bounded magnitudes (B, T, N) and its voice's target `irm_background` (B, 1, T - 2L, N), from complex bins.
 
-    One Triton kernel computes what `bounded` and `training_target` do. `mixture` is (B, T, N) and `voice` (B, T - 2L, N), inner frames.
+    One Triton kernel does what `bounded` and `training_target` do. `mixture` is (B, T, N). `voice` is (B, T - 2L, N), without context.
     """
     from madsep.training import target_kernels  # imports Triton
 
