@@ -338,7 +338,7 @@ def test_nor_is_it_through_links_nor_the_checkpoint_nor_another_song(tmp_path: P
 def test_a_second_pass_elsewhere_is_a_song_like_any_other(tmp_path: Path) -> None:
     song, checkpoint = a_song(tmp_path / "sep/vocals/vocals.wav"), save(tmp_path)
     separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)
-    with pytest.raises(InputError, match=r"second/vocals/vocals\.wav: exists already, and so do 1 others; choose another folder"):
+    with pytest.raises(InputError, match=r"second/vocals/vocals\.wav: exists already \(and 1 more\); choose another folder"):
         separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1)
     separate_songs(checkpoint, [song], tmp_path / "second", "cpu", 1, Output(overwrite=True))
     assert (tmp_path / "second/vocals/vocals.wav").is_file()

@@ -21,7 +21,7 @@ class Results:
     def __init__(self) -> None:
         self.groups: list[dict[str, Any]] = []  # plain values: name, tracks, n_frames, fits
         self._sums: dict[str, NDArray[np.float64]] = {}
-        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # of the current group: map, mean input, row's columns
+        self._fits: dict[str, tuple[NDArray[Any], NDArray[Any], dict[str, Any]]] = {}  # for the current group: map, mean input, columns
         self._rows: list[dict[str, Any]] = []
         self._losses: list[pd.DataFrame] = []
         self._lags: list[pd.DataFrame] = []
