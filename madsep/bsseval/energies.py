@@ -22,7 +22,7 @@ import numpy as np
 import scipy.fft
 
 # An energy below this share of the largest sum that its terms could have may have lost digits. The correlations' rounding error is
-# about 1e-15 of that sum, so the relative error is at most 1e-8, or 4e-8 dB.
+# about 1e-15 of that sum, so the relative error above this share is at most 1e-8, or 4e-8 dB.
 LOST_DIGITS = 1e-7
 LARGEST_RATIO = np.finfo(float).eps ** -2  # of energies: 313.07 dB, the ratio of a float64 sample to its rounding error
 

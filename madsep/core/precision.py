@@ -25,7 +25,7 @@ def products(precision: Precision, device: torch.device) -> Iterator[None]:
 
 @functools.cache
 def has_bf16(device_type: str) -> bool:
-    """Whether the device has fast bfloat16 products. If it has not, this is logged once."""
+    """Whether the device has fast bfloat16 products. If not, this is logged once."""
     capable = torch.cuda.is_bf16_supported() if device_type == "cuda" else _cpu_has_bf16()
     if not capable:
         log.info("this %s has no bfloat16 arithmetic: products are computed in float32", device_type.upper())

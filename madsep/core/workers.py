@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class WorkerDefect(Exception):
-    """A worker failed unexpectedly; the message is its traceback."""
+    """A worker failed unexpectedly. The message is its traceback."""
 
 
 def in_workers(work: Callable[[Item], object], items: Sequence[Item], n_workers: int) -> Generator[tuple[Item, str], None, None]:
