@@ -235,7 +235,7 @@ def test_memory_that_holds_no_single_sequence_ends_plainly(tracks: Tracks, monke
         step(spans_of(step.sequences, 1, 2, 3))
 
 
-def test_inference_over_the_batch_cannot_be_parted(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_whose_inference_stops_at_once_cannot_be_split(tracks: Tracks, monkeypatch: pytest.MonkeyPatch) -> None:
     inference = {"max_iterations": 3, "tolerance": 1e-3, "stop": "batch"}
     step = step_of(tiny_recipe(network={"n_encoder_bins": 20, "n_denoiser_hidden": 16, "recurrent_inference": inference}), tracks)
     monkeypatch.setattr(step.state.network, "forward", Small(step.state.network, 2))

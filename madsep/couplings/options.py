@@ -1,4 +1,4 @@
-"""Options of couplings, with the defaults for the command line and the config. It must stay quick to import."""
+"""Options of couplings, with the defaults for the command line and the config. This module must stay quick to import."""
 
 from typing import Literal, NamedTuple
 

@@ -69,7 +69,7 @@ class Cha(Network):
         There the vertical filters have shape (1, N) over one channel, so they are drawn within sqrt(6 / ((1 + n_filters) N)).
         """
         initialise(self, generator, nn.init.xavier_uniform_)
-        nn.init.xavier_uniform_(self.vertical.weight.detach().unsqueeze(1), generator=generator)  # (filters, 1, N), the same memory
+        nn.init.xavier_uniform_(self.vertical.weight.detach().unsqueeze(1), generator=generator)  # a view (filters, 1, N)
 
     def forward(self, mixture: Tensor) -> ChaOutput:
         """Estimate the four sources' magnitudes from the mixture's, (B, T, N) -> (B, 4, T, N)."""

@@ -49,7 +49,7 @@ class Dae(Network):
         self.layers = nn.ModuleList(nn.Linear(sizes.n_bins, sizes.n_bins) for _ in range(settings.n_encoder_layers + 1))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw Glorot normal matrices and, as the code does, biases uniform within 1 / sqrt(N) or, with a skip filter, zero."""
+        """Draw Glorot normal matrices. As in the code, biases are uniform within 1 / sqrt(N), or zero with a skip filter."""
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_normal_(layer.weight, generator=generator)

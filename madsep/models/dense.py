@@ -109,7 +109,7 @@ def _gradients(gradient: Tensor, low_inputs: Tensor, low_weight: Tensor, like: A
 
 
 def padded(values: Tensor, low: torch.dtype, n_rows: int | None = None) -> Tensor:
-    """Return (..., N) rounded to `low`, as rows zero-padded to a multiple of 8 elements, and with rows of zeros up to `n_rows`."""
+    """Return (..., N) rounded to `low`, with rows zero-padded to a multiple of 8 elements and, if given, to `n_rows` rows."""
     n = values.shape[-1]
     if n % ALIGNED == 0 and n_rows in (None, len(values)):
         return values.to(low, memory_format=torch.contiguous_format).reshape(-1, n) if values.dim() > 1 else values.to(low)

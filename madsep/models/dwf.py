@@ -45,7 +45,7 @@ class DwfTerms(NamedTuple):
     kl_accompaniment: Tensor
     kl_voice_masked: Tensor
     kl_accompaniment_masked: Tensor
-    voice_energy: Tensor  # times 16
+    voice_energy: Tensor  # the average times 16
 
 
 class DwfLoss(NamedTuple):

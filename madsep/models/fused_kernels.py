@@ -15,7 +15,7 @@ def divergence(
     FLOOR: tl.constexpr,
     SIZE: tl.constexpr,
 ) -> None:
-    """Compute each row's generalised Kullback-Leibler divergence over N bins, and `share` times its derivative by the estimate."""
+    """Compute each row's generalised Kullback-Leibler divergence over N bins and, times `share`, its gradient."""
     row = tl.program_id(0).to(tl.int64)
     total = tl.zeros((SIZE,), tl.float32)
     for chunk in range(tl.cdiv(N, SIZE)):

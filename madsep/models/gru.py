@@ -124,7 +124,7 @@ class _CpuGru(torch.autograd.Function):
         reset, update, new, new_state = gates.unbind(1)
         d_new = (1 - update) * (1 - new.square())  # derivative of the state with respect to new's pre-activation
         slopes = torch.stack((d_new * new_state * reset * (1 - reset), (states[:-1] - new) * update * (1 - update), d_new * reset), 2)
-        grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # of the products W_hh h
+        grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # gradients of the products W_hh h
         grad_new = torch.empty_like(d_new)
         grad_state = torch.zeros_like(states[0])
         low_hh_t = low_hh.t().contiguous()

@@ -1,4 +1,4 @@
-"""Triton kernel for the recurrent unit's backward pass: one frame of all directions. `gru_forward_kernels` defines the sizes."""
+"""Triton kernel for the recurrent unit's backward pass: one frame of all directions. `gru_forward_kernels` defines the symbols."""
 
 import triton
 import triton.language as tl
@@ -6,7 +6,7 @@ import triton.language as tl
 
 @triton.jit(do_not_specialize=["t", "n_frames", "n_rows", "stride_t", "stride_b", "stride_d"])
 def backward_frame(
-    sums: tl.tensor,  # (D, T, B, 4, HP), frames as given: gradients of W_hn h' + b_hn and of the gates' pre-activations
+    sums: tl.tensor,  # (D, T, B, 4, HP), frames in input order: gradients of W_hn h' + b_hn, a_r, a_z and a_n
     totals: tl.tensor,  # (T, B, D, H), float32: gradients of the states, including those through later frames
     weights_t: tl.tensor,  # (D, H, 3, HP), gates in the order new, reset, update
     slopes: tl.tensor,  # (5, T, B, D, H), float32

@@ -40,7 +40,7 @@ def lower(
 @triton.jit(do_not_specialize=["t", "n_frames", "n_rows", "stride_t", "stride_b"])
 def forward_frame(
     states: tl.tensor,  # (T, B, D, H), float32
-    low: tl.tensor,  # (D, T, B, HP): the states, rounded, frames as given
+    low: tl.tensor,  # (D, T, B, HP), frames in input order: the states, rounded
     slopes: tl.tensor,  # (5, T, B, D, H), float32: derivatives for the backward pass, if KEEP
     weights: tl.tensor,  # (D, 3, H, HP)
     projected: tl.tensor,  # (T, B, D, 3, HP): products W_i x

@@ -9,7 +9,7 @@ Residual = Literal["none", "recurrent", "output"]  # whether inputs are added wi
 
 
 def needs_gradients(*tensors: Tensor) -> bool:
-    """Whether a function of these tensors must save values for its backward pass. Inside the function, PyTorch does not tell."""
+    """Whether a function of these tensors must save values for its backward pass, which PyTorch does not report inside it."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 

@@ -25,7 +25,7 @@ Scores = dict[str, Any]  # museval's layout
 class Engine:
     """A scorer, its number of threads, and whether the package's own engine warns of scores that only measure rounding.
 
-    `museval` and `fast` score by the protocol sisec18. Any other protocol has one scorer, which has the protocol's name.
+    `museval` and `fast` score by the protocol sisec18. Every other protocol has a single scorer, named after the protocol.
     """
 
     name: str
@@ -42,7 +42,7 @@ def score_text(engine: Engine, name: str, pair: Pair) -> str:
     """Score track `name` by BSS Eval and return museval's JSON text, which names the protocol unless that is sisec18.
 
     No engine can score an estimate that is silent throughout. All frames are then NaN, as silent frames are, and a warning says so. Raises
-    InputError if ffmpeg is missing, which museval needs.
+    InputError if the engine is museval and ffmpeg, which museval needs, is missing.
     """
     protocol = engine.protocol
     silent = [target for target, estimate in pair.estimates.items() if not estimate.any()]

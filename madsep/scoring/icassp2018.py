@@ -22,7 +22,7 @@ from madsep.scoring.scores import decibels
 FIGURES = Path(__file__).parent / "icassp2018.csv"
 COLUMNS: Mapping[str, Column] = {"system": str, "called": str, "SDR": float, "SIR": float, "files": str}
 METRICS = ("SDR", "SIR")
-LAYOUT = "dsd100"  # of the data set that the figures are for
+LAYOUT = "dsd100"  # layout of the data set to which the figures apply
 SOURCE = (
     "published: Table 1 of Mimilakis et al., ICASSP 2018 (arXiv:1711.01437), on the 50 songs of DSD100 Test, by systems trained on DSD100 "
     "Dev, MIM-DWF+ and GRU-* also on MedleyDB. The figures of GRA3 (there GRA) and CHA are of the stereo files of SiSEC 2016."

@@ -31,7 +31,7 @@ def track_medians(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocol_medians(scores: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Return a protocol's average in dB without NaN frames: target, metric, median, n_tracks, nan_share, definition.
+    """Return a protocol's average over non-NaN frames in dB: target, metric, median, n_tracks, nan_share, definition.
 
     In sisec18 it is the median over tracks of the median over frames (Stöter, Liutkus & Ito, "The 2018 Signal Separation Evaluation
     Campaign", section 3). In sisec16 it is the median over the frames of all tracks. A track with only NaN frames is not counted, and a

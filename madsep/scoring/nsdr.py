@@ -37,7 +37,7 @@ CLIPS_TABLE, MEANS_TABLE = "clips.csv", "gnsdr.csv"
 
 
 def score_nsdr(tracks: Sequence[PreparedTrack], targets: Sequence[str], estimates: Path | None, folder: Path, job: str) -> None:
-    """Write SDR, SIR, SAR, SDR_mixture and NSDR in dB of a job's mono tracks, for the voice, to the stage's folder `folder` as JSON.
+    """Write the voice's SDR, SIR, SAR, SDR_mixture and NSDR in dB for a job's mono tracks to the stage's folder `folder`, as JSON.
 
     `estimates` is the folder of an estimates stage, or None for MIX. Scores made from the same references and estimates are kept. The
     references are the voice and the accompaniment; only the voice's estimate matters. If it is silent throughout, its SDR, SIR, SAR and

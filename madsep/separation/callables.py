@@ -55,7 +55,7 @@ def load_separator(text: str) -> Callee:
 def fingerprint(separator: str, hash_files: Hash) -> str | None:
     """Return a digest of the .py files of the top-level module or package of `separator`, or None if it does not exist.
 
-    It is found as `load_separator` does, but not imported. Raises InputError for a file that cannot be read.
+    It is located as in `load_separator`, but not imported. Raises InputError for a file that cannot be read.
     """
     make_current_folder_importable()
     try:

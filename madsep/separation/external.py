@@ -1,4 +1,4 @@
-"""External systems, which have no recipe: a user's callable, a folder of estimates or an oracle. Their names and targets."""
+"""Names and targets of external systems, which have no recipe: a user's callable, a folder of estimates or an oracle."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points

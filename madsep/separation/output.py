@@ -33,7 +33,7 @@ def write_targets(
     sample_rate_hz: int,
     form: Form = Form(),
 ) -> dict[str, int]:
-    """Write `targets` and the accompaniment, as far as they have a file, from blocks (n_targets, n_channels, n) of the targets.
+    """Write the targets and the accompaniment named in `files`, from blocks (n_targets, n_channels, n) of `targets`.
 
     Returns the number of clipped samples of each file. The accompaniment is the mixture minus the vocals or, if all stems are estimated,
     the sum of the other stems. It is computed in the time domain from the samples that are written. Vocals and accompaniment therefore add

@@ -22,8 +22,8 @@ def separate(checkpoint: Path, tracks: Sequence[PreparedTrack], folder: Path, jo
 
     Targets are vocals and accompaniment, or all stems and accompaniment. If a track's rate differs from the front end's, the mixture is
     resampled to the front end's rate and the estimates are resampled back. Estimates made from the same audio with the same checkpoint are
-    kept. The count of `ZeroedLatent` is logged. Raises InputError if the checkpoint is damaged or was trained on one of the songs, or if
-    the disk is full. Raises it for tracks that cannot be separated once the others are done.
+    kept. The share of `ZeroedLatent` is logged. Raises InputError if the checkpoint is damaged or was trained on one of the songs, or if
+    the disk is full. Once the other tracks are done, raises InputError for tracks that cannot be separated.
     """
     stage, faults, digest = Stage(folder), Faults(), sha256(checkpoint)
     made_from = {track.slug: {"prepared": track.sha256, "checkpoint": digest} for track in tracks}

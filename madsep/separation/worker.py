@@ -112,7 +112,7 @@ class Worker:
     def _chunk(self, line: bytearray) -> bool:
         """Add what the process has written to `line`, or wait for it. Return False if the process has ended or closed the pipe.
 
-        A process that the callable has started may hold the pipe open for ever, so the end of the pipe alone is not a sufficient sign.
+        A process that the callable has started may keep the pipe open for ever, so waiting for the pipe's end alone is not enough.
         """
         assert self._process is not None
         has_ended = self._process.poll() is not None

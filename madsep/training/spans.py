@@ -18,7 +18,7 @@ from madsep.front_end.segments import read_padded
 N_AHEAD = 4  # number of batches that the reading thread may read ahead
 READER = "madsep-reader"  # the thread's name
 
-Read = tuple[Tensor, Tensor | None]  # audio, and the draws of its mixtures under augmentation
+Read = tuple[Tensor, Tensor | None]  # audio, and with augmentation the draws of its mixtures
 
 
 @dataclass(frozen=True)

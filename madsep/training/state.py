@@ -57,7 +57,7 @@ class Saved:
 
 
 class Unusable(InputError):
-    """A saved state cannot be used, but an earlier one perhaps can."""
+    """The error for a saved state that cannot be used. An earlier one may be usable."""
 
 
 class TrainingState:
@@ -172,7 +172,7 @@ class TrainingState:
         return tensors, saved
 
     def _misfit(self, tensors: Mapping[str, Tensor]) -> str | None:
-        """Return which tensor of a saved state does not fit the network or that tensors are missing, or None."""
+        """Return what is wrong with a saved state's tensors, or None if they fit the network."""
         weights, parameters = self.network.state_dict(), dict(self.network.named_parameters())
         moments = MOMENTS[self.settings.optimiser]
         groups: dict[str, Mapping[str, Tensor]] = {"network": weights, "best": weights, **dict.fromkeys(moments, parameters)}
@@ -187,7 +187,7 @@ class TrainingState:
         return None if is_complete and found[moments[0]] == found[moments[1]] else "tensors are missing"
 
     def _inconsistency(self, saved: Saved) -> str | None:
-        """Return which value of a saved state contradicts another value or the recipe, or None."""
+        """Return how a saved state contradicts itself or the recipe, or None if it does not."""
         position, own = saved.position, self.schedule.state_dict() if self.schedule else None
         if position.sums and position.sums.keys() != set(self.tally.losses):
             return "it sums other losses"

@@ -1,4 +1,4 @@
-"""One optimisation step, computed from spans of audio on the device, which the host never waits for."""
+"""One optimisation step on the device, from spans of audio. The host never waits for it."""
 
 import math
 from collections.abc import Callable
@@ -147,7 +147,7 @@ class GraphStep:
         try:
             with self.step.state.tally.held():
                 self.replay = self.capture(lambda: self.step(self.spans), lambda: self.step.whole(self.spans))
-        except RuntimeError as error:  # of CUDA and its libraries, memory that is too small for the graph included
+        except RuntimeError as error:  # from CUDA and its libraries, also if memory is too small for the graph
             self.capturable = False
             reason = str(error).partition("\n")[0]
             log.warning("the training step cannot be captured as a CUDA graph (%s); it runs kernel by kernel, which is slower", reason)

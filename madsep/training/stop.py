@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # from a scheduler whose time limit i
 
 
 class Stop:
-    """Whether a run has been asked to stop, by SIGTERM or SIGINT while `listening` or by its time limit in minutes."""
+    """A request to stop a run: SIGTERM or SIGINT while `listening`, or its time limit in minutes."""
 
     def __init__(self, max_minutes: float | None) -> None:
         self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
