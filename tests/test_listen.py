@@ -3,6 +3,7 @@
 import json
 import re
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from madsep.cli import app
 from madsep.core.errors import InputError
 from madsep.listening.choice import choose_part, choose_tracks
-from madsep.listening.excerpts import MB, Excerpt, fit, script, write_flac
+from madsep.listening.excerpts import MB, Excerpt, _write_opus, fit, longest_s, script, write_flac
 from madsep.listening.listen import Options, listen
 from madsep.listening.serve import make_server
 from madsep.listening.sources import Material, System, read_frames, read_material, read_run
@@ -122,6 +123,24 @@ def test_excerpts_are_flac_if_they_fit_then_opus_then_shorter(tmp_path: Path) ->
     assert sf.info(tmp_path / "0.opus").duration == pytest.approx(4, abs=0.001)
 
 
+def test_excerpts_are_encoded_as_opus_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first bit rate fits, and uses most of what is allowed; the longest excerpts that are promised fit, too."""
+    written: list[float] = []
+
+    def counted(excerpts: Sequence[Excerpt], bit_rate: float) -> list[int]:
+        written.append(bit_rate)
+        return _write_opus(excerpts, bit_rate)
+
+    monkeypatch.setattr("madsep.listening.excerpts._write_opus", counted)
+    for max_mb in (0.5, 0.9 * 0.5):
+        excerpts = noise(tmp_path / str(max_mb), 3, 4)
+        assert fit(excerpts, max_mb * MB).words.startswith("Opus")
+        size = sum(path.stat().st_size for path in (tmp_path / str(max_mb)).iterdir())
+        assert 0.85 * max_mb * MB < size <= max_mb * MB and len(written) == 1
+        written.clear()
+    assert longest_s(2, 0.2 * MB) == pytest.approx(0.95 * 0.2e6 / (2 * 4000) / 2, rel=0.01)
+
+
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return make_material(tmp_path_factory.mktemp("material"))
@@ -155,7 +174,7 @@ def test_the_size_is_bounded_by_shorter_excerpts(arguments: list[str], tmp_path:
     given = [argument for argument in arguments if "=" in argument]
     material = read_material(given[:2], given[2:], Path(arguments[-1]))
     listen(material, tmp_path / "page", Options(excerpt_s=6, max_mb=0.9))
-    assert "so that they fit into 0.9 MB" in caplog.text
+    assert caplog.text.count("so that they fit into 0.9 MB") == 1  # they are cut once
     audio = [path for path in (tmp_path / "page/audio").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in audio) <= 0.9 * MB
     part = data_of(tmp_path / "page/index.html")["tracks"][0]["part"]

@@ -16,13 +16,15 @@ import soxr
 
 from madsep.core.files import atomic
 from madsep.core.logs import log
+from madsep.core.progress import Progress
 
 MB = 1_000_000
 FULL_SCALE = 1 << 15  # of 16 bit
 OPUS_RATE_HZ = 48_000
 OPUS_BIT_RATES = (6_000, 256_000)  # bit/s of each channel between which libsndfile interpolates by `compression_level`, 1 to 0
 BEST_BIT_RATE, LEAST_BIT_RATE = 128_000, 32_000  # bit/s of each channel
-MARGIN = 0.95  # Opus has a variable bit rate
+MARGIN = 0.95  # of the allowed size, that the first choice of a bit rate leaves free: Opus has a variable one
+COPIES = 2 + 1 / 64  # of each byte: in the file, and in its script, which escapes four of 256
 BLOCK_S = 0.4  # of ITU-R BS.1770: what is shorter has no loudness
 ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  # in a string of JavaScript; the backslash first
 
@@ -57,19 +59,24 @@ def write_flac(samples: np.ndarray, sample_rate_hz: int, path: Path) -> Excerpt:
     return Excerpt(path, sample_rate_hz, _loudness(samples, sample_rate_hz), peak)
 
 
+def longest_s(n_channels: float, max_bytes: float) -> float:
+    """Return the seconds that excerpts of `n_channels` in all may last, so that Opus of the lowest bit rate fits into `max_bytes`."""
+    return MARGIN * max_bytes * 8 / (COPIES * LEAST_BIT_RATE * n_channels)
+
+
 def fit(excerpts: Sequence[Excerpt], max_bytes: float) -> Coding:
     """Bring all excerpts, with their scripts, below `max_bytes`: FLAC stays if it fits, or else Opus of up to 128 kbit/s takes its place.
 
     If even Opus of 32 kbit/s per channel is too much, nothing is written, and the coding says to which share they must be cut.
     """
     flacs = [_file(excerpt, "flac") for excerpt in excerpts]
-    n_bytes = sum(path.stat().st_size + len(script(path)) for path in flacs)
+    n_bytes = COPIES * sum(path.stat().st_size for path in flacs)
     if n_bytes <= max_bytes:
         _write_scripts(flacs)
         return Coding("FLAC, 16 bit, lossless")
-    seconds = sum(info.duration * info.channels for info in map(sf.info, flacs))  # of all channels
-    rate = min(BEST_BIT_RATE, MARGIN * max_bytes / 2 * 8 / seconds)  # bit/s of each channel; each byte is there twice
-    while rate >= LEAST_BIT_RATE and (excess := 2 * sum(_write_opus(excerpts, rate)) / (MARGIN * max_bytes)) > 1:
+    mean_s = sum(info.duration * info.channels for info in map(sf.info, flacs)) / len(flacs)  # of all channels of an excerpt
+    rate = min(BEST_BIT_RATE, LEAST_BIT_RATE * longest_s(len(flacs), max_bytes) / mean_s)  # bit/s of each channel
+    while rate >= LEAST_BIT_RATE and (excess := COPIES * sum(_write_opus(excerpts, rate)) / max_bytes) > 1:
         rate *= MARGIN / excess
     if rate < LEAST_BIT_RATE:
         return Coding("", rate / LEAST_BIT_RATE)
@@ -98,11 +105,13 @@ def _write_opus(excerpts: Sequence[Excerpt], bit_rate: float) -> list[int]:
     """Write each FLAC as Opus too, at `bit_rate` per channel; return the sizes in bytes."""
     low, high = OPUS_BIT_RATES
     level = 1 - (bit_rate - low) / (high - low)
-    for excerpt in excerpts:
-        samples, rate_hz = sf.read(_file(excerpt, "flac"), dtype="float32", always_2d=True)
-        samples = soxr.resample(samples, rate_hz, OPUS_RATE_HZ)
-        with atomic(_file(excerpt, "opus")) as temporary:
-            sf.write(temporary, samples, OPUS_RATE_HZ, format="OGG", subtype="OPUS", compression_level=level)
+    with Progress("encoding excerpts", len(excerpts)) as progress:
+        for excerpt in excerpts:
+            samples, rate_hz = sf.read(_file(excerpt, "flac"), dtype="float32", always_2d=True)
+            samples = soxr.resample(samples, rate_hz, OPUS_RATE_HZ)
+            with atomic(_file(excerpt, "opus")) as temporary:
+                sf.write(temporary, samples, OPUS_RATE_HZ, format="OGG", subtype="OPUS", compression_level=level)
+            progress.advance(1, excerpt.path.parent.name)
     return [_file(excerpt, "opus").stat().st_size for excerpt in excerpts]
 
 

@@ -1,10 +1,11 @@
 """Write the listening page of some systems: choose tracks, cut excerpts, render."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 
 from madsep.core.errors import InputError
 from madsep.core.files import new_folder, write_text
@@ -12,7 +13,7 @@ from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.data.tracks import slug_of
 from madsep.listening.choice import Part, choose_part, choose_tracks
-from madsep.listening.excerpts import MB, Coding, fit, write_flac
+from madsep.listening.excerpts import MB, Coding, fit, longest_s, write_flac
 from madsep.listening.page import AUDIO, Heard, Shown, render_page
 from madsep.listening.sources import Material, Sound
 
@@ -34,7 +35,7 @@ def listen(material: Material, folder: Path, options: Options) -> None:
     Raises InputError if a track that the options name has no scores, estimates have no references, or audio cannot be read.
     """
     chosen = choose_tracks(material.systems, options.tracks)
-    excerpt_s, coding = options.excerpt_s, Coding("")
+    excerpt_s, coding = _affordable_s(material, chosen, options), Coding("")
     with new_folder(folder) as new:
         while True:
             shown = _cut_all(material, chosen, new, excerpt_s)
@@ -43,14 +44,31 @@ def listen(material: Material, folder: Path, options: Options) -> None:
                 coding = fit(excerpts, options.max_mb * MB)
             if coding.share == 1:
                 break
-            excerpt_s *= coding.share
-            if excerpt_s < LEAST_S:
-                raise InputError(
-                    f"listen: {len(excerpts)} excerpts do not fit into {options.max_mb:g} MB; raise max_mb, or name fewer systems."
-                )
-            log.warning("excerpts of %.1f s instead of %.1f s, so that they fit into %g MB", excerpt_s, options.excerpt_s, options.max_mb)
+            excerpt_s = _checked(excerpt_s * coding.share, options)
         write_text(new / "index.html", render_page(material.systems, shown, new, coding.words))
     log.info("%s: %d tracks, %d excerpts%s", folder / "index.html", len(shown), len(excerpts), coding.words and f", {coding.words}")
+
+
+def _affordable_s(material: Material, chosen: Iterable[str], options: Options) -> float:
+    """Return the length in seconds of the excerpts that is asked for, or else about what fits; `fit` then has little left to shorten."""
+    n_channels = 0.0
+    for track in chosen:
+        targets = material.references.targets(track) if material.references else set()
+        files = [system.files_of(track, targets) for system in material.systems]
+        if any(files):
+            n_signals = 1 + len({target for of_system in files for target in of_system}) + sum(map(len, files))  # 1: the mixture
+            info = sf.info(next(path for of_system in files for path in of_system.values()))
+            n_channels += n_signals * info.channels * min(1.0, info.duration / options.excerpt_s)
+    longest = longest_s(n_channels, options.max_mb * MB) if n_channels else options.excerpt_s
+    return options.excerpt_s if longest >= options.excerpt_s else _checked(longest, options)
+
+
+def _checked(excerpt_s: float, options: Options) -> float:
+    """Return a length, and say that it is shorter than asked for. Raises InputError if it is too short to be heard."""
+    if excerpt_s < LEAST_S:
+        raise InputError(f"listen: the excerpts do not fit into {options.max_mb:g} MB; raise max_mb, or name fewer systems or tracks.")
+    log.warning("excerpts of %.1f s instead of %.1f s, so that they fit into %g MB", excerpt_s, options.excerpt_s, options.max_mb)
+    return excerpt_s
 
 
 def _cut_all(material: Material, chosen: Mapping[str, Sequence[str]], new: Path, excerpt_s: float) -> list[Shown]:

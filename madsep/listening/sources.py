@@ -1,6 +1,6 @@
 """What a listening page is made from: the scores and estimates of systems, and the references of their tracks."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -42,23 +42,31 @@ class System:
         folders = [self.estimates / subset / track for subset in SUBSETS] if self.estimates else []
         return next((folder for folder in folders if is_there(folder)), None)
 
+    def files_of(self, track: str, targets: Iterable[str]) -> dict[str, Path]:
+        """Return the files with the estimates of a track, by target."""
+        folder = self.folder_of(track)
+        files = {target: folder / f"{target}.wav" for target in targets} if folder else {}
+        return {target: path for target, path in files.items() if is_there(path)}
+
     def estimated(self, track: str, references: Sound) -> Signals:
         """Return the estimates of a track by target; none if the system has none of it.
 
         Raises InputError if an estimate was changed after it was written, or has another shape or rate than its reference.
         """
-        folder = self.folder_of(track)
-        if self.estimates is None or folder is None:
+        files = self.files_of(track, (target for target in ALL_TARGETS if target in references.signals))
+        if self.estimates is None or not files:
             return {}
         if (self.estimates / "records" / f"{slug_of(track)}.json").is_file():
             Stage(self.estimates).checked(slug_of(track))
-        files = {target: folder / f"{target}.wav" for target in ALL_TARGETS if target in references.signals}
-        files = {target: path for target, path in files.items() if is_there(path)}
         return read_estimates(files, {target: references.signals[target] for target in files}, references.sample_rate_hz)
 
 
 class References(Protocol):
     """Where the references of tracks are read from."""
+
+    def targets(self, track: str) -> Set[str]:
+        """Return the names of a track's references. Raises InputError if they are not there."""
+        ...
 
     def read(self, track: str) -> Sound:
         """Return the mixture and the references of a track. Raises InputError if they cannot be read."""
@@ -71,6 +79,10 @@ class Prepared:
 
     folder: Path
     kinds: Sequence[str] = KINDS  # in the order in which they are searched
+
+    def targets(self, track: str) -> Set[str]:
+        """Return the names of a track's references. Raises InputError if the track is not prepared."""
+        return self.read(track).signals.keys() - {"mixture"}
 
     def read(self, track: str) -> Sound:
         """Return the mixture and the references of a track, as memory maps. Raises InputError if the track is not prepared."""
@@ -87,6 +99,10 @@ class Tree:
     """References in a MUSDB18 tree, stem files or wavs."""
 
     root: Path
+
+    def targets(self, track: str) -> Set[str]:  # every track has all
+        """Return the names of a track's references: all stems and the accompaniment."""
+        return set(ALL_TARGETS)
 
     def read(self, track: str) -> Sound:
         """Return the mixture, the stems and the accompaniment of a track. Raises InputError if it is not there or damaged."""
