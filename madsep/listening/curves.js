@@ -3,7 +3,7 @@
 /* Scores over time as SVG. A frame without a score is a gap in its curve and a mark in the row of its system below the curves. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const AXIS = 16, ROW = 6; // heights in pixels
+const AXIS = 16, ROW = 6, LABEL = 14; // heights in pixels
 const N_STYLES = 8; // colours in page.css
 
 function element(name, attributes, text = "") {
@@ -33,8 +33,9 @@ function bounds(curve, metric) {
   return [low - margin, high + margin];
 }
 
-function step(span) {
-  return [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300].find((seconds) => span / seconds <= 12) ?? 600;
+/* The smallest round step of an axis that has at most `n` of them in `span`. */
+function step(span, n) {
+  return [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300].find((each) => span / each <= n) ?? 600;
 }
 
 /* Draw the scores of one metric from `from` to `to` seconds into an <svg>, over its whole width. */
@@ -47,22 +48,26 @@ function drawCurves(svg, curve, { metric, systems, from, to, part = null }) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren();
   if (part) svg.append(element("rect", { class: "part", x: x(part.start), y: 0, width: x(part.start + part.length) - x(part.start), height: height - AXIS }));
-  drawGrid(svg, { x, y, low, high, from, to, width, height });
+  const labels = drawGrid(svg, { x, y, low, high, from, to, width, height, bottom });
   names.forEach((name, row) => drawSystem(svg, curve, name, { metric, index: systems.indexOf(name), x, y, top: bottom + ROW * row, from, to }));
+  svg.append(...labels); // above the curves
   svg.append(element("line", { class: "cursor", x1: -9, x2: -9, y1: 0, y2: height - AXIS }));
 }
 
-function drawGrid(svg, { x, y, low, high, from, to, width, height }) {
-  const every = high - low > 40 ? 20 : high - low > 12 ? 5 : 2;
+/* Draw the lines of the grid; return their labels. */
+function drawGrid(svg, { x, y, low, high, from, to, width, height, bottom }) {
+  const labels = [], label = (left, base, text) => labels.push(element("text", { class: "label", x: left, y: base }, text));
+  const every = step(high - low, Math.max(1, bottom / (2 * LABEL)));
   for (let value = Math.ceil(low / every) * every; value < high; value += every) {
     svg.append(element("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }));
-    svg.append(element("text", { class: "label", x: 2, y: y(value) - 2 }, `${value} dB`));
+    if (y(value) >= LABEL) label(2, y(value) - 2, `${value} dB`);
   }
-  const seconds = step(to - from) * (width < 500 ? 2 : 1);
+  const seconds = step(to - from, width < 500 ? 6 : 12);
   for (let time = Math.ceil(from / seconds) * seconds; time < to; time += seconds) {
     svg.append(element("line", { class: "grid", x1: x(time), x2: x(time), y1: 0, y2: height - AXIS }));
-    if (x(time) < width - 30) svg.append(element("text", { class: "label", x: x(time) + 2, y: height - 4 }, clock(time, seconds < 1 ? 1 : 0)));
+    if (x(time) < width - 30) label(x(time) + 2, height - 4, clock(time, seconds < 1 ? 1 : 0));
   }
+  return labels;
 }
 
 function drawSystem(svg, curve, name, { metric, index, x, y, top, from, to }) {

@@ -10,6 +10,7 @@ import pytest
 
 from madsep.comparison.compare import Options, compare
 from madsep.comparison.details import Details
+from madsep.comparison.later import later_results
 from madsep.comparison.published import published_frames, published_track_medians
 from madsep.comparison.runs import COLUMNS, Run
 from madsep.core.intervals import Bootstrap
@@ -84,6 +85,22 @@ def test_tracks_are_filtered_and_link_to_where_they_can_be_heard(page: Any) -> N
     assert [row.locator("td").nth(1).inner_text() for row in part.locator("tbody tr:visible").all()] == ["X & <b>", "Y"]
     assert "2 of 8 rows" in part.inner_text()
     assert part.locator("tbody tr:visible a").first.get_attribute("href").startswith("../listen/index.html#img-src-x")
+
+
+def test_later_results_are_filtered_by_audio_extra_data_and_year(page: Any) -> None:
+    table, chosen = later_results(), page.page.locator("#later-filters select")
+    expected = table
+    for name, choice, keeps in (
+        ("year", "2021", table["year"] == 2021),
+        ("audio", "stems", table["audio"] == "stems"),
+        ("extra", "extra songs", table["extra_songs"] != "none"),
+    ):
+        page.page.locator(f"#later-filters select[data-filter={name}]").select_option(choice)
+        n_before, expected = len(expected), expected[keeps.reindex(expected.index)]
+        assert sorted(column(page, "#later-table", 1)) == sorted(expected["system"]) and 0 < len(expected) < n_before
+    for number in range(chosen.count()):
+        chosen.nth(number).select_option("all")
+    assert len(column(page, "#later-table", 1)) == len(table) and page.faults == []
 
 
 def test_only_a_run_s_targets_are_open(page: Any) -> None:

@@ -1,5 +1,6 @@
 """The listening page in a real browser."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,47 @@ def test_an_impulse_is_at_its_sample_in_every_source(pages: dict[str, Path], ope
     assert page.get("DATA.suffix") == f".{kind}"
 
 
+def test_the_impulse_is_heard_at_its_sample_whichever_source_is_chosen(page: Any) -> None:
+    """What the graph plays of each source alone, rendered offline from the beginning: the impulse comes after the lead."""
+    start = page.get("player.track.part.start")
+    heard = page.get(
+        """(async () => {
+        const { buffers } = player.transport, found = [];
+        for (const source of buffers.keys()) {
+            const context = new OfflineAudioContext(1, 44100, 44100), transport = new Transport(context);
+            transport.load(buffers);
+            transport.setLevels(new Map([[source, 1]]));
+            transport.restart();
+            const samples = (await context.startRendering()).getChannelData(0);
+            found.push(samples.reduce((best, sample, i) => Math.abs(sample) > Math.abs(samples[best]) ? i : best, 0));
+        }
+        return found;
+    })()"""
+    )
+    lead = round(0.01 * RATE_HZ)
+    assert heard == [IMPULSE - round(start * RATE_HZ) + lead] * N_SOURCES
+
+
+def test_the_curves_are_drawn_through_the_scores(page: Any) -> None:
+    """Each frame is a level line from its beginning to its end; heights are one straight line of the scores for all systems together."""
+    page.wait("document.querySelectorAll('#overview .curve').length === 2")
+    width = page.get("document.getElementById('overview').clientWidth")
+    heights, scores = [], []
+    for system in range(len(SYSTEMS)):
+        path = page.page.locator("#overview .curve").nth(system).get_attribute("d")
+        points = np.array([[float(number) for number in point.split()] for point in re.split("[ML]", path) if point])
+        values = np.array(sdr_of(0, system, 6))
+        frames = np.flatnonzero(~np.isnan(values))
+        np.testing.assert_allclose(points[0::2, 0], frames * width / 6, atol=0.06)
+        np.testing.assert_allclose(points[1::2, 0], (frames + 1) * width / 6, atol=0.06)
+        np.testing.assert_array_equal(points[0::2, 1], points[1::2, 1])
+        heights += list(points[0::2, 1])
+        scores += list(values[frames])
+    slope, height = np.polyfit(scores, heights, 1)
+    assert slope < -1
+    np.testing.assert_allclose(slope * np.array(scores) + height, heights, atol=0.1)
+
+
 def test_a_click_on_the_curve_plays_that_second(page: Any) -> None:
     page.page.locator("#detail").scroll_into_view_if_needed()
     box = page.page.locator("#detail").bounding_box()
@@ -199,7 +241,9 @@ def test_dragging_over_the_waveform_makes_a_loop(page: Any) -> None:
     page.page.mouse.up()
     loop = page.get("player.transport.loop")
     assert (loop["start"], loop["end"]) == (pytest.approx(1, abs=0.1), pytest.approx(2.5, abs=0.1))
+    page.page.wait_for_timeout(500)  # the library takes no click right after a drag
     page.page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 20)
+    page.wait("player.transport.currentTime > 0")
     assert position(page) == pytest.approx(4, abs=0.05)
 
 
