@@ -167,7 +167,7 @@ def test_scores_that_are_partial_are_refused(tmp_path: Path) -> None:
     rows = [("a", "vocals", 5), ("a", "accompaniment", 4), ("b", "accompaniment", 4)]
     for kept, message in (
         (rows, "the targets of a have different numbers of frames (accompaniment 4, vocals 5)"),
-        ([*rows[1:], ("b", "vocals", 4)], "a has no scores of vocals, other tracks have"),
+        ([*rows[1:], ("b", "vocals", 4)], "a has no scores of vocals, but other tracks have"),
     ):
         table = pd.DataFrame([(track, target, "SDR", 1.0, n, 0.0) for track, target, n in kept], columns=list(COLUMNS))
         table.to_csv(tmp_path / "track_medians.csv", index=False)
@@ -204,8 +204,8 @@ def test_only_the_50_test_tracks_stand_beside_the_campaign() -> None:
     reasons = [group.reason for group in groups]
     assert reasons[0] == "" and "track 0 not among them; 50 of the 50 missing" in reasons[1]
     assert "(1 of the 50 missing)" in reasons[2]
-    assert "the length of 50 is another (AM Contra - Heart Peripheral: 7 frames instead of 209)" in reasons[3]
-    assert "the length of 1 is another (PR - Oh No: 77 frames instead of 75)" in reasons[4]
+    assert "the length differs for 50 of them (AM Contra - Heart Peripheral: 7 frames instead of 209)" in reasons[3]
+    assert "the length differs for 1 of them (PR - Oh No: 77 frames instead of 75)" in reasons[4]
     assert groups[1].notes == ["same has one frame more than synthetic in 1 of 1 tracks: track 0."]
 
 
@@ -246,7 +246,7 @@ def test_a_mix_of_data_is_compared_in_two_parts(
 
     page = Page(tmp_path / "index.html")
     assert "50 of the 50 missing" in page.text and "none differs" in page.text and "MUSDB18-HQ" in page.text
-    assert "has no part in SiSEC 2018's tables and figures" in page.text
+    assert "these runs are not in the tables and figures of SiSEC 2018" in page.text
     rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reversed(page.rows)}
     bounds = [medians.loc[("MDL1 (run)", "vocals", "SDR"), bound] for bound in ("ci_low", "ci_high")]
     assert rows["MDL1 (run)"][0] == f"4.02 {bounds[0]:.2f} .. {bounds[1]:.2f}"

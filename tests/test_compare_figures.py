@@ -148,7 +148,7 @@ def test_a_system_with_fewer_tracks_says_so(tmp_path: Path) -> None:
     scores = pd.concat([several(), system("OLD", "supervised", [1.0, math.nan, 2.0, 3.0])])
     svg = svg_of(draw_boxplots(scores, "vocals", "SDR", tmp_path / "boxes", [*ORDER, "OLD"]))
     assert "<!-- OLD (3) -->" in svg and "<!-- MDL1 -->" in svg
-    assert "box over 4 tracks, or as many as a name is followed by)" in svg
+    assert "box over 4 tracks, unless a name is followed by another number)" in svg
 
 
 def test_values_far_outside_are_named_at_the_edge_and_no_box_is_drawn(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
     for wanted, message in (
         (Wanted(groups=["sisec18"]), "sisec18: not a group of the comparison"),
         (Wanted(targets=["vocal"]), "vocal: not a target of the comparison; did you mean 'vocals'"),
-        (Wanted(metrics=["uSDR"], systems=["B"]), "No number of the comparison belongs to all"),
+        (Wanted(metrics=["uSDR"], systems=["B"]), "The comparison has no number for this choice"),
     ):
         with pytest.raises(InputError, match=message):
             comparison_table(folder, wanted, "csv")

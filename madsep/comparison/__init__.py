@@ -1,1 +1,1 @@
-"""Systems compared with each other and with those of SiSEC 2018."""
+"""Compare systems with each other and with those of SiSEC 2018."""

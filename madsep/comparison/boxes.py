@@ -1,4 +1,4 @@
-"""Boxes over tracks: one row per system, from the top down, with what any drawing of it needs."""
+"""Layout of boxplots over tracks, with one row per system from top to bottom."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import pandas as pd
 
 from madsep.core.errors import InputError
 
-# a system whose median lies further than this from the middle system's is named at the edge of the axis instead of drawn:
+# if a system's median is further than this from the middle system's, a number at the edge of the axis replaces its box:
 # the SAR of MIX is 30 dB in the campaign's table, and 80 dB and more if the mixture is the exact sum of its stems
 MAX_GAP_DB = 20.0
 GAP_ROWS = 1.4  # between systems and oracles
-REACH = 1.5  # of the whiskers, in lengths of the box
-# what a system is -> text of the legend; a kind of several words, joined by "+", looks like the first of them in this order
+REACH = 1.5  # maximum length of a whisker, in lengths of the box
+# word of a kind -> text of the legend; the first of a kind's words in this order decides how a system looks
 LOOKS = {
     "oracle": "oracle, or MIX",
     "run": "own run",
@@ -26,7 +26,7 @@ LOOKS = {
 
 
 class Box(NamedTuple):
-    """Median, quartiles and whiskers of a system's tracks, and the tracks beyond the whiskers with their names; in dB."""
+    """Median, quartiles and whiskers over a system's tracks, and the tracks beyond the whiskers by name. All values are in dB."""
 
     median: float
     first: float  # quartile
@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One system of the boxplots: its place down the figure, and its box (None without any number)."""
+    """One system of the boxplots: its vertical place, and its box. The box is None if no track has a number."""
 
     system: str
     words: frozenset[str]
@@ -48,12 +48,12 @@ class Row:
 
     @property
     def look(self) -> str:
-        """The key of LOOKS."""
+        """The key of LOOKS that decides how the system looks."""
         return next(word for word in LOOKS if word in self.words)
 
 
 def rows_of(track_medians: pd.DataFrame, target: str, metric: str, order: Sequence[str]) -> list[Row]:
-    """Return the systems from the top down in `order`, oracles last. Arguments and errors are those of `draw_boxplots`."""
+    """Return the rows from top to bottom in `order`, with oracles last. Arguments and errors are those of `draw_boxplots`."""
     scores = track_medians[(track_medians["target"] == target) & (track_medians["metric"] == metric)]
     if scores.empty:
         given = sorted({f"{t} {m}" for t, m in zip(track_medians["target"], track_medians["metric"], strict=True)})
@@ -63,7 +63,7 @@ def rows_of(track_medians: pd.DataFrame, target: str, metric: str, order: Sequen
         raise ValueError(f"order must name every system once; it names {list(order)} of {sorted(tables)}")
     words = {system: _words(system, tables[system]) for system in order if system in tables}
     rows: list[Row] = []
-    for system in sorted(words, key=lambda name: "oracle" in words[name]):  # stable: `order` within either block
+    for system in sorted(words, key=lambda name: "oracle" in words[name]):  # stable sort: keeps `order` within both blocks
         gap = GAP_ROWS if rows and "oracle" in words[system] and "oracle" not in rows[-1].words else 0.0
         known = tables[system].dropna(subset=["median"])
         box = box_of(known) if len(known) else None
@@ -72,7 +72,7 @@ def rows_of(track_medians: pd.DataFrame, target: str, metric: str, order: Sequen
 
 
 def box_of(tracks: pd.DataFrame) -> Box:
-    """Return the box of a table of tracks with the columns track and median; whiskers end at the farthest track within REACH."""
+    """Return the box of a table of tracks with the columns track and median. Whiskers end at the farthest track within REACH."""
     values = tracks["median"].to_numpy(float)
     first, median, third = np.percentile(values, [25, 50, 75])
     reach = REACH * (third - first)
@@ -84,7 +84,7 @@ def box_of(tracks: pd.DataFrame) -> Box:
 
 
 def value_range(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return a range that holds the boxes and whiskers of all systems but those far from the middle one."""
+    """Return a range that holds the boxes and whiskers of all systems except those far from the middle one."""
     boxes = [row.box for row in rows if row.box]
     if not boxes:
         return 0.0, 1.0
@@ -96,7 +96,7 @@ def value_range(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def outside(box: Box, low: float, high: float) -> tuple[str, str]:
-    """Return the texts for the left and the right end: a median that lies beyond it, or else the farthest track that does."""
+    """Return the texts for the left and right end of the axis: the median if it lies outside, or else the farthest track outside."""
     if box.median < low:
         return f"← {box.median:.0f}", ""
     if box.median > high:
@@ -107,15 +107,15 @@ def outside(box: Box, low: float, high: float) -> tuple[str, str]:
 
 
 def caption(rows: Sequence[Row], target: str, metric: str) -> str:
-    """Return what the boxes are of and how their numbers came about."""
+    """Return a caption that names target, metric and averages."""
     most = max(row.n_tracks for row in rows)
-    fewer = ", or as many as a name is followed by" if any(row.n_tracks < most for row in rows) else ""
+    fewer = ", unless a name is followed by another number" if any(row.n_tracks < most for row in rows) else ""
     tracks = f"{most} track" if most == 1 else f"{most} tracks"
     return f"{target} {metric}, dB (BSSEval v4; median over frames; box over {tracks}{fewer})"
 
 
 def name_of(row: Row, rows: Sequence[Row]) -> str:
-    """Return a system's name, with its number of tracks if it is not the largest."""
+    """Return a system's name, followed by its number of tracks if other systems have more."""
     return row.system if row.n_tracks == max(other.n_tracks for other in rows) else f"{row.system} ({row.n_tracks})"
 
 

@@ -1,4 +1,4 @@
-"""Boxes over tracks as files: one figure for a target and a metric."""
+"""Draw boxplots over tracks as files, one figure per target and metric."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from madsep.core.figures import STYLE, save
 from madsep.scoring.scores import decibels
 
 WIDTH_INCHES, LETTER_INCHES, ROW_INCHES = 6.3, 0.07, 0.19
-# colour of a system's box (grey, and sky blue and vermilion of Okabe & Ito) and hatch; a kind of several words has every word's hatch
+# colour of a system's box (grey, and sky blue and vermilion of Okabe & Ito) and hatch; a kind of several words has all their hatches
 FILLS = {"oracle": "#56B4E9", "run": "#D55E00", "blind": "white", "extra": "0.85", "supervised": "0.85"}
 HATCHES = {"blind": "//////", "extra": "....."}
 
@@ -25,12 +25,12 @@ def draw_boxplots(track_medians: pd.DataFrame, target: str, metric: str, stem_pa
     """Draw one box over tracks for each system, as the 2018 Signal Separation Evaluation Campaign did, as PDF, SVG and PNG.
 
     `track_medians` has the columns system, kind, track, target, metric, median (dB; NaN if a track has no number).
-    A kind is one or several, joined by "+", of run, oracle, blind, extra, supervised. `order` names the systems from the
-    top down; oracles follow below a gap, and systems without a row for this target and metric are left out. The files
-    are `stem_path` with .pdf, .svg and .png added; they are returned in this order.
+    A kind is one or several, joined by "+", of run, oracle, blind, extra, supervised. `order` names the systems from
+    top to bottom. Oracles follow below a gap. Systems without a row for this target and metric are left out. The files
+    are `stem_path` with .pdf, .svg and .png added, and are returned in this order.
 
-    Raises InputError if there is nothing to draw, if a kind is unknown, or if one name stands for several systems;
-    ValueError if `order` does not name every system once.
+    Raises InputError if there is nothing to draw, if a kind is unknown, or if several systems have the same name.
+    Raises ValueError if `order` does not name every system once.
 
     Source: F.-R. Stöter, A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
     """
@@ -83,7 +83,7 @@ def _draw_boxes(axes: Axes, rows: list[Row], low: float, high: float) -> None:
 
 
 def _name_what_is_outside(axes: Axes, rows: list[Row], low: float, high: float) -> None:
-    """Set the axis; name medians and single tracks beyond its range in a grey strip at that end."""
+    """Set the axis, and write medians and single tracks outside its range into grey strips at its ends."""
     texts = {row.place: outside(row.box, low, high) for row in rows if row.box}
     strip = 0.1 * (high - low)
     left = low - strip * any(below for below, _ in texts.values())

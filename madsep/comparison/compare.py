@@ -27,29 +27,29 @@ from madsep.core.progress import Progress
 from madsep.core.tables import write_table
 
 SIGNIFICANT_DIGITS = 8
-N_STEPS = 3  # of the progress in each group
-PARTS = ("index.html", RECORD, "tables", "figures")  # of the folder that is written
+N_STEPS = 3  # progress steps per group
+PARTS = ("index.html", RECORD, "tables", "figures")  # content of the written folder
 
 Figures = dict[tuple[str, str, str], list[Path]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """The published system to check runs against (None: the one of a run's name), the metrics drawn as files, the listening page."""
+    """Published system to check runs against (None: the one with the run's name), metrics to draw as files, listening page."""
 
     reproduces: str | None = None
     drawn: Sequence[str] = ()
-    listening: bool = False  # planned in the same run
+    listening: bool = False  # whether the same run writes a listening page
 
 
 def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, options: Options = Options()) -> None:
-    """Write `folder`/{index.html, comparison.json, tables/<group>/*.csv}; it is replaced whole or not at all.
+    """Write index.html, comparison.json and tables/<group>/*.csv into `folder`, which is replaced completely or not at all.
 
-    The page shows figures of SDR. Those of the metrics `options.drawn` are also drawn as figures/<group>/*.{pdf,svg,png}.
+    The page shows figures of SDR. Those of the metrics in `options.drawn` are also written to figures/<group>/*.{pdf,svg,png}.
 
     The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
     Each run of sisec18 is checked against the published system `options.reproduces` or, if that is None, the one with its own name.
-    comparison.json says of each group which data and engines its scores are of; `madsep.comparison.export` reads it.
+    comparison.json records the data and the scoring engines of each group. `madsep.comparison.export` reads it.
 
     Raises InputError if `options.reproduces` is unknown or no run is on MUSDB18's test tracks.
     """
@@ -84,7 +84,7 @@ def _compare_group(group: Group, folder: Path, bootstrap: Bootstrap, options: Op
     for line in ([group.reason] if group.reason else []) + group.notes:
         log.info("%s: %s", group.name, line)
     if options.reproduces and not group.is_sisec18:
-        log.warning("%s: not checked against %s, whose tracks are others", ", ".join(run.name for run in group.runs), options.reproduces)
+        log.warning("%s: not checked against %s, which has other tracks", ", ".join(run.name for run in group.runs), options.reproduces)
     names = _names(group)
     tracks = _tracks(group, names)
     medians = _as_published(systems_medians(tracks, bootstrap))
@@ -124,18 +124,18 @@ def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path
 
 
 def _stack(tables: list[pd.DataFrame], names: list[tuple[str, str]]) -> pd.DataFrame:
-    """Concatenate the tables of reproduction checks; the first columns are run and published."""
+    """Concatenate the tables of reproduction checks. The first columns are run and published."""
     return pd.concat(tables, keys=names, names=["run", "published"]).reset_index(["run", "published"])
 
 
 def _names(group: Group) -> dict[str, str]:
-    """Return the names of a group's runs in the comparison; a run that has a published system's name gets a mark."""
+    """Return the names of a group's runs in the comparison. A run with the name of a published system gets a mark."""
     taken = published_kinds() if group.is_sisec18 else {}
     return {run.name: run.name + MARK * (run.name in taken) for run in group.runs}
 
 
 def _tracks(group: Group, names: Mapping[str, str]) -> pd.DataFrame:
-    """Medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share."""
+    """Return the medians of all tracks of a group's systems: system, kind, track, target, metric, median, n_frames, nan_share."""
     own = [run.medians.assign(system=names[run.name], kind=run.kind) for run in group.runs]
     columns = ["system", "kind", "track", "target", "metric", "median", "n_frames", "nan_share"]
     published = [published_track_medians().assign(n_frames=np.nan, nan_share=np.nan)] if group.is_sisec18 else []
@@ -143,7 +143,7 @@ def _tracks(group: Group, names: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
-    """Give the published systems the medians as published: those over their tracks' rounded medians may differ in the fifth decimal."""
+    """Replace the medians of published systems by the published ones, because rounding may change the fifth decimal."""
     key = ["system", "kind", "target", "metric"]
     published = published_medians().set_index(key)["median"]
     of_rows = published.reindex(pd.MultiIndex.from_frame(medians[key])).to_numpy(float)
@@ -151,8 +151,8 @@ def _as_published(medians: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(tracks: pd.DataFrame, pairs: pd.DataFrame, order: list[str], folder: Path) -> Figures:
-    """Draw the boxplots and, of two systems or more, the matrix of tests, for each target and metric."""
-    from madsep.comparison.boxplots import draw_boxplots  # with pyplot's parts, which the page does without
+    """Draw the boxplots and, for two systems or more, the matrix of tests, for each target and metric."""
+    from madsep.comparison.boxplots import draw_boxplots  # imports parts of Matplotlib that the page does not need
     from madsep.comparison.pairwise import draw_pairwise
 
     figures: Figures = {}

@@ -1,4 +1,4 @@
-"""What is known of a run besides its medians: whole-track scores, frames, the engine that scored it."""
+"""Details of a run besides its medians: whole-track scores, scores of frames, and the scoring engine."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ def _no_rows() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Details:
-    """Details of one run; each is empty if it is not known."""
+    """Details of one run. Those that are not known are empty."""
 
     whole_track: pd.DataFrame = field(default_factory=_no_rows)  # track, target, metric (uSDR, SI-SDR), value (dB)
     frames: Frames = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Details:
 
 
 def details_of_tables(folder: Path) -> Details:
-    """Return the details that belong to the tables of a system of the workflow. Raises InputError if a file of them is faulty."""
+    """Return the details of a system of the workflow from the folder of its tables. Raises InputError if a file is faulty."""
     found, engine = Details(), ""
     if is_there(folder / "global.csv"):
         table = read_table(folder / "global.csv", GLOBAL)
@@ -55,9 +55,9 @@ def details_of_tables(folder: Path) -> Details:
 
 
 def details_of_scores(folder: Path, scores: pd.DataFrame) -> Details:
-    """Return the details of the scores read from `folder`, those of `madsep score` with its records of whole tracks.
+    """Return the details of `scores`, which were read from `folder`. Records of `madsep score` there hold whole-track scores.
 
-    A record whose score file was changed is passed over.
+    A record is ignored if its score file was changed.
     """
     rows: list[tuple[str, str, str, float]] = []
     engine = ""
@@ -75,7 +75,7 @@ def frames_of(scores: pd.DataFrame) -> Frames:
 
 
 def _records(folder: Path) -> Iterator[Record]:
-    """Yield the records of a stage's folder; none if it is not a stage's."""
+    """Yield the records in the folder of a stage. Other folders have none."""
     if (folder / "records").is_dir():
         yield from (read_record(path) for path in visible(folder / "records") if path.suffix == ".json")
 

@@ -1,4 +1,4 @@
-"""A comparison's numbers, each with its definition, as a table for a paper, a page or a program."""
+"""Print the numbers of a comparison with their definitions, as a table for a paper, a page or a program."""
 
 import json
 import re
@@ -39,7 +39,7 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """The parts of a comparison to print; an empty one means all, of targets: those that a run has."""
+    """The parts of a comparison to print. Empty means all. Empty `targets` means those that a run has."""
 
     groups: Sequence[str] = ()
     targets: Sequence[str] = ()
@@ -49,12 +49,12 @@ class Wanted:
 
 
 def comparison_table(folder: Path, wanted: Wanted, form: Format) -> str:
-    """Return the numbers of a folder that `compare` wrote as text.
+    """Return the numbers of a comparison as text. `folder` is one that `compare` wrote.
 
-    CSV and JSON hold a row per number: group, target, metric, system, kind, value, ci_low, ci_high (dB, 95 % bootstrap interval over
-    tracks), n_tracks, and what defines it: definition, aggregation, protocol, engine, data. Markdown and LaTeX (which needs the package
-    booktabs) hold a table per group, a row per system, and the definitions of its numbers. The best number of each column, oracles and MIX
-    left out, is bold.
+    CSV and JSON have one row per number: group, target, metric, system, kind, value, ci_low, ci_high (dB, 95 % bootstrap interval over
+    tracks), n_tracks, definition, aggregation, protocol, engine, data. Markdown and LaTeX (which needs the package booktabs) have one
+    table per group with one row per system, followed by the definitions of the numbers. The best number of each column, except oracles
+    and MIX, is bold.
 
     Raises InputError if the folder holds no comparison, or if a wanted part is not in it.
     """
@@ -108,12 +108,12 @@ def _selected(rows: pd.DataFrame, wanted: Wanted) -> pd.DataFrame:
     systems = _chosen("system", wanted.systems, list(rows["system"].unique()))
     kept = rows[rows["target"].isin(targets) & rows["metric"].isin(metrics) & rows["system"].isin(systems)]
     if kept.empty:
-        raise InputError("No number of the comparison belongs to all of the groups, targets, metrics and systems that were asked for.")
+        raise InputError("The comparison has no number for this choice of groups, targets, metrics and systems.")
     return kept
 
 
 def _chosen(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the wanted names, or all. Raises InputError for one that is not known."""
+    """Return the wanted names, or all if none are given. Raises InputError for an unknown name."""
     for name in names:
         if name not in known:
             raise InputError(f"{name}: not a {what} of the comparison{nearest(name, known)}\nIt has: {', '.join(known)}.")
@@ -121,10 +121,10 @@ def _chosen(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _wide(rows: pd.DataFrame, wanted: Wanted) -> tuple[list[tuple[str, str]], list[tuple[str, list[str], list[bool]]]]:
-    """Return the columns (target, metric), and of each system its name, its cells, and whether each is the best of its column."""
+    """Return the columns (target, metric), and per system its name, its cells, and whether each cell is the best of its column."""
     keys = list(dict.fromkeys(zip(rows["target"], rows["metric"], strict=True)))
     targets = list(dict.fromkeys(target for target, _ in keys))
-    columns = sorted(keys, key=lambda key: targets.index(key[0]))  # stable: metrics keep their order
+    columns = sorted(keys, key=lambda key: targets.index(key[0]))  # stable sort: metrics keep their order
     values = {(row["system"], row["target"], row["metric"]): row for row in rows.to_dict("records")}
     best = {}
     for column in columns:
@@ -150,8 +150,8 @@ def _cell(row: Mapping[Any, Any] | None, has_interval: bool) -> str:
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
-    """Say in sentences what the numbers of a table are; what differs between systems is said of each."""
-    notes = ["All values in dB. Brackets hold 95 % bootstrap intervals over tracks. Bold: the best of a column, oracles and MIX left out."]
+    """Return sentences that define the numbers of a table. What differs between systems is listed per system."""
+    notes = ["All values in dB. Brackets hold 95 % bootstrap intervals over tracks. Bold: the best of a column, except oracles and MIX."]
     for (aggregation, protocol), part in rows.groupby(["aggregation", "protocol"], sort=False):
         notes.append(f"{', '.join(part['metric'].unique())}: {protocol}; {aggregation}.")
     for column, word in (("engine", "Scored by"), ("data", "Data"), ("n_tracks", "Tracks with a number")):

@@ -1,7 +1,7 @@
-"""Results published on MUSDB18 after SiSEC 2018, which ship with the package: figures and where they stand; later/README.md says which.
+"""Results published on MUSDB18 after SiSEC 2018. They ship with the package, each with its source. later/README.md describes them.
 
-They are medians over tracks of medians over 1 s frames, as the campaign's, but are known for SDR alone and not track by track. So they are
-listed, and take no part in tests, intervals and figures.
+Like the campaign's, they are medians over tracks of medians over 1 s frames. They are known only for SDR and not per track. So they are
+listed, but not used in tests, intervals and figures.
 """
 
 import math
@@ -23,7 +23,7 @@ COLUMNS: Mapping[str, Column] = {**ABOUT, **dict.fromkeys(TARGETS, float), "sour
 
 
 def later_results() -> pd.DataFrame:
-    """Return the results, one row per system: SDR of each target in dB, NaN if it was not published, and what COLUMNS names.
+    """Return the results, one row per system: SDR of each target in dB, NaN if it was not published, and the other COLUMNS.
 
     `extra_songs` is the number of songs in training besides MUSDB18's, `none`, or `private`. `n_trainings` is the number of trainings over
     which the source averaged.
@@ -32,7 +32,7 @@ def later_results() -> pd.DataFrame:
 
 
 def later_values() -> dict[str, Any]:
-    """Return what the page shows: the rows by vocals SDR, and the choices of each filter."""
+    """Return the values of the page's template: rows by descending vocals SDR, and the choices of each filter."""
     table = later_results().sort_values(["vocals", "system"], ascending=[False, True])
     return {
         "targets": TARGETS,

@@ -1,4 +1,4 @@
-"""Links from a track of the comparison to the page where it can be heard."""
+"""Links from the tracks of a comparison to the listening page."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +10,9 @@ PAGE = "../listen/index.html"  # relative to the comparison
 
 
 def listening_links(folder: Path, tracks: Iterable[str], is_planned: bool) -> dict[str, str]:
-    """Return the link of each track, by name, to the listening page next to `folder`.
+    """Return the links to the listening page next to `folder`, by name of the track.
 
-    There is none to a track that is not on the page, and none at all if the page is neither there nor planned in the same run.
+    If the same run is to write the page (`is_planned`), every track has a link. Otherwise only tracks on the existing page have one.
     """
     links = {track: f"{PAGE}#{slug_of(track)}" for track in tracks}
     if is_planned:

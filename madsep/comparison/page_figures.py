@@ -1,4 +1,4 @@
-"""The page's figures as shapes that its template draws as SVG; all lengths are in the units of the SVG."""
+"""Figures of the page, as shapes that its template draws as SVG. All lengths are in units of the SVG."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,21 +14,21 @@ from madsep.comparison.statistics import matrix
 from madsep.scoring.scores import decibels
 
 PLOT_WIDTH, ROW_HEIGHT, BOX_HEIGHT, LETTER_WIDTH, MEDIAN_WIDTH = 560, 19, 12, 8, 52
-STRIP = 34  # at either end of the axis, for the names of what lies outside it
+STRIP = 34  # width of the strips at both ends of the axis, for values outside it
 TOP, AXIS_HEIGHT = 22, 26
-CELL, VALUE_CELL, N_WITH_VALUES = 15, 38, 16  # a matrix of more systems has no room for the cells' values
-FAINTEST, FAINTEST_SHADE_OF_VALUES = 0.15, 0.45  # opacity of the smallest difference; of the largest if a value stands on it
+CELL, VALUE_CELL, N_WITH_VALUES = 15, 38, 16  # a larger matrix has no room for values in its cells
+FAINTEST, FAINTEST_SHADE_OF_VALUES = 0.15, 0.45  # opacity of the smallest difference; of the largest if its cell shows a value
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 132, 24, 66
 SPARK_PERCENTILES = (2, 98)
 
 
 def boxes_values(track_medians: pd.DataFrame, target: str, metric: str, order: Sequence[str]) -> dict[str, Any]:
-    """Return the boxplots of a target and metric; arguments and errors are those of `boxplots.draw_boxplots`."""
+    """Return the boxplots of a target and metric. Arguments and errors are those of `boxplots.draw_boxplots`."""
     rows = rows_of(track_medians, target, metric, order)
     low, high = value_range(rows)
     texts = [outside(row.box, low, high) if row.box else ("", "") for row in rows]
     names = [name_of(row, rows) for row in rows]
-    left = 12 + LETTER_WIDTH * max(map(len, names))  # of bold letters
+    left = 12 + LETTER_WIDTH * max(map(len, names))  # for bold letters
     start = left + STRIP * any(below for below, _ in texts)
     end = start + PLOT_WIDTH
 
@@ -67,7 +67,7 @@ def _box_title(system: str, box: Box | None) -> str:
 
 
 def matrix_values(pairs: pd.DataFrame, order: Sequence[str]) -> dict[str, Any]:
-    """Return the matrix of one family of paired tests, rows of `significance.with_attainable`; rows and columns are in `order`."""
+    """Return the matrix of one family of paired tests (rows of `significance.with_attainable`). Rows and columns are in `order`."""
     systems = [system for system in order if system in {*pairs["system"], *pairs["other"]}]
     names = ("median_difference", "p_holm", "p_attainable")
     differences, p_values, attainable = (matrix(pairs, systems, name).to_numpy(float) for name in names)
@@ -101,7 +101,7 @@ def matrix_values(pairs: pd.DataFrame, order: Sequence[str]) -> dict[str, Any]:
 
 
 def _cell_look(difference: float, p_value: float, p_attainable: float) -> str:
-    """Return higher or lower for a significant difference, none for one that is not although it could be, cannot, or untested."""
+    """Return higher or lower if the difference is significant, none if not, cannot if no test here could be, or untested."""
     if np.isnan(p_value) or np.isnan(difference):
         return "untested"
     if p_value < LEVEL:
@@ -110,7 +110,7 @@ def _cell_look(difference: float, p_value: float, p_attainable: float) -> str:
 
 
 def spark_range(frames: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Return the common range in dB of the sparklines of a target: that of all frames but the outermost few in a hundred."""
+    """Return the common range in dB of a target's sparklines: the SPARK_PERCENTILES of all frames."""
     values = np.concatenate([*frames, np.empty(0)])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -120,7 +120,7 @@ def spark_range(frames: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def sparkline(frames: NDArray[np.float64], limits: tuple[float, float]) -> dict[str, Any]:
-    """Return the course of a track's frames, each point the median of some of them, as the path of an SVG; silent frames are gaps."""
+    """Return a track's scores over time as an SVG path of medians over blocks of frames. Blocks without a score are gaps."""
     blocks = np.array_split(frames, min(len(frames), SPARK_POINTS))
     values = np.array([np.median(known) if len(known := block[~np.isnan(block)]) else np.nan for block in blocks])
     low, high = limits
@@ -130,7 +130,7 @@ def sparkline(frames: NDArray[np.float64], limits: tuple[float, float]) -> dict[
     for number, height in enumerate(heights):
         if not np.isnan(height):
             path += f"{'L' if pen_is_down else 'M'}{number * step:.0f} {height:.1f}"
-            path += "h1" * (not pen_is_down)  # a frame between two gaps is seen, too
+            path += "h1" * (not pen_is_down)  # shows a single point between two gaps
         pen_is_down = not np.isnan(height)
     known = frames[~np.isnan(frames)]
     title = f"{len(frames)} frames, {known.min():.1f} to {known.max():.1f} dB" if len(known) else f"{len(frames)} frames without a score"

@@ -1,4 +1,4 @@
-"""The page's tables: systems of a target, tracks of the own runs, and the numbers of the scatter."""
+"""Tables of the page: systems of a target, tracks of the runs, and the numbers of the scatter plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,9 +23,9 @@ SCATTER_DECIMALS = 2
 
 
 def systems_values(medians: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
-    """Return a target's table, a row for each system in the order of its SDR.
+    """Return the table of a target, with one row per system in the order of SDR.
 
-    `medians` are the target's rows of `systems_medians`, `means` those of `whole_track_means`, whose columns stand only if it has rows.
+    `medians` are the target's rows of `systems_medians`, `means` those of `whole_track_means`. Metrics without rows have no column.
     """
     table = pd.concat([medians, means.rename(columns={"mean": "median"})])
     metrics = list(dict.fromkeys([*medians["metric"], *(metric for metric in WHOLE_TRACK_METRICS if metric in set(means["metric"]))]))
@@ -35,7 +35,7 @@ def systems_values(medians: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]
 
 
 def _row_values(cells: Sequence[Mapping[Any, Any] | None]) -> dict[str, Any]:
-    """Return a system's row; the definition stands once if all medians have the same."""
+    """Return the row of a system. A definition that all medians share is shown once."""
     known = [cell for cell in cells if cell is not None]
     system, kind = known[0]["system"], known[0]["kind"]
     framewise = [cell for cell in known if cell["metric"] not in WHOLE_TRACK_METRICS]
@@ -58,9 +58,9 @@ def _cell_values(cell: Mapping[Any, Any] | None) -> dict[str, str]:
 
 
 def tracks_values(runs: Sequence[Run], target: str, names: Mapping[str, str], links: Mapping[str, str]) -> dict[str, Any]:
-    """Return the table of a target's tracks, a row for each track and run that has the target.
+    """Return the table of a target's tracks, with one row per track and run that has the target.
 
-    `names` are the names of the runs in the comparison, `links` lead from a track's name to where it can be heard.
+    `names` are the names of the runs in the comparison. `links` maps names of tracks to the listening page.
     """
     those = [run for run in runs if target in set(run.medians["target"])]
     limits = spark_range([frames for run in those for (_, of), frames in run.details.frames.items() if of == target])
@@ -84,7 +84,7 @@ def tracks_values(runs: Sequence[Run], target: str, names: Mapping[str, str], li
 
 
 def _scores_of(run: Run, target: str) -> pd.DataFrame:
-    """Return a run's scores of a target, a row per track, a column per metric, then n_frames and nan_share of SDR."""
+    """Return a run's scores of a target, with one row per track: a column per metric, then n_frames and nan_share of SDR."""
     own = run.medians[run.medians["target"] == target]
     whole = run.details.whole_track
     of_target = whole[whole["target"] == target]
@@ -94,7 +94,7 @@ def _scores_of(run: Run, target: str) -> pd.DataFrame:
 
 
 def scatter_values(tracks: pd.DataFrame, runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return every number of the scatter: by target its tracks, and by system and metric their values in dB, None if there is none."""
+    """Return the numbers of the scatter plot by target: its tracks, and by system and metric their values in dB, or None."""
     whole = [run.details.whole_track.rename(columns={"value": "median"}).assign(system=names[run.name]) for run in runs]
     table = pd.concat([tracks[["system", "track", "target", "metric", "median"]], *(part for part in whole if len(part))])
     values: dict[str, Any] = {}

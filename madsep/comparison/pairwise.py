@@ -1,4 +1,4 @@
-"""The matrix of paired tests between systems."""
+"""Draw the matrix of paired tests between systems."""
 
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,22 @@ from madsep.core.figures import STYLE, broken, save
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-N_WITH_VALUES = 16  # a matrix of more systems than this has no room for the cells' values
+N_WITH_VALUES = 16  # a larger matrix has no room for values in its cells
 CELL_INCHES, VALUE_CELL_INCHES, LETTER_INCHES = 0.17, 0.4, 0.065
-MIN_SIDE_INCHES = 2.4  # of the whole matrix, for the sake of its scale of colours
+MIN_SIDE_INCHES = 2.4  # of the matrix, so that its colour scale fits
 INSIGNIFICANT: dict[str, Any] = {"facecolor": "white", "hatch": "/////", "linewidth": 0}
 UNTESTED: dict[str, Any] = {"facecolor": "0.8", "linewidth": 0}
 
 
 def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str, stem_path: Path) -> list[Path]:
-    """Draw the paired differences between all systems as a matrix whose insignificant cells are hatched, as PDF, SVG and PNG.
+    """Draw the paired differences between all systems as a matrix with insignificant cells hatched, as PDF, SVG and PNG.
 
-    `p_values` (systems, systems) are of the Wilcoxon signed-rank test over tracks, corrected by Holm's method; NaN if
-    nothing was tested, or if no test of so few tracks could be significant. `differences` (same shape and labels) are
-    medians over tracks of the row's minus the column's score in dB. The files are `stem_path` with .pdf, .svg and .png
-    added; they are returned in this order.
+    `p_values` (systems, systems) are those of the Wilcoxon signed-rank test over tracks, corrected by Holm's method. They
+    are NaN if nothing was tested, or if no test of so few tracks could be significant. `differences` (same shape and
+    labels) are medians over tracks of row minus column, in dB. The files are `stem_path` with .pdf, .svg and .png added,
+    and are returned in this order.
 
-    Raises InputError if there are no systems; ValueError if the two tables do not have the same labels on every side.
+    Raises InputError if there are no systems, and ValueError if the two tables have different labels.
     """
     systems = list(p_values.index)
     if any(list(labels) != systems for labels in (p_values.columns, differences.index, differences.columns)):
@@ -64,7 +64,7 @@ def draw_pairwise(p_values: pd.DataFrame, differences: pd.DataFrame, title: str,
 
 
 def _draw_cells(axes: Axes, differences: Floats, tested: Flags, significant: Flags) -> None:
-    """Draw the matrix with its scale of colours: significant cells coloured, the others hatched, with values if there is room."""
+    """Draw the matrix with its colour scale: significant cells coloured, the others hatched, with values if there is room."""
     sizes = np.abs(differences[tested])
     limit = _limit(sizes)
     image = axes.imshow(np.ma.masked_where(~significant, differences), cmap="PuOr", vmin=-limit, vmax=limit)
@@ -84,12 +84,12 @@ def _draw_cells(axes: Axes, differences: Floats, tested: Flags, significant: Fla
 
 
 def _readable_on(red: float, green: float, blue: float) -> str:
-    """Return white on dark colours and black on others, by their luma (Rec. 601)."""
+    """Return white for dark colours and black for others, judged by luma (Rec. 601)."""
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
 
 
 def _limit(sizes: Floats) -> float:
-    """Return the end of the scale of colours: the largest difference, unless that lies far from the usual ones."""
+    """Return the end of the colour scale: the largest difference, but at most four times the median one."""
     limit = min(sizes.max(initial=0.0), 4 * float(np.median(sizes))) if len(sizes) else 0.0
     return limit or sizes.max(initial=0.0) or 1.0
 

@@ -1,7 +1,7 @@
 """The published scores of the 2018 Signal Separation Evaluation Campaign (SiSEC), which ship with the package.
 
-Made from the score files of https://github.com/sigsep/sigsep-mus-2018; sisec18/README.md describes the tables. F.-R. Stöter, A. Liutkus,
-N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
+They come from the score files in https://github.com/sigsep/sigsep-mus-2018. sisec18/README.md describes the tables. F.-R. Stöter,
+A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
 def published_medians() -> pd.DataFrame:
     """Return the median over tracks of the median over frames of 31 systems, in dB: system, kind, target, metric, median.
 
-    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind or oracle (MIX, a fourth of the mixture, too).
+    A kind is supervised, supervised+extra (trained with more than MUSDB18), blind, or oracle, which includes MIX.
     """
     return _tidy(_read("medians.csv"))
 
@@ -37,20 +37,20 @@ def published_track_medians() -> pd.DataFrame:
 
 
 def published_kinds() -> dict[str, str]:
-    """Return the kind of each of the 31 systems, as `published_medians` says."""
+    """Return the kind of each of the 31 systems, as in `published_medians`."""
     medians = _read("medians.csv")
     return dict(zip(medians["system"], medians["kind"], strict=True))
 
 
 def published_frames() -> dict[str, int]:
-    """Return the number of 1 s frames of each of the 50 test tracks in the files of MDL1; some systems have one more in four tracks."""
+    """Return the number of 1 s frames of each of the 50 test tracks in the files of MDL1. Some systems have one more in four tracks."""
     frames = _read("frames.csv")
     return dict(zip(frames["track"], frames["n_frames"], strict=True))
 
 
 @cache
 def _read(name: str) -> pd.DataFrame:
-    """Read a table once; callers leave it as it is."""
+    """Return a table, which is read only once. Callers must not change it."""
     return read_table(DATA / name, COLUMNS[name])
 
 

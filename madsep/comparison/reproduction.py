@@ -1,4 +1,4 @@
-"""Whether a run reproduces a published system: tests for equivalence on paired tracks."""
+"""Test whether a run reproduces a published system: equivalence tests on paired tracks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit  # Student's t, far quicker than scipy.stats.t
+from scipy.special import stdtr, stdtrit  # Student's t, much faster than scipy.stats.t
 from scipy.stats import binom, trim_mean
 
 from madsep.comparison.statistics import KEY, differences_db
@@ -18,20 +18,20 @@ Floats = NDArray[np.float64]
 
 
 class Margin(NamedTuple):
-    """What counts as equivalent, in dB."""
+    """Limits for equivalence, in dB."""
 
     difference: float  # of the trimmed mean over tracks
-    distance: float  # of the SHARE_WITHIN of the tracks that are closest
+    distance: float  # of the SHARE_WITHIN quantile of absolute differences
 
 
-# SDR and SIR decide. Among the published systems the closest two, JY1 and JY2, differ by 0.25 dB in SDR and 0.57 dB in SIR of the bass,
-# and nobody has published how far two trainings of one system lie apart on single tracks. Demucs, trained with five seeds, covers 0.4 dB
-# in the median vocals SDR. Differences in SIR between systems are about twice those in SDR.
+# Only SDR and SIR are judged. The closest two published systems, JY1 and JY2, differ by 0.25 dB in SDR and 0.57 dB in SIR of the bass.
+# Nothing is published on how much two trainings of one system differ on single tracks. Demucs, trained with five seeds, spans 0.4 dB in
+# the median vocals SDR. Differences in SIR between systems are about twice those in SDR.
 MARGINS: Mapping[str, Margin] = {"SDR": Margin(0.25, 1.0), "SIR": Margin(0.5, 2.0)}
-TRIM = 0.2  # of the tracks at either end: few tracks with little voice would otherwise decide
-LEVEL = 0.05  # of each one-sided test; their intervals have 1 - 2 * LEVEL
+TRIM = 0.2  # share of tracks cut at either end; otherwise a few tracks with little voice would decide
+LEVEL = 0.05  # of each one-sided test; the confidence of intervals is 1 - 2 * LEVEL
 SHARE_WITHIN = 0.8
-MIN_SHARE = 0.9  # of the published tracks must have a number in the run for it to reproduce them
+MIN_SHARE = 0.9  # least share of the published tracks that must have a number in the run
 REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_JUDGED = "reproduced", "undecided", "not reproduced", "not judged"
 
 
@@ -44,7 +44,7 @@ class Reproduction:
     n_trainings: int
     verdict: str  # the worst of the verdicts on SDR and SIR of all targets: not reproduced, undecided or reproduced
     summary: pd.DataFrame  # one row per target and metric; see `check_reproduction`
-    tracks: pd.DataFrame  # target, metric, track, run_db, published_db, difference_db; those that differ most come first
+    tracks: pd.DataFrame  # target, metric, track, run_db, published_db, difference_db; largest differences first
 
 
 class Location(NamedTuple):
@@ -59,15 +59,15 @@ class Location(NamedTuple):
 def check_reproduction(trainings: Sequence[pd.DataFrame], published: pd.DataFrame, names: tuple[str, str]) -> Reproduction:
     """Compare one or several trainings of a system with a published one track by track, on all targets of the published one.
 
-    Each table has the columns track, target, metric, median (dB); `names` are those of the run and of the published system. The summary's
-    columns: target, metric, n_tracks (with a number in all tables), n_published, difference (trimmed mean over tracks of run - published)
-    with ci_low and ci_high (90 %), spread (of `Location`), p_value (of the test for equivalence), distance (that SHARE_WITHIN of the tracks
-    do not exceed) with distance_ci_low and distance_ci_high (90 %), verdict, definition; in dB. See `paired` for the intervals.
+    Each table has the columns track, target, metric, median (dB). `names` are those of the run and of the published system. The columns of
+    the summary, in dB, are target, metric, n_tracks (with a number in all tables), n_published, difference (trimmed mean over tracks of
+    run - published) with ci_low and ci_high (90 %), spread (see `Location`), p_value (of the test for equivalence), distance (SHARE_WITHIN
+    quantile of absolute differences) with distance_ci_low and distance_ci_high (90 %), verdict, definition. `paired` defines the intervals.
 
-    A row is reproduced if the difference's interval lies within +-MARGINS[metric].difference, which is the result of two one-sided tests
-    at LEVEL, the distance's interval below MARGINS[metric].distance, and MIN_SHARE of the published tracks are compared; not reproduced if
-    either interval lies wholly outside; undecided otherwise, as for a target that the run lacks. Metrics without a margin are not judged.
-    All rows must be reproduced for the whole to be, so the level holds for the whole (intersection-union test).
+    A row is reproduced if the difference's interval lies within +-MARGINS[metric].difference (the result of two one-sided tests at LEVEL),
+    the distance's interval lies below MARGINS[metric].distance, and MIN_SHARE of the published tracks are compared. It is not reproduced if
+    either interval lies wholly outside. Otherwise it is undecided, as for a target that the run lacks. Metrics without a margin are not
+    judged. The run is reproduced only if all rows are, so the level holds for the whole run (intersection-union test).
 
     Source: D.J. Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the equivalence of
     average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
@@ -92,12 +92,11 @@ def check_reproduction(trainings: Sequence[pd.DataFrame], published: pd.DataFram
 
 
 def location(differences: Floats) -> Location:
-    """Return the trimmed mean of paired differences (n_trainings, n_tracks), in dB, with the error that tracks and trainings contribute.
+    """Return the trimmed mean of paired differences (n_trainings, n_tracks), in dB, with the error from tracks and trainings.
 
-    The tracks' error is that of the trimmed mean, from the winsorised variance (K.K. Yuen, Biometrika 61, 1974). The trainings are taken as
-    drawn at random: the variance of their own trimmed means, divided by their number, is added (F.E. Satterthwaite, Biometrics Bulletin 2,
-    1946, gives the degrees of freedom). One training adds nothing, so the result then holds for this training alone.
-    Expects two tracks at least and no NaN.
+    The error from tracks follows from the winsorised variance (K.K. Yuen, Biometrika 61, 1974). Trainings count as random draws, so the
+    variance of their trimmed means, divided by their number, is added. The degrees of freedom are those of F.E. Satterthwaite, Biometrics
+    Bulletin 2, 1946. One training adds nothing, so the result holds for this training alone. Expects at least two tracks and no NaN.
     """
     n_trainings, n_tracks = differences.shape
     tracks = np.sort(differences.mean(axis=0))
@@ -115,14 +114,15 @@ def location(differences: Floats) -> Location:
 
 
 def equivalence_p(found: Location, margin: float) -> float:
-    """Return the p-value of the two one-sided t tests of |mean| < margin: the larger of the two."""
+    """Return the p-value for |mean| < margin, which is the larger one of two one-sided t tests."""
     return float(stdtr(found.freedom, (abs(found.mean) - margin) / found.error)) if found.error else float(abs(found.mean) >= margin)
 
 
 def quantile_interval(values: Floats) -> tuple[float, float]:
-    """Return the 90 % interval of the SHARE_WITHIN quantile of the population of `values` (n,): two of them, whatever their distribution.
+    """Return the 90 % interval of the SHARE_WITHIN quantile of the population from which `values` (n,) were drawn.
 
-    A bound is NaN if there are too few values for it. Source: W.J. Conover, "Practical Nonparametric Statistics", section 3.2.
+    The bounds are two of the values, for any distribution. A bound is NaN if there are too few values. Source: W.J. Conover, "Practical
+    Nonparametric Statistics", section 3.2.
     """
     low, high = _ranks(len(values))
     ascending = np.sort(values)
@@ -131,15 +131,15 @@ def quantile_interval(values: Floats) -> tuple[float, float]:
 
 @cache
 def _ranks(n: int) -> tuple[int, int]:
-    """Return which of n ascending values, counted from 0, bound the quantile, each with an error of LEVEL."""
+    """Return the indices of those of n ascending values that bound the quantile, each with an error of LEVEL."""
     low, high = (int(binom.ppf(level, n, SHARE_WITHIN)) for level in (LEVEL, 1 - LEVEL))
     return low - 1, high
 
 
 def paired(metric: str, differences: Floats) -> dict[str, object]:
-    """Return a row of the summary from differences (n_trainings, n_published), but for its target and metric; NaN is not compared.
+    """Return a row of the summary, without target and metric, from differences (n_trainings, n_published). Tracks with NaN are left out.
 
-    The interval of the difference is Student's, with the error of `location`; that of the distance is `quantile_interval`.
+    The interval of the difference is Student's, with the error of `location`. That of the distance is `quantile_interval`.
     """
     n_published = differences.shape[1]
     differences = differences[:, ~np.isnan(differences).any(axis=0)]
@@ -169,7 +169,7 @@ def paired(metric: str, differences: Floats) -> dict[str, object]:
 
 
 def _verdict(margin: Margin, difference: tuple[float, float], distance: tuple[float, float], share: float) -> str:
-    """Judge by the intervals of the difference and of the distance, in dB, and by the share of tracks that were compared."""
+    """Return the verdict, given the intervals of difference and distance, in dB, and the share of tracks that were compared."""
     if difference[0] > margin.difference or difference[1] < -margin.difference or distance[0] > margin.distance:
         return NOT_REPRODUCED
     is_equivalent = difference[0] >= -margin.difference and difference[1] <= margin.difference

@@ -1,4 +1,4 @@
-"""A reproduction check in words."""
+"""Describe a reproduction check in words."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ Margins: {LIMITS}.
 Not reproduced: one of these intervals lies wholly outside. Undecided: anything else; these tracks cannot tell.
 p: for the hypothesis that the difference is at least as large as the margin. A small p speaks for equivalence.
 "Reproduced" means equal within these margins, not identical. ISR and SAR are shown but not judged."""
-# their authors' code separated whole batches only
+# their authors' code separated only whole batches
 ENDING_IN_SILENCE = ("MDL1", "MDLT")
 
 
 def headline(found: Reproduction) -> str:
-    """Return the verdict in one line, with what stands against it and which targets were compared on few tracks."""
+    """Return the verdict in one line, with the metrics that prevent a better one and the targets that lack tracks."""
     trainings = f" ({found.n_trainings} trainings)" if found.n_trainings > 1 else ""
     text = f"{found.run}{trainings} against the published {found.published}: {found.verdict}"
     judged = found.summary[found.summary["metric"].isin(list(MARGINS))]
@@ -47,7 +47,7 @@ def headline(found: Reproduction) -> str:
 
 
 def reproduction_text(found: Reproduction, framing: str | None) -> str:
-    """Return a reproduction check in words; `framing` is that of the run, None if it is not recorded."""
+    """Return the text of a reproduction check. `framing` is that of the run, or None if it is not recorded."""
     paragraphs = [headline(found), "\n".join(map(_paired_line, found.summary.to_dict("records"))), HOW, _about_trainings(found)]
     for (target, metric), tracks in found.tracks.groupby(["target", "metric"], sort=False):
         if metric not in MARGINS:
@@ -67,7 +67,7 @@ def reproduction_text(found: Reproduction, framing: str | None) -> str:
 
 
 def _about_trainings(found: Reproduction) -> str:
-    """Return what the verdict says of other trainings than those compared."""
+    """Return a paragraph on what the verdict says about other trainings."""
     if found.n_trainings == 1:
         return (
             "One set of scores was compared, so the verdict holds for it alone. A training with another seed has other scores.\n"

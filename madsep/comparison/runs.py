@@ -1,4 +1,4 @@
-"""Scored runs to compare: read them, and tell those on MUSDB18's test tracks from those on other data."""
+"""Read scored runs, and group them by their tracks: MUSDB18's test tracks or others."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,10 +22,10 @@ from madsep.scoring.scores import framing, read_scores
 KEY = ["track", "target", "metric"]
 COLUMNS: Mapping[str, Column] = {"track": str, "target": str, "metric": str, "median": float, "n_frames": int, "nan_share": float}
 TABLE = "track_medians.csv"
-MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, and so did the campaign's participants
+MAX_FRAMES_APART = 1  # decoders differ in a track's last samples, also those of the campaign's participants
 N_NAMED = 4
 SISEC18 = "sisec18"
-MARK = " (run)"  # follows the name of a run that is also a published system's
+MARK = " (run)"  # follows the name of a run that has the name of a published system
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Run:
     medians: pd.DataFrame  # track, target, metric, median (dB), n_frames, nan_share (0..1)
     settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty if they are not known
     layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty if it is not known
-    frames: str = ""  # how the frames differ from SiSEC's of 1 s, in words; empty if they do not
+    frames: str = ""  # in words, how the frames differ from SiSEC's of 1 s; empty if they do not
     details: Details = field(default_factory=Details)
 
     @property
@@ -51,27 +51,27 @@ class Run:
 
     @property
     def about(self) -> str:
-        """What is recorded about the run apart from its scores, as one line; empty if nothing is."""
+        """What is recorded about the run besides its scores, as one line. Empty if nothing is."""
         recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
         facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts), "scored by": self.details.engine}
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
 
     def n_frames(self) -> dict[str, int]:
-        """Frames of each track."""
+        """Return the number of frames of each track."""
         return {str(track): int(n) for track, n in self.medians.groupby("track")["n_frames"].max().items()}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs on the same tracks, which alone may share a table."""
+    """Runs on the same tracks. Only these may share a table."""
 
     name: str  # sisec18, or other-1, other-2, ...
-    reason: str  # why it is not compared with SiSEC18's systems; empty for sisec18
+    reason: str  # why it is not compared with the systems of SiSEC 2018; empty for sisec18
     n_frames: Mapping[str, int]  # of each track, in the published files or in the group's first run
-    counted_in: str  # which of these it is, in words
+    counted_in: str  # in words, where `n_frames` was counted
     runs: list[Run] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # frames more or less that were tolerated
-    frames: str = ""  # of its runs, as `Run.frames`
+    notes: list[str] = field(default_factory=list)  # tolerated differences in the number of frames
+    frames: str = ""  # `Run.frames` of its runs
 
     @property
     def is_sisec18(self) -> bool:
@@ -80,9 +80,9 @@ class Group:
 
 
 def read_runs(arguments: Sequence[str]) -> list[Run]:
-    """Read runs given as FOLDER or NAME=FOLDER; a folder's own name, or its parent's if it is called test, is the run's.
+    """Read runs given as FOLDER or NAME=FOLDER. The default name is that of the folder, or of its parent if the folder is called test.
 
-    Raises InputError as `read_run` does, if two runs have one name, and if a name ends like the mark of runs with a published name.
+    Raises InputError as `read_run` does, if two runs have the same name, or if a name ends with MARK.
     """
     runs = []
     for argument in arguments:
@@ -101,10 +101,10 @@ def read_runs(arguments: Sequence[str]) -> list[Run]:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read a folder of museval's JSON files, in it or in its test/, or one with the workflow's track_medians.csv.
+    """Read a run from a folder with museval's JSON files, in it or in its test/, or with the workflow's track_medians.csv.
 
-    provenance.yaml in the same folder as the scores or as test/, as in submissions, gives the recipe. Raises InputError if there are no
-    scores or if a file is not what it should be.
+    A provenance.yaml next to the scores or next to test/, as in submissions, gives the recipe. Raises InputError if there are no scores or
+    if a file is faulty.
     """
     table, frames = folder / TABLE, ""
     if is_there(table):
@@ -124,7 +124,7 @@ def read_run(folder: Path, name: str) -> Run:
 def read_system(name: str, folder: Path, settings: Mapping[str, Any]) -> Run:
     """Return the run of a system of the workflow from the folder of its tables.
 
-    Raises InputError if a table was changed, or if the present scores are others than those that the tables were made from.
+    Raises InputError if a table was changed, or if the tables were made from other scores than the present ones.
     """
     record = check_tables(folder)
     medians, details = read_track_medians(folder / TABLE), details_of_tables(folder)
@@ -141,20 +141,20 @@ def read_track_medians(path: Path) -> pd.DataFrame:
 
 
 def _check_targets(medians: pd.DataFrame, folder: Path) -> None:
-    """Raise InputError if a track lacks a target of the others, or has more frames of one than of another: such scores are partial."""
+    """Raise InputError if scores are partial: a track lacks a target that others have, or its targets differ in their frames."""
     n_frames = medians.groupby(["track", "target"])["n_frames"].max().unstack()
     for track, counts in n_frames[n_frames.nunique(axis=1, dropna=False) > 1].iterrows():
         absent = ", ".join(counts.index[counts.isna()])
         if absent:
-            raise InputError(f"{folder}: {track} has no scores of {absent}, other tracks have; score it again, or leave {absent} out.")
+            raise InputError(f"{folder}: {track} has no scores of {absent}, but other tracks have; score it again, or leave {absent} out.")
         listed = ", ".join(f"{target} {n:.0f}" for target, n in counts.items())
         raise InputError(f"{folder}: the targets of {track} have different numbers of frames ({listed}); score the track again.")
 
 
 def split_runs(runs: Sequence[Run]) -> list[Group]:
-    """Return the runs on MUSDB18's 50 test tracks as group sisec18, first, and each other set of tracks as another group.
+    """Return groups of runs on the same tracks. The group sisec18, for MUSDB18's 50 test tracks, comes first.
 
-    Tracks are the same if their names agree and their frames do to within one; the group's notes say which differ by one.
+    Tracks are the same if their names agree and their numbers of frames differ by at most one. A group's notes list such differences.
     """
     campaign = Group(SISEC18, "", published_frames(), "the published files of MDL1")
     groups = [campaign]
@@ -173,7 +173,7 @@ def split_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def _departure(n_frames: Mapping[str, int], expected: Mapping[str, int]) -> str:
-    """Return how tracks, by names and frames, differ from the expected ones of MUSDB18, as a sentence; empty if they do not."""
+    """Return a sentence on how tracks differ from those of MUSDB18 in names and frames. Empty if they do not."""
     if n_frames.keys() != expected.keys():
         others, missing = sorted(n_frames.keys() - expected.keys()), sorted(expected.keys() - n_frames.keys())
         parts = [f"{named(others)} not among them"] if others else []
@@ -183,13 +183,13 @@ def _departure(n_frames: Mapping[str, int], expected: Mapping[str, int]) -> str:
     if not far:
         return ""
     return (
-        f"The tracks are named like {MUSDB18.title}'s, but the length of {len(far)} is another "
+        f"The tracks are named like {MUSDB18.title}'s, but the length differs for {len(far)} of them "
         f"({far[0]}: {n_frames[far[0]]} frames instead of {expected[far[0]]}): excerpts, or another version."
     )
 
 
 def _notes(run: Run, group: Group) -> Iterator[str]:
-    """Say which tracks of a run have one frame more or less than the group's."""
+    """Yield sentences that list the tracks of a run with one frame more or less than the group's."""
     apart = {track: n - group.n_frames[track] for track, n in run.n_frames().items()}
     for step, word in ((1, "more"), (-1, "less")):
         tracks = sorted(track for track, difference in apart.items() if difference == step)
@@ -198,18 +198,18 @@ def _notes(run: Run, group: Group) -> Iterator[str]:
 
 
 def recorded(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return a section of what a provenance.yaml records; empty if there is none."""
+    """Return a section of a provenance.yaml, or an empty one if it does not exist."""
     section = document.get(key)
     return section if isinstance(section, dict) else {}
 
 
 def named(tracks: Sequence[str]) -> str:
-    """Name a few tracks, and count the others."""
+    """Return the names of a few tracks and the number of the others."""
     return ", ".join(tracks[:N_NAMED]) + (f" and {len(tracks) - N_NAMED} others" if len(tracks) > N_NAMED else "")
 
 
 def _provenance(folders: Sequence[Path]) -> dict[str, Any]:
-    """Read the first provenance.yaml in these folders; empty if there is none. Raises InputError if it is not YAML."""
+    """Return the first provenance.yaml in these folders, or an empty one. Raises InputError if it is not YAML."""
     for path in (folder / "provenance.yaml" for folder in folders):
         if is_there(path):
             return read_yaml(path)

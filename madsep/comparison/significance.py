@@ -1,4 +1,4 @@
-"""What a paired test could show at all with so many tracks."""
+"""Whether a paired test could be significant at all with a given number of tracks."""
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,11 @@ LEVEL = 0.05
 
 
 def with_attainable(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return `pairwise_tests` with the column p_attainable: the smallest p_holm that as many tracks can give.
+    """Return `pairwise_tests` with the column p_attainable: the smallest p_holm that is possible with these numbers of tracks.
 
-    The smallest two-sided p of the signed-rank test of n tracks is 2 / 2^n, if one system is better on each of them. Holm's correction of
-    these smallest values bounds the corrected ones from below, because it increases with each p. If p_attainable is LEVEL or more, a test
-    that finds nothing says nothing.
+    The smallest two-sided p of the signed-rank test of n tracks is 2 / 2^n, if one system is better on each of them. Holm's correction
+    increases with each p, so the corrected smallest values are lower bounds. If p_attainable is LEVEL or more, an insignificant result
+    means nothing.
     """
     attainable = np.full(len(pairs), np.nan)
     for rows in pairs.groupby(KEY, sort=False).indices.values():
@@ -23,7 +23,7 @@ def with_attainable(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def cannot_show(pairs: pd.DataFrame) -> str:
-    """Say of one family of `with_attainable` that no pair of it could be significant; empty if one could."""
+    """Return a sentence if no pair of one family of `with_attainable` could be significant. Empty if one could."""
     tested = pairs[pairs["n_tracks"] > 0]
     if tested.empty or (tested["p_attainable"] < LEVEL).any():
         return ""

@@ -12,14 +12,14 @@ from madsep.core.intervals import Bootstrap, interval
 from madsep.scoring.scores import METRICS, TARGETS, ordered
 
 KEY = ["target", "metric"]
-RESOLUTION_DB = 1e-5  # the last decimal of the published scores: what differs by less does not differ
+RESOLUTION_DB = 1e-5  # the last decimal of the published scores; smaller differences count as none
 
 
 def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Return the median over tracks of each system's medians over frames, in dB, with a 95 % bootstrap interval over tracks.
 
     `tracks` has the columns system, kind, track, target, metric, median, n_frames, nan_share, the last two NaN if they are not known.
-    Columns: target, metric, system, kind, median, ci_low, ci_high, n_tracks, nan_share, definition; the highest median comes first. Tracks
+    Columns: target, metric, system, kind, median, ci_low, ci_high, n_tracks, nan_share, definition. The highest median comes first. Tracks
     without a number are not counted in n_tracks.
     """
     rows = []
@@ -36,7 +36,7 @@ def systems_medians(tracks: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 
 
 def ranking(medians: pd.DataFrame) -> list[str]:
-    """Return all systems of `systems_medians`, the highest vocals SDR first, those without one last."""
+    """Return all systems of `systems_medians` by descending vocals SDR. Those without one come last."""
     vocals = medians[(medians["target"] == TARGETS[0]) & (medians["metric"] == METRICS[0])]
     ranked = list(vocals["system"])
     return ranked + sorted(set(medians["system"]) - set(ranked))
@@ -68,9 +68,9 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def matrix(pairs: pd.DataFrame, systems: Sequence[str], column: str) -> pd.DataFrame:
-    """Return a column of `pairwise_tests` for one target and metric as a matrix, (systems, systems); NaN on its diagonal.
+    """Return a column of `pairwise_tests` for one target and metric as a matrix (systems, systems) with NaN on its diagonal.
 
-    Of `median_difference`, each row holds the row's system minus the column's.
+    Entries of `median_difference` are the row's system minus the column's.
     """
     square = pd.DataFrame(np.nan, index=list(systems), columns=list(systems))
     sign = -1.0 if column == "median_difference" else 1.0
@@ -86,7 +86,7 @@ def differences_db(one: pd.Series, other: pd.Series) -> pd.Series:
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 if nothing differs, NaN without a track."""
+    """Return the two-sided p-value of Wilcoxon's signed-rank test: 1 if nothing differs, NaN without tracks."""
     if not len(differences):
         return np.nan
     return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
@@ -112,7 +112,7 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
 
 
 def _signed_rank_ps(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `signed_rank_p` of each column of (tracks, pairs); those without gaps, zeros and ties, which take one way, at once."""
+    """Return `signed_rank_p` of each column of (tracks, pairs). Columns without NaN, zeros and ties are computed together."""
     ascending = np.sort(np.abs(differences), axis=0)  # NaN come last
     is_plain = (ascending[0] > 0) & (np.diff(ascending, axis=0) > 0).all(axis=0) & ~np.isnan(ascending[-1])
     p_values = np.full(differences.shape[1], np.nan)

@@ -1,4 +1,4 @@
-"""Several trainings of one recipe, which differ in their seed alone: told by their names, checked together, their spread."""
+"""Trainings of one recipe with different seeds: find them by name, check them together, compute their spread."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ RETRAINED = re.compile(r"(?P<first>.+)-seed\d+")
 
 
 def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each recipe, by the name of the first: X, X-seed219, X-seed220 are three trainings of X, if X is among them."""
+    """Return the runs of each recipe by the name of the first. X-seed219 and X-seed220 belong to X if X is among the runs."""
     names = {run.name for run in runs}
     found: dict[str, list[Run]] = {}
     for run in runs:
@@ -25,9 +25,9 @@ def by_recipe(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def reproductions(group: Group, published: pd.DataFrame, reproduces: str | None) -> list[Reproduction]:
-    """Check the trainings of each recipe together, against the published system `reproduces`, or if that is None, of the recipe's name.
+    """Check the trainings of each recipe together against the published system `reproduces`, or else the one with the recipe's name.
 
-    `published` has the columns system, track, target, metric, median (dB). Nothing is checked in a group on other tracks than theirs.
+    `published` has the columns system, track, target, metric, median (dB). A group on other tracks is not checked.
     """
     if not group.is_sisec18:
         return []
@@ -41,9 +41,9 @@ def reproductions(group: Group, published: pd.DataFrame, reproduces: str | None)
 
 
 def spread(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return how the trainings of each recipe differ; no rows if each was trained once.
+    """Return the spread over the trainings of each recipe. There are no rows if each was trained once.
 
-    Columns: system, target, metric, n_trainings, and of their medians over tracks, in dB, mean, sd (n - 1), lowest, highest.
+    Columns: system, target, metric, n_trainings, and mean, sd (n - 1), lowest, highest of the medians over tracks, in dB.
     """
     rows = []
     for name, trainings in by_recipe(runs).items():

@@ -1,4 +1,4 @@
-"""Means over tracks of scores of whole tracks, as the Music Demixing challenges rank."""
+"""Means over tracks of whole-track scores, by which the Music Demixing challenges rank systems."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,11 +16,11 @@ COLUMNS = [*KEY, "system", "kind", "mean", "ci_low", "ci_high", "n_tracks", "def
 def whole_track_means(runs: Sequence[Run], names: Mapping[str, str], bootstrap: Bootstrap) -> pd.DataFrame:
     """Return the mean over tracks of uSDR and SI-SDR of the runs whose audio was scored, in dB, with 95 % bootstrap intervals.
 
-    uSDR is the SDR of a whole track over all its samples and channels; its mean over tracks ranked the Music Demixing challenge
+    uSDR is the SDR of a whole track over all its samples and channels. Its mean over tracks ranked the Music Demixing challenge
     (Y. Mitsufuji et al., "Music Demixing Challenge 2021", Frontiers in Signal Processing 1, 2022). SI-SDR is scale-invariant (J. Le Roux
     et al., "SDR - half-baked or well done?", ICASSP 2019). `madsep.scoring.score` defines both.
 
-    `names` are those of the runs in the comparison. Columns: target, metric, system, kind, mean, ci_low, ci_high, n_tracks, definition.
+    `names` are the names of the runs in the comparison. Columns: target, metric, system, kind, mean, ci_low, ci_high, n_tracks, definition.
     """
     rows = [row for run in runs for row in _rows(run, names[run.name], bootstrap)]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))

@@ -1,1 +1,1 @@
-"""A page to listen to what systems estimate, next to their scores frame by frame."""
+"""A page that plays the estimates of systems next to their frame-wise scores."""

@@ -1,4 +1,4 @@
-"""Which tracks the page shows, and which part of each is heard."""
+"""Choose the tracks that the page shows, and the part of each that it plays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from madsep.listening.sources import System
 from madsep.scoring.medians import track_medians
 from madsep.scoring.scores import METRICS, decibels, ordered
 
-SLACK = 0.1  # a part may have this share of frames less with a score than the best one
+SLACK = 0.1  # a part may have this share of frames fewer with a score than the best one
 
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a track that is heard, from `start_s` for `length_s` seconds, and what its frames score.
+    """The part of a track that the page plays, from `start_s` for `length_s` seconds, and the scores of its frames.
 
     A frame counts as defined if every system has a score in it. Medians are over frames, of SDR in dB, averaged over systems.
     """
@@ -34,9 +34,9 @@ class Part:
 def choose_tracks(systems: Sequence[System], named: Sequence[str]) -> dict[str, list[str]]:
     """Return the tracks to show, each with the reasons: the worst, median and best of each system by SDR, then those `named`.
 
-    The SDR of a track is its median over frames, of the vocals or else of the first target. Of an even number of tracks the lower one of
-    the middle is the median. The baseline MIX chooses none if there are other systems. Raises InputError if a named track has no scores,
-    and if no track has any number.
+    The SDR of a track is the median over frames, of the vocals or else of the first target. For an even number of tracks, the lower one
+    of the two in the middle counts as the median. MIX chooses tracks only if there is no other system. Raises InputError if a named track
+    has no scores, or if no track has an SDR.
     """
     chosen: dict[str, list[str]] = {}
     choosing = [system for system in systems if system.name != BASELINE] or systems
@@ -62,10 +62,10 @@ def first_target(scores: pd.DataFrame) -> str:
 
 
 def choose_part(systems: Sequence[System], track: str, excerpt_s: float, duration_s: float) -> Part:
-    """Return the part of `excerpt_s` seconds, or the whole track if it is shorter, in which the vocals are active and the score is typical.
+    """Return a part of `excerpt_s` seconds with active vocals and a typical score, or the whole track if it is shorter.
 
-    Parts begin with a frame. Of those with as many defined frames as the best one has, less a tenth, it is the one whose median SDR is
-    nearest to the track's; the earliest of several.
+    Parts begin with a frame. Those with the most defined frames, less SLACK, are considered. Of these, the one with the median SDR nearest
+    to the track's is chosen, or the earliest if there are several.
     """
     tables = [system.scores[(system.scores["track"] == track) & (system.scores["metric"] == METRICS[0])] for system in systems]
     tables = [table for table in tables if len(table)]
@@ -87,7 +87,7 @@ def choose_part(systems: Sequence[System], track: str, excerpt_s: float, duratio
 
 
 def _track_sdr(system: System) -> pd.Series:
-    """Median SDR of each track that has one, in ascending order, then by name."""
+    """Return the median SDR of each track that has one, in ascending order, then by name."""
     scores = system.scores[system.scores["metric"] == METRICS[0]]
     medians = track_medians(scores[scores["target"] == first_target(scores)]).dropna(subset="median")
     return medians.sort_values(["median", "track"]).set_index("track")["median"]
@@ -98,6 +98,6 @@ def _by_time(table: pd.DataFrame, target: str) -> pd.Series:
 
 
 def _median(sdr: np.ndarray) -> float:
-    """Mean over systems of the median over their defined frames; NaN if there are none."""
+    """Return the mean over systems of the median over their defined frames, or NaN if there are none."""
     medians = [float(np.median(known)) for column in sdr.T if len(known := column[~np.isnan(column)])]
     return float(np.mean(medians)) if medians else float("nan")

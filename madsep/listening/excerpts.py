@@ -1,8 +1,8 @@
-"""Excerpts of audio for the page: FLAC if they fit into the size that is allowed, or else Opus.
+"""Write excerpts of audio for the page: as FLAC if they fit into the allowed size, or else as Opus.
 
-Browsers let a page that was opened from a folder (file://) neither fetch the files in it nor process the sound of `<audio>`, but they run
-its scripts. So each excerpt is there twice: as FLAC or Opus, which the page fetches from a server and which other programs can open, and
-as a script that holds the same bytes in a string, read with the charset x-user-defined.
+A page that was opened from a folder (file://) cannot fetch files or process the sound of `<audio>`, but it can run scripts. So each excerpt
+is written twice. FLAC or Opus is for pages from a server, and for other programs. A script with the same bytes in a string, read with the
+charset x-user-defined, is for pages from a folder.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  
 
 @dataclass(frozen=True)
 class Excerpt:
-    """One excerpt as written. `loudness_lufs` is integrated (ITU-R BS.1770-4), None for silence; `peak` is the largest magnitude."""
+    """One written excerpt. `loudness_lufs` is integrated (ITU-R BS.1770-4), None for silence. `peak` is the largest magnitude."""
 
     path: Path  # without the suffix
     sample_rate_hz: int
@@ -41,14 +41,14 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Coding:
-    """How the excerpts are coded, in words; empty if they do not fit, and then `share` is the part of their length that would."""
+    """The coding of the excerpts, in words. If they do not fit, it is empty, and `share` is the part of their length that would fit."""
 
     words: str
     share: float = 1.0
 
 
 def write_flac(samples: np.ndarray, sample_rate_hz: int, path: Path) -> Excerpt:
-    """Write `samples` (n_channels, n_samples) at full scale 1 as 16-bit FLAC to `path`.flac; those of 16 bit stay what they are."""
+    """Write `samples` (n_channels, n_samples) at full scale 1 as 16-bit FLAC to `path`.flac. 16-bit samples are written exactly."""
     whole = np.round(samples.T.astype(np.float64) * FULL_SCALE)
     n_clipped = int(((whole < -FULL_SCALE) | (whole > FULL_SCALE - 1)).sum())
     if n_clipped:
@@ -65,9 +65,9 @@ def longest_s(n_channels: float, max_bytes: float) -> float:
 
 
 def fit(excerpts: Sequence[Excerpt], max_bytes: float) -> Coding:
-    """Bring all excerpts, with their scripts, below `max_bytes`: FLAC stays if it fits, or else Opus of up to 128 kbit/s takes its place.
+    """Fit all excerpts, with their scripts, into `max_bytes`. Keep FLAC if it fits, or else replace it by Opus of up to 128 kbit/s.
 
-    If even Opus of 32 kbit/s per channel is too much, nothing is written, and the coding says to which share they must be cut.
+    If even Opus at 32 kbit/s per channel is too large, nothing is written, and the coding gives the share to which to cut the excerpts.
     """
     flacs = [_file(excerpt, "flac") for excerpt in excerpts]
     n_bytes = COPIES * sum(path.stat().st_size for path in flacs)
@@ -88,7 +88,7 @@ def fit(excerpts: Sequence[Excerpt], max_bytes: float) -> Coding:
 
 
 def script(path: Path) -> bytes:
-    """Return the script that gives the bytes of a file to the page: a call with the file's name and a string, one character per byte."""
+    """Return the script that passes a file to the page: a call with the file's name and a string, one character per byte."""
     content = path.read_bytes()
     for letter, escaped in ESCAPED:
         content = content.replace(letter, escaped)
@@ -102,7 +102,7 @@ def _write_scripts(paths: Sequence[Path]) -> None:
 
 
 def _write_opus(excerpts: Sequence[Excerpt], bit_rate: float) -> list[int]:
-    """Write each FLAC as Opus too, at `bit_rate` per channel; return the sizes in bytes."""
+    """Write each FLAC also as Opus at `bit_rate` per channel. Return the sizes in bytes."""
     low, high = OPUS_BIT_RATES
     level = 1 - (bit_rate - low) / (high - low)
     with Progress("encoding excerpts", len(excerpts)) as progress:

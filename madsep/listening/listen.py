@@ -22,7 +22,7 @@ LEAST_S = 1.0  # of an excerpt
 
 @dataclass(frozen=True)
 class Options:
-    """Tracks to show besides those chosen by score, the length of the excerpts in seconds, and the most that all may take in MB."""
+    """Tracks to show besides those chosen by score, the length of the excerpts in seconds, and their maximum total size in MB."""
 
     tracks: Sequence[str] = ()
     excerpt_s: float = 30.0
@@ -30,9 +30,9 @@ class Options:
 
 
 def listen(material: Material, folder: Path, options: Options) -> None:
-    """Write `folder`/index.html and the excerpts that it plays, audio/<track>/*; the folder is replaced whole or not at all.
+    """Write index.html and its excerpts, audio/<track>/*, into `folder`, which is replaced completely or not at all.
 
-    Raises InputError if a track that the options name has no scores, estimates have no references, or audio cannot be read.
+    Raises InputError if a track in `options` has no scores, estimates have no references, or audio cannot be read.
     """
     chosen = choose_tracks(material.systems, options.tracks)
     excerpt_s, coding = _affordable_s(material, chosen, options), Coding("")
@@ -87,7 +87,7 @@ def _show(material: Material, track: str, reasons: Sequence[str], new: Path, exc
         return Shown(track, reasons)
     if material.references is None:
         raise InputError(
-            f"{systems[0].estimates}: there are no references for these estimates; give the folder of MUSDB18 by --references."
+            f"{systems[0].estimates}: there are no references for these estimates; give the folder of MUSDB18 with --references."
         )
     sound = material.references.read(track)
     duration_s = sound.signals["mixture"].shape[1] / sound.sample_rate_hz

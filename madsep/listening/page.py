@@ -1,4 +1,4 @@
-"""The listening page as HTML: one file with its styles and scripts in it, which plays the excerpts next to it."""
+"""Render the listening page: one HTML file with its styles and scripts, which plays the excerpts next to it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from madsep.listening.sources import System
 from madsep.scoring.scores import METRICS, decibels, ordered
 
 HERE = Path(__file__).parent
-VENDORED = ("wavesurfer.min.js", "regions.min.js", "spectrogram.min.js")  # of wavesurfer.js 8.0.1, as its package on npm holds them
+VENDORED = ("wavesurfer.min.js", "regions.min.js", "spectrogram.min.js")  # from the npm package of wavesurfer.js 8.0.1
 SCRIPTS = ("transport.js", "curves.js", "views.js", "player.js")
 AUDIO = "audio"
 DIGITS = 2  # decimals of scores in dB
@@ -25,7 +25,7 @@ DIGITS = 2  # decimals of scores in dB
 
 @dataclass(frozen=True)
 class Heard:
-    """One signal of a track as the page offers it. `system` is None for the mixture and the references."""
+    """One signal of a track on the page. `system` is None for the mixture and the references."""
 
     signal: str  # mixture, or a target
     system: str | None
@@ -34,7 +34,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Shown:
-    """A track on the page: why it is there, the part that is heard, and its signals; no part and no signals if there is no audio."""
+    """A track on the page: why it is shown, the part that is played, and its signals. Without audio, part and signals are missing."""
 
     name: str
     reasons: Sequence[str]
@@ -48,7 +48,7 @@ class Shown:
 
 
 def render_page(systems: Sequence[System], shown: Sequence[Shown], folder: Path, coding: str) -> str:
-    """Return the page. The excerpts lie in `folder`; `coding` says in words how they are coded, empty if there are none."""
+    """Return the page as HTML. `folder` holds the excerpts. `coding` describes their coding, or is empty if there are none."""
     files = [path for path in (folder / AUDIO).rglob("*") if path.is_file()]
     data = {
         "systems": [system.name for system in systems],
@@ -70,7 +70,7 @@ def render_page(systems: Sequence[System], shown: Sequence[Shown], folder: Path,
 
 
 def _track_values(systems: Sequence[System], track: Shown, folder: Path) -> dict[str, Any]:
-    """Return what the scripts need to know of a track."""
+    """Return the values of a track for the scripts."""
     place = folder / AUDIO / track.slug
     n_bytes = sum(path.stat().st_size for path in place.glob("*") if path.suffix != ".js") if track.heard else 0
     return {

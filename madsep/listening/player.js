@@ -1,15 +1,15 @@
 "use strict";
 
-/* The page: one player, which shows and plays the track that is chosen. */
+/* The player, which shows and plays the chosen track. */
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const LOUDNESS = -23; // LUFS, the target level of EBU R 128
-const received = new Map(); // bytes of excerpts that scripts gave, by file
+const received = new Map(); // bytes of excerpts from scripts, by file
 const find = (id) => document.getElementById(id);
 
 globalThis.madsepExcerpt = (name, text) => received.set(name, Uint8Array.from(text, (letter) => letter.charCodeAt(0) & 0xff).buffer);
 
-/* The bytes of an excerpt: fetched from a server, or given by its script if the page was opened from a folder. */
+/* Return the bytes of an excerpt: fetched from a server, or from its script if the page was opened from a folder. */
 async function bytesOf(file) {
   if (location.protocol.startsWith("http")) {
     const response = await fetch(file);
@@ -36,7 +36,7 @@ class Player {
     this.views = null;
     this.muted = new Set();
     this.soloed = new Set();
-    this.ranks = new Map(); // how many times each rank was asked for
+    this.ranks = new Map(); // next rank to play, by ranking
     this.fillTracks();
     this.connect();
     const wanted = DATA.tracks.find((track) => `#${track.slug}` === location.hash);
@@ -68,7 +68,7 @@ class Player {
     const { part } = track;
     find("part").textContent = part
       ? `Heard: ${clock(part.start)} to ${clock(part.start + part.length)} of the track (${track.megabytes} MB); ${part.text}.`
-      : "There is no audio of this track here: published scores come without it. The curves are all that can be shown.";
+      : "This page has no audio of this track, because only its scores are known. It shows only the curves.";
     find("audio").hidden = !part;
     find("values").textContent = "";
     this.fillTargets();
@@ -141,7 +141,7 @@ class Player {
     return controls;
   }
 
-  /* Hear one source alone. */
+  /* Play only one source. */
   select(index) {
     const source = this.track.sources[index];
     if (!source) return;
@@ -209,24 +209,24 @@ class Player {
     const shared = { metric, systems: DATA.systems };
     drawCurves(find("overview"), this.curve, { ...shared, from: 0, to: span.length, part });
     const name = `${metric} of the ${find("target").value} in each frame`;
-    find("overview").setAttribute("aria-label", `${name}, whole track. A click plays the frame.`);
+    find("overview").setAttribute("aria-label", `${name}, whole track. Click a frame to play it.`);
     if (!part) return;
     drawCurves(find("detail"), this.curve, { ...shared, from: part.start, to: part.start + part.length });
-    find("detail").setAttribute("aria-label", `${name}, the part that is heard. A click plays the frame.`);
+    find("detail").setAttribute("aria-label", `${name}, the excerpt. Click a frame to play it.`);
   }
 
-  /* Show the scores of a frame and, if it can be heard, play it. */
+  /* Show the scores of a frame and play it if the excerpt contains it. */
   playFrame(frame) {
     if (frame < 0) return;
     const { times, lengths, scores } = this.curve, metric = find("metric").value, { part } = this.track;
     const values = Object.entries(scores).map(([name, of]) => `${name} ${of[metric]?.[frame] == null ? "no score (silent)" : `${of[metric][frame].toFixed(2)} dB`}`);
     const start = times[frame] - (part?.start ?? 0), isHeard = part && start >= 0 && start + lengths[frame] <= part.length + 1e-6;
     const place = `${clock(times[frame], times[frame] % 1 ? 2 : 0)} to ${clock(times[frame] + lengths[frame], lengths[frame] % 1 ? 2 : 0)}`;
-    find("values").textContent = `${place}, ${metric} of the ${find("target").value}: ${values.join(", ")}.${part && !isHeard ? " It lies outside the part that can be heard." : ""}`;
+    find("values").textContent = `${place}, ${metric} of the ${find("target").value}: ${values.join(", ")}.${part && !isHeard ? " It lies outside the excerpt." : ""}`;
     if (isHeard && this.isReady) this.transport.playSpan(start, Math.min(start + lengths[frame], this.transport.duration));
   }
 
-  /* Play the worst or best frame of the system that is heard, or else of the first one; then the next worse or better one. */
+  /* Play the worst or best frame of the current system, or else of the last one. Further calls play the next frames in this order. */
   playRanked(direction) {
     const { times, lengths, scores } = this.curve, metric = find("metric").value, part = this.track.part ?? this.span;
     const heard = this.track.sources[this.selected]?.system, name = scores[heard] ? heard : Object.keys(scores).at(-1);
@@ -259,7 +259,7 @@ class Player {
     this.transport.setLoop(valid);
   }
 
-  /* Set one side of the loop, start or end, to the present position; the other one gives way. */
+  /* Set the start or end of the loop to the present position, and reset the other side if it would lie on the wrong side. */
   bound(side) {
     if (!this.isReady) return;
     const whole = { start: 0, end: this.transport.duration }, loop = { ...whole, ...this.transport.loop, [side]: this.transport.currentTime };

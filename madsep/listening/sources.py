@@ -1,4 +1,4 @@
-"""What a listening page is made from: the scores and estimates of systems, and the references of their tracks."""
+"""Inputs of a listening page: scores and estimates of systems, and the references of their tracks."""
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ class Sound(NamedTuple):
 
 @dataclass(frozen=True)
 class System:
-    """A system's scores by track and frame, as `read_scores` gives them, and its estimates, if there are any to hear."""
+    """A system's scores by track and frame, as returned by `read_scores`, and the folder of its estimates, if there is one."""
 
     name: str
     scores: pd.DataFrame
     estimates: Path | None = None
 
     def folder_of(self, track: str) -> Path | None:
-        """Return the folder with the estimates of a track; None if the system has none of it."""
+        """Return the folder with the estimates of a track, or None if there are none."""
         folders = [self.estimates / subset / track for subset in SUBSETS] if self.estimates else []
         return next((folder for folder in folders if is_there(folder)), None)
 
@@ -49,7 +49,7 @@ class System:
         return {target: path for target, path in files.items() if is_there(path)}
 
     def estimated(self, track: str, references: Sound) -> Signals:
-        """Return the estimates of a track by target; none if the system has none of it.
+        """Return the estimates of a track by target. Empty if there are none.
 
         Raises InputError if an estimate was changed after it was written, or has another shape or rate than its reference.
         """
@@ -62,7 +62,7 @@ class System:
 
 
 class References(Protocol):
-    """Where the references of tracks are read from."""
+    """A source of the references of tracks."""
 
     def targets(self, track: str) -> Set[str]:
         """Return the names of a track's references. Raises InputError if they are not there."""
@@ -75,7 +75,7 @@ class References(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """References in the folder of a run's prepared audio."""
+    """References from the folder of a run's prepared audio."""
 
     folder: Path
     kinds: Sequence[str] = KINDS  # in the order in which they are searched
@@ -96,7 +96,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Tree:
-    """References in a MUSDB18 tree, stem files or wavs."""
+    """References from a MUSDB18 tree of stem files or wavs."""
 
     root: Path
 
@@ -105,26 +105,26 @@ class Tree:
         return set(ALL_TARGETS)
 
     def read(self, track: str) -> Sound:
-        """Return the mixture, the stems and the accompaniment of a track. Raises InputError if it is not there or damaged."""
+        """Return the mixture, the stems and the accompaniment of a track. Raises InputError if it is missing or damaged."""
         for subset in SUBSETS:
             for suffix, layout in ((STEM_SUFFIX, "stems"), ("", "wav")):
                 path = self.root / subset / f"{track}{suffix}"
                 if is_there(path):
                     stems = read_stems(Track(track, subset, layout, str(path), 0.0, MUSDB18.name))
                     return Sound({**stems, "accompaniment": accompaniment(stems)}, MUSDB18.sample_rate_hz)
-        raise InputError(f"{self.root}: has no track {track} in test/ or train/; give the folder of MUSDB18 by --references.")
+        raise InputError(f"{self.root}: has no track {track} in test/ or train/; give the folder of MUSDB18 with --references.")
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a page is made from. `references` is None if there is no audio."""
+    """All inputs of a page. `references` is None if there is no audio."""
 
     systems: Sequence[System]
     references: References | None
 
 
 def read_run(results: Path, names: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> Material:
-    """Return the systems of a run from its folder results/: those `names`, or else all that have scores, MIX first.
+    """Return the systems of a run from its folder results/: those in `names`, or else all with scores, MIX first.
 
     `kinds` are the kinds of prepared audio that hold the references.
 
@@ -139,15 +139,15 @@ def read_run(results: Path, names: Sequence[str] | None = None, kinds: Sequence[
 
 
 def read_material(arguments: Sequence[str], scores: Sequence[str], references: Path | None) -> Material:
-    """Return what was given on the command line.
+    """Return the inputs that are named on the command line.
 
     Each of `arguments` is FOLDER or NAME=FOLDER: a run (its folder, or its results/), a system of a run, a folder of estimates in
-    museval's layout, or a folder of museval's JSON files. Each of `scores` is NAME=FOLDER, the scores of the estimates named so.
-    Raises InputError if a folder holds none of these, estimates have no scores, or two systems have one name.
+    museval's layout, or a folder of museval's JSON files. Each of `scores` is NAME=FOLDER, the scores of the estimates with this name.
+    Raises InputError if a folder holds none of these, estimates have no scores, or two systems have the same name.
     """
     given = dict(_named(argument) for argument in scores)
     systems: list[System] = []
-    scored: set[str] = set()  # systems whose scores may be given
+    scored: set[str] = set()  # systems that `scores` may name
     prepared: References | None = None
     for argument in arguments:
         name, folder = _named(argument)
@@ -166,7 +166,7 @@ def read_material(arguments: Sequence[str], scores: Sequence[str], references: P
 
 
 def read_system(name: str, folder: Path, scores: Path | None = None) -> System:
-    """Return a system from a folder that holds scores/ and estimates/, as in a run, or is one or both of them itself.
+    """Return a system from a folder with scores/ and estimates/, as in a run, or from a folder of scores or estimates or both.
 
     Raises InputError if the folder holds neither, or estimates without scores.
     """
@@ -183,7 +183,7 @@ def read_system(name: str, folder: Path, scores: Path | None = None) -> System:
 
 
 def read_frames(folder: Path) -> pd.DataFrame:
-    """Return all scores in a folder as `read_scores` does; a clip of MIR-1K, which has one score for all of it, is one frame.
+    """Return all scores in a folder as `read_scores` does. The single score of a clip of MIR-1K becomes one frame.
 
     Raises InputError as `read_scores` does.
     """
@@ -204,7 +204,7 @@ def _clip(path: Path) -> pd.DataFrame:
 
 
 def _named(argument: str) -> tuple[str, Path]:
-    """Split NAME=FOLDER; a folder that is given alone is named after itself, or after its parent if it is called test or train."""
+    """Split NAME=FOLDER. The default name is that of the folder, or of its parent if the folder is called test or train."""
     name, _, folder = argument.partition("=") if not Path(argument).exists() else ("", "", argument)
     path = Path(folder or name)
     whole = path.resolve()

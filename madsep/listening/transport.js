@@ -1,9 +1,9 @@
 "use strict";
 
-/* One Web Audio graph for all sources of a track. They start together, sample for sample, and go on together whether they are heard or
-   not; which of them are heard is a matter of their gains. So a switch cannot move the position.
+/* One Web Audio graph for all sources of a track. All sources start at the same sample and always play together. Their gains decide which
+   of them are heard, so switching cannot move the position.
 
-   To wavesurfer.js a Transport looks like a media element: it has the few properties, methods and events that the library uses. */
+   To wavesurfer.js, a Transport looks like a media element: it has the few properties, methods and events that the library uses. */
 
 const FADE_S = 0.001; // time constant of every change of a gain: 99.3 % after 5 ms
 const LEAD_S = 0.01; // between the call and the common start of the sources
@@ -19,7 +19,7 @@ class Transport extends EventTarget {
     this.levels = new Map(); // gain of each source
     this.loop = null; // {start, end} in seconds
     this.offset = 0; // seconds, the position while nothing plays
-    this.run = null; // what plays
+    this.run = null; // the present playback
     Object.assign(this, { readyState: 4, src: "", currentSrc: "", volume: 1, muted: false, playbackRate: 1, seeking: false, ended: false });
   }
 
@@ -129,13 +129,13 @@ class Transport extends EventTarget {
 
   finish(run) {
     run.bus.disconnect();
-    if (this.run !== run) return; // it was stopped, and another may have begun
+    if (this.run !== run) return; // stopped meanwhile; another run may have begun
     this.offset = run.end;
     this.run = null;
     this.tell("pause", "timeupdate");
   }
 
-  /* Level of what is heard now, in dB of full scale. */
+  /* Present level of the output, in dB of full scale. */
   get level() {
     const samples = new Float32Array(this.analyser.fftSize);
     this.analyser.getFloatTimeDomainData(samples);

@@ -1,6 +1,6 @@
 "use strict";
 
-/* Waveform and spectrogram of what is heard, drawn by wavesurfer.js on the axis of the curves; dragging marks a region to loop. */
+/* Waveform and spectrogram of the current sources, drawn by wavesurfer.js on the axis of the curves. Dragging marks a region to loop. */
 
 const SPECTROGRAM_HEIGHT = 128, WAVEFORM_HEIGHT = 64; // pixels
 
@@ -25,12 +25,12 @@ class Views {
     this.regions.on("region-created", (region) => this.chosen(region));
     this.regions.on("region-updated", (region) => this.chosen(region));
     this.recolor = () => this.surfer.setOptions(this.colors());
-    this.observer = new MutationObserver(this.recolor); // of the button that changes the theme
+    this.observer = new MutationObserver(this.recolor); // notices a change of the theme
     this.observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.recolor);
   }
 
-  /* Colours of the present theme; a canvas knows no variables. */
+  /* Return the colours of the present theme. A canvas cannot use CSS variables. */
   colors() {
     const probe = document.createElement("i");
     document.body.append(probe);
@@ -43,7 +43,7 @@ class Views {
     return found;
   }
 
-  /* Draw the mean over channels of the sources that are heard. */
+  /* Draw the sum of the audible sources, each averaged over its channels. */
   async show(buffers, levels) {
     const heard = Array.from(buffers).filter(([source]) => levels.get(source) > 0);
     const [first] = buffers.values();
@@ -57,7 +57,7 @@ class Views {
     try {
       await this.surfer.load("", [sum], first.duration);
     } catch (error) {
-      if (error.name !== "AbortError") throw error; // a later source was chosen meanwhile
+      if (error.name !== "AbortError") throw error; // another source was chosen meanwhile
     }
   }
 
@@ -66,7 +66,7 @@ class Views {
     if (!this.isMarking) this.onLoop({ start: region.start, end: region.end });
   }
 
-  /* Show a loop that was not made by dragging; null for none. */
+  /* Show a loop that was not made by dragging. null removes it. */
   mark(loop) {
     this.isMarking = true;
     this.regions.clearRegions();

@@ -1,6 +1,6 @@
 "use strict";
 
-/* Tables: a click on a heading sorts, a text filters. */
+/* Tables: clicking a heading sorts the rows, typing text filters them. */
 
 function valueOf(row, column) {
   const cell = row.cells[column], text = cell.dataset.value;
@@ -42,7 +42,7 @@ for (const part of document.querySelectorAll(".tracks-of")) {
   });
 }
 
-/* A link of the contents opens what is folded. */
+/* Links in the table of contents open folded sections. */
 
 function unfold() {
   const aim = document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? document.getElementById(location.hash.slice(1));
@@ -52,7 +52,7 @@ function unfold() {
 addEventListener("hashchange", unfold);
 unfold();
 
-/* Scatter: any metric of any system against any other; a point per track. */
+/* Scatter plot: any metric of any system against any other, with one point per track. */
 
 const SVG = "http://www.w3.org/2000/svg", EDGE = { left: 56, right: 14, top: 12, bottom: 48 };
 
