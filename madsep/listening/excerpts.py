@@ -23,8 +23,8 @@ FULL_SCALE = 1 << 15  # of 16 bit
 OPUS_RATE_HZ = 48_000
 OPUS_BIT_RATES = (6_000, 256_000)  # bit/s of each channel between which libsndfile interpolates by `compression_level`, 1 to 0
 BEST_BIT_RATE, LEAST_BIT_RATE = 128_000, 32_000  # bit/s of each channel
-MARGIN = 0.95  # of the allowed size, that the first choice of a bit rate leaves free: Opus has a variable one
-COPIES = 2 + 1 / 64  # of each byte: in the file, and in its script, which escapes four of 256
+MARGIN = 0.95  # share of the allowed size that the first bit rate aims at, because Opus varies its bit rate
+COPIES = 2 + 1 / 64  # of each byte: one in the file, one in its script, which escapes four of 256 bytes
 BLOCK_S = 0.4  # of ITU-R BS.1770: what is shorter has no loudness
 ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  # in a string of JavaScript; the backslash first
 
@@ -60,7 +60,7 @@ def write_flac(samples: np.ndarray, sample_rate_hz: int, path: Path) -> Excerpt:
 
 
 def longest_s(n_channels: float, max_bytes: float) -> float:
-    """Return the seconds that excerpts of `n_channels` in all may last, so that Opus of the lowest bit rate fits into `max_bytes`."""
+    """Return the maximum length in seconds of excerpts with `n_channels` in total, so that Opus at LEAST_BIT_RATE fits."""
     return MARGIN * max_bytes * 8 / (COPIES * LEAST_BIT_RATE * n_channels)
 
 

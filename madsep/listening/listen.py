@@ -50,7 +50,7 @@ def listen(material: Material, folder: Path, options: Options) -> None:
 
 
 def _affordable_s(material: Material, chosen: Iterable[str], options: Options) -> float:
-    """Return the length in seconds of the excerpts that is asked for, or else about what fits; `fit` then has little left to shorten."""
+    """Return the requested length of the excerpts in seconds, or about the length that fits if it is shorter."""
     n_channels = 0.0
     for track in chosen:
         targets = material.references.targets(track) if material.references else set()
@@ -64,7 +64,7 @@ def _affordable_s(material: Material, chosen: Iterable[str], options: Options) -
 
 
 def _checked(excerpt_s: float, options: Options) -> float:
-    """Return a length, and say that it is shorter than asked for. Raises InputError if it is too short to be heard."""
+    """Return a length, and warn that it is shorter than requested. Raises InputError if it is below LEAST_S."""
     if excerpt_s < LEAST_S:
         raise InputError(f"listen: the excerpts do not fit into {options.max_mb:g} MB; raise max_mb, or name fewer systems or tracks.")
     log.warning("excerpts of %.1f s instead of %.1f s, so that they fit into %g MB", excerpt_s, options.excerpt_s, options.max_mb)

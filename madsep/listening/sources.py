@@ -65,7 +65,7 @@ class References(Protocol):
     """A source of the references of tracks."""
 
     def targets(self, track: str) -> Set[str]:
-        """Return the names of a track's references. Raises InputError if they are not there."""
+        """Return the names of a track's references. Raises InputError if they are missing."""
         ...
 
     def read(self, track: str) -> Sound:
