@@ -265,7 +265,7 @@ def test_a_clip_of_mir1k_is_one_frame(tmp_path: Path) -> None:
     assert frames.loc["SDR", ["time", "duration", "score"]].tolist() == [0.0, 2.0, 5.5]
     assert frames.loc[["SIR", "ISR"], "score"].isna().all()
     path.write_text('{"n_samples": 4}')
-    with pytest.raises(InputError, match="is no score of a clip"):
+    with pytest.raises(InputError, match="is not the score of a clip"):
         read_frames(tmp_path)
 
 

@@ -47,7 +47,7 @@ def compare(runs: Sequence[Run], folder: Path, bootstrap: Bootstrap, options: Op
 
     The page shows figures of SDR. Those of the metrics in `options.drawn` are also written to figures/<group>/*.{pdf,svg,png}.
 
-    The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems; other-1, ... hold runs on other tracks.
+    The group sisec18 holds runs on MUSDB18's 50 test tracks and the 31 published systems. other-1, ... hold runs on other tracks.
     Each run of sisec18 is checked against the published system `options.reproduces` or, if that is None, the one with its own name.
     comparison.json records the data and the scoring engines of each group. `madsep.comparison.export` reads it.
 

@@ -31,7 +31,7 @@ MARGINS: Mapping[str, Margin] = {"SDR": Margin(0.25, 1.0), "SIR": Margin(0.5, 2.
 TRIM = 0.2  # share of tracks cut at either end; otherwise a few tracks with little voice would decide
 LEVEL = 0.05  # of each one-sided test; the confidence of intervals is 1 - 2 * LEVEL
 SHARE_WITHIN = 0.8
-MIN_SHARE = 0.9  # least share of the published tracks that must have a number in the run
+MIN_SHARE = 0.9  # minimum share of the published tracks that must have a number in the run
 REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_JUDGED = "reproduced", "undecided", "not reproduced", "not judged"
 
 

@@ -56,11 +56,11 @@ def pairwise_tests(tracks: pd.DataFrame) -> pd.DataFrame:
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the p-values of one family of tests, (tests,), adjusted by Holm's step-down method; NaN (not tested) stays NaN.
+    """Return the p-values of one family of tests, (tests,), adjusted by Holm's step-down method. NaN (not tested) stays NaN.
 
     The k-th smallest of m p-values is multiplied by m - k + 1, and is no smaller than its predecessor and no larger than 1.
     """
-    ascending = np.argsort(p_values)[: np.count_nonzero(~np.isnan(p_values))]  # NaN come last
+    ascending = np.argsort(p_values)[: np.count_nonzero(~np.isnan(p_values))]  # NaN come last in sorted order
     adjusted = np.full(len(p_values), np.nan)
     factors = np.arange(len(ascending), 0, -1)
     adjusted[ascending] = np.minimum(np.maximum.accumulate(p_values[ascending] * factors), 1.0)
@@ -113,7 +113,7 @@ def _family(target: str, metric: str, group: pd.DataFrame) -> Iterator[tuple[str
 
 def _signed_rank_ps(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `signed_rank_p` of each column of (tracks, pairs). Columns without NaN, zeros and ties are computed together."""
-    ascending = np.sort(np.abs(differences), axis=0)  # NaN come last
+    ascending = np.sort(np.abs(differences), axis=0)  # NaN come last in sorted order
     is_plain = (ascending[0] > 0) & (np.diff(ascending, axis=0) > 0).all(axis=0) & ~np.isnan(ascending[-1])
     p_values = np.full(differences.shape[1], np.nan)
     if is_plain.any():

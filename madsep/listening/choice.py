@@ -12,7 +12,7 @@ from madsep.listening.sources import System
 from madsep.scoring.medians import track_medians
 from madsep.scoring.scores import METRICS, decibels, ordered
 
-SLACK = 0.1  # a part may have this share of frames fewer with a score than the best one
+SLACK = 0.1  # a part may have this share fewer frames with a score than the best one
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,14 @@ from madsep.core.logs import log
 from madsep.core.progress import Progress
 
 MB = 1_000_000
-FULL_SCALE = 1 << 15  # of 16 bit
+FULL_SCALE = 1 << 15  # of 16-bit samples
 OPUS_RATE_HZ = 48_000
 OPUS_BIT_RATES = (6_000, 256_000)  # bit/s of each channel between which libsndfile interpolates by `compression_level`, 1 to 0
 BEST_BIT_RATE, LEAST_BIT_RATE = 128_000, 32_000  # bit/s of each channel
 MARGIN = 0.95  # share of the allowed size that the first bit rate aims at, because Opus varies its bit rate
 COPIES = 2 + 1 / 64  # of each byte: one in the file, one in its script, which escapes four of 256 bytes
-BLOCK_S = 0.4  # of ITU-R BS.1770: what is shorter has no loudness
-ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  # in a string of JavaScript; the backslash first
+BLOCK_S = 0.4  # length of a block in ITU-R BS.1770; shorter signals have no loudness
+ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))  # for JavaScript strings; the backslash comes first
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _source_values(heard: Heard, folder: Path) -> dict[str, Any]:
 
 
 def _curves(systems: Sequence[System], track: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each target with the times and lengths of its frames in seconds and, by system and metric, its scores in dB; null for NaN."""
+    """Yield each target with the times and lengths of its frames in seconds, and its scores in dB by system and metric (None for NaN)."""
     tables = {system.name: system.scores[system.scores["track"] == track] for system in systems}
     scored = pd.concat({name: table for name, table in tables.items() if len(table)}, names=["system"]).reset_index("system")
     for target in ordered(scored.drop_duplicates(["target"]))["target"]:

@@ -178,7 +178,7 @@ def read_system(name: str, folder: Path, scores: Path | None = None) -> System:
     if found is None and estimates is None:
         raise InputError(f"{folder}: holds no estimates (test/<track>/<target>.wav) and no scores (museval's JSON files).")
     if found is None:
-        raise InputError(f"{folder}: these estimates have no scores; make some by `madsep score`, and give them by --scores {name}=FOLDER.")
+        raise InputError(f"{folder}: these estimates have no scores; make some with `madsep score`, and give them with --scores {name}=FOLDER.")
     return System(name, read_frames(found), estimates)
 
 
@@ -198,7 +198,7 @@ def _clip(path: Path) -> pd.DataFrame:
         duration_s, scores = document["n_samples"] / MIR1K.sample_rate_hz, document["vocals"]
         values = {metric: np.nan if scores.get(metric) is None else float(scores[metric]) for metric in METRICS}
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: is no score of a clip; score it again.") from None
+        raise InputError(f"{path}: is not the score of a clip; score it again.") from None
     rows = [(path.stem, "vocals", metric, 0.0, duration_s, value) for metric, value in values.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 

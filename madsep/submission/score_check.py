@@ -127,7 +127,7 @@ def _metrics(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(frames: Frames) -> NDArray[np.float64]:
-    """Return the scores, shape (n_frames, 4) in dB. A score that is missing or not a number counts as 0; other checks report it."""
+    """Return the scores, shape (n_frames, 4) in dB. A score that is missing or not a number counts as 0. Other checks report it."""
     rows = [[_metrics(frame).get(metric) for metric in METRICS] for frame in frames]
     return np.array([[score if is_number(score) else 0.0 for score in row] for row in rows], dtype=np.float64)
 
