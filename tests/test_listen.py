@@ -196,7 +196,7 @@ def test_mistakes_end_in_plain_lines(arguments: list[str], tmp_path: Path) -> No
     cases = {
         "no such folder; expected estimates": [str(tmp_path / "none")],
         "holds no estimates": [str(empty)],
-        "these estimates have no scores; make some by `madsep score`, and give them by --scores MDL1=FOLDER": [one],
+        "these estimates have no scores; make some with `madsep score` and pass --scores MDL1=FOLDER": [one],
         "no references for these estimates": [one, *scores],
         "several systems have this name": [one, one, *scores, "--references", str(root / "musdb")],
         "--scores OTHER: no estimates were given by this name; the systems are MDL1": [one, *scores, "--scores", f"OTHER={root}/scores-0"],

@@ -178,7 +178,7 @@ def read_system(name: str, folder: Path, scores: Path | None = None) -> System:
     if found is None and estimates is None:
         raise InputError(f"{folder}: holds no estimates (test/<track>/<target>.wav) and no scores (museval's JSON files).")
     if found is None:
-        raise InputError(f"{folder}: these estimates have no scores; make some with `madsep score`, and give them with --scores {name}=FOLDER.")
+        raise InputError(f"{folder}: these estimates have no scores; make some with `madsep score` and pass --scores {name}=FOLDER.")
     return System(name, read_frames(found), estimates)
 
 
