@@ -190,7 +190,7 @@ def test_score_prints_the_medians_of_what_could_be_scored(madsep: Call) -> None:
     Path("estimates/test/A/vocals.wav").unlink()
     status, printed, lines = madsep("score musdb estimates -o scores")
     assert status == 1 and lines[-1].startswith("madsep: ERROR: estimates/test/A: BSSEval needs estimates of two targets")
-    assert printed.startswith("scores/test\n") and printed.count("accompaniment") == 4
+    assert printed.startswith("scores/test\n") and printed.count("│ accompaniment") == 4
 
 
 def test_medians_have_three_decimals(madsep: Call) -> None:

@@ -1,7 +1,7 @@
 """Commands for scores."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +9,9 @@ from madsep.cli.base import Output, app, one_output
 from madsep.core.errors import InputError
 from madsep.core.logs import log
 from madsep.data.datasets import SUBSETS
+
+if TYPE_CHECKING:
+    from madsep.scoring.protocols import Protocol
 
 DECIMALS = ".3f"
 
@@ -19,32 +22,38 @@ def score(
     estimates: Annotated[Path, typer.Argument(help="Estimates: test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav.")],
     out: Annotated[Path | None, typer.Argument(help="Folder for test/<track>.json. Scores of unchanged files are kept.")] = None,
     output: Output = None,
+    protocol: Annotated[
+        Literal["sisec18", "sisec16", "mdx21", "mir1k"], typer.Option(help="What is computed and averaged: docs/protocols.md.")
+    ] = "sisec18",
     engine: Annotated[Literal["museval", "fast"], typer.Option(help="fast: the same numbers as museval, many times faster.")] = "fast",
     jobs: Annotated[int, typer.Option(help="Number of tracks to score in parallel.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
     pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
-    """Score estimates with BSSEval v4, write museval's JSON files and print the medians. Audio is wav, flac or stem files."""
+    """Score estimates by BSSEval v4 or another protocol, write JSON files and print the table. Files are wavs, flac or stem files."""
     from madsep.scoring.engines import Engine
-    from madsep.scoring.folders import Options, score_folders
+    from madsep.scoring.folders import Options, refuse_other_protocols, score_folders
 
     folder = one_output(out, output)
+    if engine == "museval" and protocol != "sisec18":
+        raise typer.BadParameter(f"museval scores sisec18 alone; leave it out for {protocol}", param_hint="--engine")
+    scorer = Engine(engine if protocol == "sisec18" else protocol)
+    refuse_other_protocols(folder, scorer.protocol)
     try:
-        score_folders(references, estimates, folder, Engine(engine), Options(jobs, overwrite, pad))
+        score_folders(references, estimates, folder, scorer, Options(jobs, overwrite, pad))
     except InputError:
-        _print_medians(folder)  # of the tracks that could be scored
+        _print_tables(folder, scorer.protocol)  # of the tracks that could be scored
         raise
-    _print_medians(folder)
+    _print_tables(folder, scorer.protocol)
 
 
-def _print_medians(folder: Path) -> None:
+def _print_tables(folder: Path, protocol: "Protocol") -> None:
     """Print the table of each subset that has scores."""
-    from madsep.scoring.medians import format_table, sisec_medians
-    from madsep.scoring.scores import read_scores
+    from madsep.scoring.folder_table import folder_table
 
     for subset in reversed(SUBSETS):
         if any((folder / subset).glob("*.json")):
-            typer.echo(f"{folder / subset}\n{format_table(sisec_medians(read_scores(folder / subset)), None)}", nl=False)
+            typer.echo(f"{folder / subset}\n{folder_table(folder / subset, protocol)}", nl=False)
 
 
 @app.command()

@@ -24,12 +24,16 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Pair:
-    """A track's references and estimates of the same targets, shapes and rate, and its stems if a protocol checks them for silence."""
+    """A track's references and estimates, of the same shapes and rate.
+
+    `stems` are there if a protocol checks them for silence, and `mixture`, of the same shape, if a protocol subtracts its score.
+    """
 
     references: Signals
     estimates: Signals
     sample_rate_hz: int
     stems: Signals = field(default_factory=dict)
+    mixture: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,10 @@ def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | No
     return Pair(references, read_estimates(files, references, track.sample_rate_hz), track.sample_rate_hz, stems)
 
 
-def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_hz: int, pad: bool = False) -> Signals:
+def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_hz: int, pad: bool = False, mono: bool = False) -> Signals:
     """Return the estimates in `files` for all targets of `references`. With `pad`, short estimates are padded with silence.
+
+    With `mono`, each estimate becomes the mean of its channels before it is compared with its reference.
 
     Raises InputError if an estimate is missing, or differs from its reference in length, channel count or rate.
     """
@@ -87,6 +93,8 @@ def read_estimates(files: Mapping[str, Path], references: Signals, sample_rate_h
             raise InputError(f"{path}: this estimate is missing; separate the track again.")
         with reading(path):  # refuses pipes and folders
             found[target], rate_hz = read_wav(path)
+        if mono:
+            found[target] = found[target].mean(axis=0, keepdims=True)
         if pad:
             found[target] = _padded(path, found[target], reference.shape[1])
         if (found[target].shape, rate_hz) != (reference.shape, sample_rate_hz):

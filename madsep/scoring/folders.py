@@ -10,20 +10,22 @@ import numpy as np
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError
-from madsep.core.files import digest, refuse_inputs, sha256
+from madsep.core.files import digest, read_json, refuse_inputs, sha256
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.reading import reading
 from madsep.core.temporary import sweep
 from madsep.core.workers import in_workers
 from madsep.data.audio import read_wav
-from madsep.data.datasets import ALL_TARGETS, MUSDB18
+from madsep.data.datasets import ALL_TARGETS, MUSDB18, STEMS, SUBSETS
 from madsep.data.layouts import STEM_FILE, SongFiles, find_songs
 from madsep.data.stems import accompaniment, read_stems
 from madsep.data.tracks import Track, slug_of
 from madsep.scoring.engines import ACCOMPANIMENT, Engine
 from madsep.scoring.estimates import Pair, Scorable, Signals, check_audible, read_estimates
+from madsep.scoring.protocols import MDX21, MIR1K, Protocol
 from madsep.scoring.score import made_from_of, score_track
+from madsep.scoring.scores import protocol_in
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def score_folders(references: Path, estimates: Path, out: Path, engine: Engine, 
     _refuse_inputs(pairs, out)
     for reference, song in pairs:
         with faults.gathered():
-            track = _scorable(reference, song, options.pad)
+            track = _scorable(reference, song, options.pad, engine.protocol)
             if options.overwrite:
                 stage.forget(track.slug)
             if not stage.is_current(track.slug, made_from_of(track, engine)):
@@ -86,6 +88,17 @@ def _refuse_inputs(pairs: Sequence[tuple[SongFiles, SongFiles]], out: Path) -> N
     refuse_inputs(outputs, [path for pair in pairs for song in pair for path in song.files.values()])
 
 
+def refuse_other_protocols(out: Path, protocol: Protocol) -> None:
+    """Raise InputError if a folder holds scores of another protocol."""
+    for path in (path for subset in SUBSETS for path in sorted((out / subset).glob("*.json"))):
+        try:
+            found = protocol_in(read_json(path))
+        except InputError:  # it is scored again
+            continue
+        if found != protocol.name:
+            raise InputError(f"{path}: holds scores of protocol {found}; give those of protocol {protocol.name} another folder.")
+
+
 def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs: int, faults: Faults) -> None:
     """Score the tracks and collect the faults of those that cannot be scored."""
     work = partial(score_track, stage=stage, engine=engine)
@@ -96,29 +109,37 @@ def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs:
             progress.advance(1, track.name)
 
 
-def _scorable(reference: SongFiles, song: SongFiles, pad: bool) -> Scorable:
-    """Return a track with its estimates. Raises InputError if a reference is missing or fewer than two targets are estimated."""
-    estimated = {target: song.files[target] for target in ALL_TARGETS if target in song.files}
-    if len(estimated) < 2:
-        raise InputError(f"{song.place}: BSSEval needs estimates of two targets or more; expected some of {', '.join(ALL_TARGETS)}.")
-    sources = _sources(reference, estimated)
+def _scorable(reference: SongFiles, song: SongFiles, pad: bool, protocol: Protocol) -> Scorable:
+    """Return a track with its estimates. Raises InputError if a reference is missing or too few targets are estimated."""
+    scored = ("vocals",) if protocol == MIR1K else ALL_TARGETS
+    estimated = {target: song.files[target] for target in scored if target in song.files}
+    if len(estimated) < (1 if protocol in (MIR1K, MDX21) else 2):
+        needed = "an estimate of vocals" if protocol == MIR1K else "estimates of two targets or more"
+        raise InputError(f"{song.place}: BSSEval needs {needed}; expected some of {', '.join(scored)}.")
+    sources = _sources(reference, estimated, protocol)
     made_from = {"references": _digest(sources), "estimates": _digest(estimated), "targets": ",".join(estimated)}
     if pad:
         made_from["short estimates"] = "padded"
     subset = _subset(reference, song)
-    return Scorable(slug_of(f"{subset}/{song.name}"), song.name, subset, made_from, partial(_read, song.name, sources, estimated, pad))
+    return Scorable(
+        slug_of(f"{subset}/{song.name}"), song.name, subset, made_from, partial(_read, song.name, sources, estimated, pad, protocol)
+    )
 
 
-def _sources(reference: SongFiles, estimated: Mapping[str, Path]) -> dict[str, Path]:
+def _sources(reference: SongFiles, estimated: Mapping[str, Path], protocol: Protocol) -> dict[str, Path]:
     """Return the files that hold the references. As in museval, the accompaniment is the sum of its stems if they are there."""
     files = reference.files
     if STEM_FILE in files:
         return {STEM_FILE: files[STEM_FILE]}
-    needed = dict.fromkeys(estimated)
+    needed = dict.fromkeys(
+        (*estimated, *(STEMS if protocol.drops_silent_stems else ()), *(("accompaniment",) if protocol == MIR1K else ()))
+    )
     if "accompaniment" in needed and (files.keys() >= {*ACCOMPANIMENT} or "accompaniment" not in files):
         needed = dict.fromkeys(stem for stem in (*needed, *ACCOMPANIMENT) if stem != "accompaniment")
     if missing := [stem for stem in needed if stem not in files]:
         raise InputError(f"{reference.place}: has no reference {', '.join(missing)} of {reference.name}; expected a wav or flac of it.")
+    if protocol == MIR1K and "mixture" in files:
+        needed["mixture"] = None
     return {stem: files[stem] for stem in needed}
 
 
@@ -126,13 +147,22 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digest({name: sha256(file) for name, file in files.items()})
 
 
-def _read(name: str, sources: Mapping[str, Path], estimated: Mapping[str, Path], pad: bool) -> Pair:
+def _read(name: str, sources: Mapping[str, Path], estimated: Mapping[str, Path], pad: bool, protocol: Protocol) -> Pair:
+    """Return the audio of a track as the protocol compares it. Without a mixture, MIR-1K's is the sum of voice and accompaniment."""
     stems, rate_hz = _read_references(name, sources)
-    if "accompaniment" in estimated and "accompaniment" not in stems:
+    targets = ("vocals", "accompaniment") if protocol == MIR1K else tuple(estimated)
+    if "accompaniment" in targets and "accompaniment" not in stems:
         stems["accompaniment"] = accompaniment(stems)
-    references: Signals = {target: stems[target] for target in estimated}
-    check_audible(name, references)
-    return Pair(references, read_estimates(estimated, references, rate_hz, pad), rate_hz)
+    if protocol.mono:
+        stems = {stem: audio.mean(axis=0, keepdims=True) for stem, audio in stems.items()}
+    references: Signals = {target: stems[target] for target in targets}
+    if protocol != MDX21:
+        check_audible(name, references)
+    estimates = read_estimates(estimated, {target: references[target] for target in estimated}, rate_hz, pad, protocol.mono)
+    if protocol == MIR1K:
+        mixture = stems["mixture"] if "mixture" in stems else references["vocals"] + references["accompaniment"]
+        return Pair(references, estimates, rate_hz, mixture=mixture)
+    return Pair(references, estimates, rate_hz, {stem: stems[stem] for stem in STEMS} if protocol.drops_silent_stems else {})
 
 
 def _read_references(name: str, sources: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], int]:

@@ -68,7 +68,12 @@ def write_mdx21_overview(systems: Mapping[str, Path], path: Path) -> None:
     Raises InputError as `check_same_tracks` does.
     """
     check_same_tracks(systems, MDX21)
-    means = {name: read_table(folder / MEANS_TABLE, MEANS_COLUMNS).set_index("target")["mean"] for name, folder in systems.items()}
+    write_text(path, mdx21_table({name: read_table(folder / MEANS_TABLE, MEANS_COLUMNS) for name, folder in systems.items()}))
+
+
+def mdx21_table(systems: Mapping[str, pd.DataFrame]) -> str:
+    """Return the means of `mdx21_means` of several systems as text, by name and in their order."""
+    means = {name: table.set_index("target")["mean"] for name, table in systems.items()}
     present = {target for of_system in means.values() for target in of_system.index}
     targets = [target for target in (*TARGETS, ALL_STEMS) if target in present]
     table = Table(title=f"SDR, dB: {MDX21.title} ({MDX21.measure})")
@@ -79,4 +84,4 @@ def write_mdx21_overview(systems: Mapping[str, Path], path: Path) -> None:
         table.add_row(name, *(decibels(of_system.get(target, np.nan)) for target in targets))
     text = io.StringIO()
     Console(file=text, width=100).print(table)
-    write_text(path, text.getvalue())
+    return text.getvalue()

@@ -7,7 +7,8 @@ Hasegawa-Johnson, Smaragdis, ISMIR 2014).
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from madsep.core.logs import log
 from madsep.core.tables import Column, read_table
 from madsep.data.prepared import PreparedTrack
 from madsep.scoring.chain import check_chain, check_same_tracks, remove_others, write_tables
-from madsep.scoring.estimates import for_each, origins, read_pair
+from madsep.scoring.estimates import Pair, for_each, origins, read_pair
 from madsep.scoring.protocols import MIR1K
 from madsep.scoring.scores import decibels
 
@@ -55,17 +56,28 @@ def _score_clip(track: PreparedTrack, targets: Sequence[str], estimates: Path | 
     if stage.is_current(track.slug, made_from):
         log.info("the scores of %s are up to date", track.name)
         return
-    if track.n_channels != 1:
-        raise InputError(f"{track.name}: has {track.n_channels} channels; NSDR is a score of mono data.")
     with stage.making(track.slug, made_from) as made:
         pair = read_pair(track, targets, estimates)
-        scorer = SourcesScorer(np.concatenate([pair.references["vocals"], pair.references["accompaniment"]]))
-        scores = clip_scores(track.name, scorer, pair.estimates["vocals"][0], track.signal("mixture")[0])
+        document = clip_document(track.name, replace(pair, mixture=track.signal("mixture")))
         path = stage.folder / track.subset / f"{track.name}.json"
-        known = {metric: None if math.isnan(value) else value for metric, value in scores.items()}
-        write_json(path, {"protocol": MIR1K.name, "n_samples": track.n_samples, "vocals": known})
+        write_json(path, document)
         made |= {"files": [path], "name": track.name}
-    log.info("scored %s (%s): NSDR %.2f dB", track.name, track.slug, scores["NSDR"])
+    log.info("scored %s (%s)", track.name, track.slug)
+
+
+def clip_document(name: str, pair: Pair) -> dict[str, Any]:
+    """Return the scores of the voice of a clip as its JSON file holds them, null if the estimate is silent throughout.
+
+    Raises InputError for several channels.
+    """
+    assert pair.mixture is not None  # of this protocol
+    n_channels, n_samples = pair.mixture.shape
+    if n_channels != 1:
+        raise InputError(f"{name}: has {n_channels} channels; NSDR is a score of mono data.")
+    scorer = SourcesScorer(np.concatenate([pair.references["vocals"], pair.references["accompaniment"]]))
+    scores = clip_scores(name, scorer, pair.estimates["vocals"][0], pair.mixture[0])
+    known = {metric: None if math.isnan(value) else value for metric, value in scores.items()}
+    return {"protocol": MIR1K.name, "n_samples": n_samples, "vocals": known}
 
 
 def clip_scores(name: str, scorer: SourcesScorer, estimate: np.ndarray, mixture: np.ndarray) -> dict[str, float]:
@@ -92,10 +104,14 @@ def aggregate_nsdr(tracks: Sequence[PreparedTrack], estimates: Path | None, scor
     check_chain(tracks, estimates, scores)
     stage = Stage(scores)
     remove_others(stage, tracks)
-    rows = [row for track in tracks for file in stage.record(track.slug).files for row in _rows(track.name, scores / file)]
-    clips = pd.DataFrame(rows, columns=COLUMNS)
+    clips = read_clips([(track.name, scores / file) for track in tracks for file in stage.record(track.slug).files])
     means = length_weighted_means(clips, bootstrap.seed, bootstrap.n_resamples)
     write_tables({MEANS_TABLE: means, CLIPS_TABLE: clips}, out, tracks, (estimates, scores), MIR1K)
+
+
+def read_clips(files: Iterable[tuple[str, Path]]) -> pd.DataFrame:
+    """Return the scores of clips, given by name and file, with the columns of clips.csv: track, n_samples, metric, value in dB."""
+    return pd.DataFrame([row for name, path in files for row in _rows(name, path)], columns=COLUMNS)
 
 
 def write_nsdr_overview(systems: Mapping[str, Path], path: Path) -> None:

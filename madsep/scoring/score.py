@@ -12,7 +12,7 @@ from madsep.core.logs import log
 from madsep.data.prepared import PreparedTrack
 from madsep.scoring.engines import Engine, score_text
 from madsep.scoring.estimates import Scorable, for_each, scorable
-from madsep.scoring.protocols import MDX21
+from madsep.scoring.protocols import MDX21, MIR1K
 
 EPSILON = 1e-7  # from the definitions of the MDX 2021 and SDX 2023 challenges
 
@@ -46,12 +46,16 @@ def score_track(track: Scorable, stage: Stage, engine: Engine) -> None:
     with stage.making(track.slug, made_from) as made:
         pair = track.read()
         whole_track = {
-            target: {"SDR": global_sdr(reference, pair.estimates[target]), "SI-SDR": si_sdr(reference, pair.estimates[target])}
-            for target, reference in pair.references.items()
+            target: {"SDR": global_sdr(pair.references[target], estimate), "SI-SDR": si_sdr(pair.references[target], estimate)}
+            for target, estimate in pair.estimates.items()
         }
         if engine.protocol == MDX21:
             targets = [{"name": target, **values} for target, values in whole_track.items()]
             write_json(path, {"protocol": MDX21.name, "targets": targets})
+        elif engine.protocol == MIR1K:
+            from madsep.scoring.nsdr import clip_document  # loads pandas, which no other protocol needs here
+
+            write_json(path, clip_document(track.name, pair))
         else:
             write_text(path, score_text(engine, track.name, pair))
         made |= {"files": [path], "name": track.name, "whole_track": whole_track}

@@ -127,10 +127,15 @@ def _ranks(names: pd.Series) -> pd.Series:
     return names.map({name: rank for rank, name in enumerate([*known, *sorted(set(names) - set(known))])})
 
 
+def protocol_in(document: Any) -> str:
+    """Return the protocol that a score file's document names; museval's name none and are of sisec18."""
+    return str(document.get("protocol", SISEC18.name)) if isinstance(document, dict) else SISEC18.name
+
+
 def _track_rows(path: Path, protocol: Protocol) -> Iterator[tuple[str, str, float, float, float]]:
     """Yield target, metric, time, duration, score for every frame of one file."""
     document = read_json(path)
-    found = document.get("protocol", SISEC18.name) if isinstance(document, dict) else SISEC18.name
+    found = protocol_in(document)
     if found != protocol.name:
         raise InputError(f"{path}: holds scores of protocol {found}, which do not belong in a table of protocol {protocol.name}.")
     targets = document.get("targets") if isinstance(document, dict) else None
