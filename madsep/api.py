@@ -203,7 +203,7 @@ def compare(runs: Mapping[str, AnyPath], output: AnyPath, n_resamples: int = 10_
     from madsep.core.intervals import Bootstrap
 
     folder = Path(output)
-    check_unused(folder, PARTS if overwrite else ())
+    check_unused(folder, PARTS, overwrite)
     write_comparison([read_run(Path(path), name) for name, path in runs.items()], folder, Bootstrap(n_resamples, seed))
     return folder / "index.html"
 

@@ -1,16 +1,20 @@
 """Fixtures that several test modules share."""
 
 import importlib.util
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Call
 from flow import Run, run, tiny_config
 from systems_flow import make_songs, track_names
 from trainings import sung, write_prepared
 
+from madsep import cli
 from madsep.data.prepared import PreparedTrack
 from madsep.synth import make_dataset
 
@@ -38,6 +42,23 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def madsep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    """Run a command, given as one line or as its words, in an empty folder; return its status, what it printed and its lines on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> tuple[int, str, list[str]]:
+        line = shlex.split(str(words[0])) if len(words) == 1 else map(str, words)
+        monkeypatch.setattr(sys, "argv", ["madsep", *line])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return int(ended.value.code or 0), printed.out, printed.err.splitlines()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -13,32 +13,15 @@ import pytest
 import soundfile as sf
 import torch
 from clips import make_clips
+from commands import Call
 from flow import ROOT
 from submissions import NOBODY, SCORING, Finished
 from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
-from madsep import cli
 from madsep.data.datasets import MUSDB18
 from madsep.submission.write import write_submission
 from madsep.systems.recipe import recipe_names
-
-Call = Callable[..., tuple[int, str, list[str]]]
-
-
-@pytest.fixture
-def madsep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command; return its exit status, what it printed and its lines on stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["madsep", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(ended.value.code or 0), printed.out, printed.err.splitlines()
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +43,25 @@ def test_synth_makes_a_tree(madsep: Call, tmp_path: Path) -> None:
     assert madsep("synth", tmp_path / "musdb") == (
         1,
         "",
-        [f"madsep: ERROR: {tmp_path}/musdb: the folder is not empty; give a new one, or empty it first."],
+        [f"madsep: ERROR: {tmp_path}/musdb: the folder is not empty; give a new one, or add --overwrite to replace the earlier result."],
     )
+
+
+@pytest.mark.parametrize("layout", ["musdb18", "dsd100"])
+def test_only_a_synthetic_data_set_is_replaced_by_another(madsep: Call, tmp_path: Path, layout: str) -> None:
+    line = f"synth data --train 2 --test 1 --seconds 0.5 --layout {layout}"
+    assert madsep(line)[0] == 0
+    before = files_in(tmp_path / "data")
+    assert madsep(f"{line} --seed 1 --train 1 --overwrite")[0] == 0
+    after = files_in(tmp_path / "data")
+    assert len(before) == 16 and len(after) == 11 and not set(before) & set(after) - {tmp_path / "data/.madsep-synth"}
+    (tmp_path / "data/.madsep-synth").unlink()  # as in a real one
+    assert madsep(f"{line} --overwrite") == (
+        1,
+        "",
+        ["madsep: ERROR: data: the folder is not empty; give a new one, or empty it first."],
+    )
+    assert len(files_in(tmp_path / "data")) == 10
 
 
 def test_import_mir1k(madsep: Call, tmp_path: Path) -> None:
@@ -71,7 +71,11 @@ def test_import_mir1k(madsep: Call, tmp_path: Path) -> None:
     assert lines == [f"madsep: INFO: {tmp_path}/tree: 1 training and 1 test clips; all of MIR-1K has 175 and 825"]
     assert (tmp_path / "tree/train/amy_1_01/mixture.wav").is_file()
     status, _, lines = madsep("import-mir1k", source, tmp_path / "tree")
-    assert (status, lines) == (1, [f"madsep: ERROR: {tmp_path}/tree: the folder is not empty; give a new one, or empty it first."])
+    assert (status, lines) == (
+        1,
+        [f"madsep: ERROR: {tmp_path}/tree: the folder is not empty; give a new one, or add --overwrite to replace the earlier result."],
+    )
+    assert madsep("import-mir1k", source, tmp_path / "tree", "--overwrite")[0] == 0
     status, printed, _ = madsep("doctor", "--musdb-root", tmp_path / "tree", "--dataset", "mir1k", "--allow-partial")
     assert status == 0 and "16000" in printed
 

@@ -1,43 +1,25 @@
 """What the command line has in common for all verbs: help, version, completion, mistakes, outputs; and what single verbs print."""
 
 import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from commands import Call
 from flow import ROOT
 from submissions import scores
 from tiny import tiny_checkpoint
 from wavs import RATE_HZ, noise_stems, save_checkpoint, write_track
 
-from madsep import __version__, cli
+from madsep import __version__
 from madsep.core.files import write_json
 from madsep.data.wav_writer import quantise
 
-Call = Callable[[str], tuple[int, str, list[str]]]
 PAIR = ("vocals", "accompaniment")
-
-
-@pytest.fixture
-def madsep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """Run a command line in an empty folder; return its exit status, what it printed and its lines on stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(line: str) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["madsep", *shlex.split(line)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(ended.value.code or 0), printed.out, printed.err.splitlines()
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,17 @@ def test_the_command(command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert provenance["layers"] == ["layers.0", "layers.1"] and provenance["options"]["n_frames"] == 70
     assert provenance["options"]["double"]
     status, (line,) = command(checkpoint, *songs)
-    assert (status, line) == (1, f"madsep: ERROR: {tmp_path}/out: the folder is not empty; give a new one, or empty it first.")
+    assert (status, line) == (
+        1,
+        f"madsep: ERROR: {tmp_path}/out: the folder is not empty; give a new one, or add --overwrite to replace the earlier result.",
+    )
+    status, lines = command(checkpoint, *songs, "--frames", 70, "--overwrite")
+    assert status == 0 and (tmp_path / "out/couplings.npz").stat().st_size > 0
+    (tmp_path / "out/mine.txt").touch()
+    assert command(checkpoint, *songs, "--overwrite") == (
+        1,
+        [f"madsep: ERROR: {tmp_path}/out: the folder is not empty; give a new one, or empty it first."],
+    )
 
 
 def test_refusals_are_plain_lines_and_leave_nothing(command: Call, tmp_path: Path) -> None:

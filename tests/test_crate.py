@@ -51,7 +51,11 @@ def test_what_cannot_be_a_crate_is_told(submission: Path, tmp_path: Path) -> Non
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine").touch()
     with pytest.raises(InputError, match="the folder is not empty"):
-        write_crate(submission, tmp_path / "full")
+        write_crate(submission, tmp_path / "full", overwrite=True)
+    write_crate(submission, tmp_path / "whole")
+    with pytest.raises(InputError, match="add --overwrite to replace the earlier result"):
+        write_crate(submission, tmp_path / "whole")
+    write_crate(submission, tmp_path / "whole", overwrite=True)
     (submission / "provenance.yaml").rename(tmp_path / "provenance.yaml")
     with pytest.raises(InputError, match=r"MDL1: not valid \(|has no provenance\.yaml"):
         write_crate(submission, tmp_path / "crate")

@@ -43,7 +43,7 @@ def read(track, stem):
 
 
 def test_layout_and_format(root):
-    assert sorted(path.name for path in root.iterdir()) == ["test", "train"]
+    assert sorted(path.name for path in root.iterdir()) == [".madsep-synth", "test", "train"]
     assert len(list((root / "train").iterdir())) == 2
     assert len(list((root / "test").iterdir())) == 3
     for track in tracks(root):

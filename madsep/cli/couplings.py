@@ -30,14 +30,17 @@ def couplings(  # a command's parameters are its options
     frames: Annotated[int | None, typer.Option(help="Minimum number of frames per fit. Default: twice the number of bins.", min=1)] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Name of a dense layer. Repeat the option for each layer, in order.")] = None,
     jacobian_sequences: Annotated[int, typer.Option(help="Sequences per fit for the Jacobian.", min=1)] = JACOBIAN_SEQUENCES,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier couplings in the folder.")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
     """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
-    from madsep.couplings.stage import Request
+    from madsep.core.files import check_unused
+    from madsep.couplings.stage import PARTS, Request
     from madsep.couplings.stage import couplings as write_couplings
     from madsep.data.mixtures import find_mixtures
 
+    check_unused(output, PARTS, overwrite)
     fit = Fit(orientation, seed, float64, n_iterations=iterations, learning_rate=learning_rate, tolerance=tolerance)
     request = Request(fit, frames, jacobian_sequences, layers or ())
     write_couplings(checkpoint, find_mixtures(tracks), output, request, device, threads)

@@ -1,5 +1,6 @@
 """Commands for data sets."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,11 +18,17 @@ def synth(
     seconds: Annotated[float, typer.Option(help="Length of each song in seconds.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the songs. The same seed gives the same bytes.")] = 0,
     layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Data set whose layout of folders to use.")] = "musdb18",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier synthetic data set in the folder.")] = False,
 ) -> None:
     """Make a tree of wavs like MUSDB18 or DSD100, with synthetic songs."""
+    from madsep.core.files import check_unused, new_folder
     from madsep.synth import make_dataset
+    from madsep.synth.dataset import parts_of
 
-    make_dataset(one_output(folder, output), train, test, seconds, seed, layout)
+    root = one_output(folder, output)
+    check_unused(root, parts_of(layout), overwrite)
+    with new_folder(root) if overwrite else contextlib.nullcontext(root) as made:
+        make_dataset(made, train, test, seconds, seed, layout)
 
 
 @app.command()
@@ -29,11 +36,12 @@ def import_mir1k(
     source: Annotated[Path, typer.Argument(help="MIR-1K's folder, or its folder Wavfile, with the clips as .wav or .flac.")],
     folder: Annotated[Path | None, typer.Argument(help="Folder to create, for musdb_root. It must be new or empty.")] = None,
     output: Output = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier import in the folder.")] = False,
 ) -> None:
     """Convert MIR-1K to a tree of clips, for `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER`."""
     from madsep.data.import_mir1k import import_mir1k
 
-    import_mir1k(source, one_output(folder, output))
+    import_mir1k(source, one_output(folder, output), overwrite)
 
 
 @app.command()

@@ -91,6 +91,6 @@ def compare(
     from madsep.core.intervals import Bootstrap
     from madsep.scoring.scores import METRICS
 
-    check_unused(output, PARTS if overwrite else ())
+    check_unused(output, PARTS, overwrite)
     compare(read_runs(runs), output, Bootstrap(n_resamples, seed), Options(reproduces, METRICS if figures == "all" else ()))
     typer.echo(output / "index.html")

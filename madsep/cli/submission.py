@@ -32,9 +32,10 @@ def check(submission: Annotated[Path, typer.Argument(help="Folder of a submissio
 def crate(
     submission: Annotated[Path, typer.Argument(help="Folder of a submission that madsep wrote, such as submission/MDL1.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create, outside the submission. It must be new or empty.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier crate in the folder.")] = False,
 ) -> None:
     """Copy a submission with its provenance into an RO-Crate, for archives such as Zenodo and for programs that read crates."""
     from madsep.submission.crate import METADATA, write_crate
 
-    write_crate(submission, output)
+    write_crate(submission, output, overwrite)
     typer.echo(output / METADATA)

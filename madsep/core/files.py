@@ -150,12 +150,26 @@ def check_new(path: Path, overwrite: bool) -> None:
         raise InputError(f"{path}: exists already; choose another name, or add --overwrite to replace it.")
 
 
-def check_unused(folder: Path, replaced: Collection[str] = ()) -> None:
-    """Raise InputError if `folder` is a file or contains anything with a name that is not in `replaced`."""
+def check_new_files(paths: Sequence[Path], overwrite: bool) -> None:
+    """Raise InputError if any of the files exists, unless they may be replaced."""
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise InputError(f"{existing[0]}: exists already{others}; choose another folder, or add --overwrite to replace what is there.")
+
+
+def check_unused(folder: Path, parts: Collection[str] = (), overwrite: bool = False) -> None:
+    """Raise InputError if `folder` is a file, or holds anything else than an earlier result that may be replaced.
+
+    `parts` are the names of all that such a result consists of. The first of them tells it from other folders with parts of these names.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a new folder.")
-    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= {*replaced}:
-        raise InputError(f"{folder}: the folder is not empty; give a new one, or empty it first.")
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    is_result = found <= {*parts} and not found.isdisjoint([*parts][:1])
+    if found and not (is_result and overwrite):
+        remedy = "add --overwrite to replace the earlier result" if is_result else "empty it first"
+        raise InputError(f"{folder}: the folder is not empty; give a new one, or {remedy}.")
 
 
 @contextlib.contextmanager

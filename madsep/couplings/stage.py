@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from madsep.core.artefacts import Stage
 from madsep.core.devices import Device, claim
 from madsep.core.errors import InputError
-from madsep.core.files import atomic, check_unused, digest, new_folder, sha256
+from madsep.core.figures import UNDATED
+from madsep.core.files import atomic, digest, new_folder, sha256
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.core.progress import Progress
@@ -48,6 +49,14 @@ TITLES = {
     "jacobian": "Jacobian",
     "jacobian untrained": "Jacobian, untrained",
 }
+TABLES = ("measures", "summary", "losses", "lags")
+FIGURES = ("couplings", "jacobian", "losses", "lags")
+# names of all files that are written
+PARTS = (
+    *("couplings.npz", "provenance.yaml"),
+    *(f"{name}.csv" for name in TABLES),
+    *(f"{name}{suffix}" for name in FIGURES for suffix in UNDATED),
+)
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,10 @@ def couplings(checkpoint: Path, mixtures: Sequence[Mixture], folder: Path, reque
     """Write the couplings of a checkpoint's dense layers over `mixtures`, with baselines and control, and its Jacobian.
 
     `folder` then holds couplings.npz (the mean map of each kind, float32), measures.csv, summary.csv, losses.csv, lags.csv,
-    {couplings,jacobian,lags,losses}.{pdf,svg,png} and provenance.yaml. It appears whole or not at all. Raises InputError for a folder in
-    use, a checkpoint that is damaged or has no such layers, tracks that have another rate, are silent or are too short together, and
-    network outputs that are all zero.
+    {couplings,jacobian,lags,losses}.{pdf,svg,png} and provenance.yaml; it appears whole or not at all, in place of what was there. Raises
+    InputError for a checkpoint that is damaged or has no such layers, tracks that have another rate, are silent or are too short together,
+    and network outputs that are all zero.
     """
-    check_unused(folder)
     computed = _compute(checkpoint, mixtures, request, device, n_threads)
     with new_folder(folder) as new:
         _write(computed, request, {"checkpoint": sha256(checkpoint)}, new)
@@ -189,8 +197,7 @@ def _write(computed: _Computed, request: Request, made_from: Mapping[str, str], 
     recipe, results = computed.checkpoint.recipe, computed.results
     maps, n_groups = results.mean_maps(), results.n_groups_text()
     files = [_write_maps(maps, recipe.front_end, folder / "couplings.npz")]
-    summary = results.summary()
-    tables = {"measures": results.measures(), "summary": summary, "losses": results.losses(), "lags": results.lags()}
+    tables = dict(zip(TABLES, (results.measures(), results.summary(), results.losses(), results.lags()), strict=True))
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
         write_table(table, files[-1], SIGNIFICANT_DIGITS)

@@ -28,21 +28,24 @@ TRAINING_SINGERS = ("abjones", "amy")
 SUFFIXES = (".wav", ".flac")
 CHANNELS = ("accompaniment", "vocals")  # left, right
 N_LISTED = 10
+MARK = ".madsep-import"  # a file by which an imported data set is known, for `overwrite`
 
 
-def import_mir1k(source: Path, destination: Path) -> None:
+def import_mir1k(source: Path, destination: Path, overwrite: bool = False) -> None:
     """Write `destination`/{train,test}/<clip>/{mixture,accompaniment,vocals}.wav, mono, 16 kHz, from MIR-1K's folder or its Wavfile folder.
 
     Accompaniment and vocals are a clip's left and right channel, sample for sample (16 bit). The mixture is their sum as 32-bit floats,
-    which hold it exactly even beyond full scale. `destination` must be new or empty; it appears whole or not at all.
+    which hold it exactly even beyond full scale. `destination` must be new or empty or, with `overwrite`, an earlier import. It appears
+    whole or not at all.
     Raises InputError for a destination in use or not writable, a full disk, a source without clips, and with one line for each faulty
     clip: unreadable, of another format than 16 bit, 16 kHz and two channels, or with a silent channel.
     """
     source, destination = source.expanduser(), destination.expanduser()
     clips = find_clips(source)
-    check_unused(destination)
+    check_unused(destination, (MARK, *SUBSETS), overwrite)
     with new_folder(destination) as new:
         _write_clips(clips, new)
+        (new / MARK).touch()
     n_clips = {subset: sum(subset_of(clip) == subset for clip in clips) for subset in SUBSETS}
     log.info(
         "%s: %d training and %d test clips; all of MIR-1K has %d and %d",

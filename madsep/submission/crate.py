@@ -26,14 +26,14 @@ CODE = "https://github.com/madsep/madsep"
 TYPES = {".json": "application/json", ".md": "text/markdown", ".yaml": "application/yaml"}
 
 
-def write_crate(submission: Path, folder: Path) -> None:
-    """Write ro-crate-metadata.json and copies of the submission's files into `folder`, completely or not at all.
+def write_crate(submission: Path, folder: Path, overwrite: bool = False) -> None:
+    """Write `folder` with ro-crate-metadata.json and copies of the submission's files, whole or not at all.
 
     Raises InputError if `folder` is not empty or lies inside the submission, or if the submission has errors or no provenance.yaml.
     """
     from rocrate.rocrate import ROCrate  # takes seconds to import
 
-    check_unused(folder)
+    check_unused(folder, (METADATA, "test", *OTHER_FILES), overwrite)
     if folder.resolve().is_relative_to(submission.resolve()):
         raise InputError(f"{folder}: lies in the submission, where the campaign's check would read its metadata; choose another folder.")
     if errors := judge_submission(submission).errors:

@@ -16,6 +16,7 @@ from madsep.synth.names import SUBSETS, track_name
 from madsep.synth.songs import render_song
 
 MIN_DURATION_S = 0.5
+MARK = ".madsep-synth"  # a file by which a synthetic data set is known, for --overwrite
 LAYOUTS = {dataset.name: dataset for dataset in (MUSDB18, DSD100)}
 
 
@@ -44,6 +45,7 @@ def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed:
                 _write_track(dataset.wav_files(folder, dataset.layout), render_song(duration_s, rng))
                 progress.advance(1)
                 progress.note(f"{progress.done} of {progress.total}: {subset}/{name}")
+        (staging / MARK).touch()
         for path in sorted(staging.iterdir()):
             made.append(path.rename(root / path.name))
         staging.rmdir()
@@ -51,6 +53,13 @@ def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed:
         for path in (staging, *made) if existed else (root,):
             shutil.rmtree(path, ignore_errors=True)
         raise (write_error(root, error) or error) from None
+
+
+def parts_of(layout: str) -> tuple[str, ...]:
+    """Return the names of what a synthetic data set consists of, the mark first."""
+    dataset = LAYOUTS[layout]
+    places = [*dataset.folders.values(), *(dataset.sources or {}).values()]
+    return (MARK, *dict.fromkeys(place.partition("/")[0] for place in places))
 
 
 def _numbered(dataset: Dataset, subset: str, index: int, name: str) -> str:
