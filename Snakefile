@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 from madsep.core.errors import InputError
 from madsep.core.logs import QUIET
 from madsep.workflow.asked import Asked, any_of
+from madsep.workflow.interruption import INTERRUPTED
 from madsep.workflow.lines import JobLines
 from madsep.workflow.make import check_packages, make_plan, sample_root
 from madsep.workflow.messages import faults, plain_errors, refuse_second_run, result
@@ -111,4 +112,5 @@ onsuccess:
 
 onerror:
     lines.close()
-    print("\n".join(faults(started_s, log)), file=sys.stderr)
+    if not INTERRUPTED.is_set():
+        print("\n".join(faults(started_s, log)), file=sys.stderr)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from madsep.core import progress
+from madsep.core.logs import job_log, log
 from madsep.core.progress import Progress
 
 
@@ -70,3 +71,23 @@ def test_the_bar_ends_when_the_task_fails() -> None:
     with pytest.raises(RuntimeError), shown:
         raise RuntimeError
     assert shown.bar.finished is False and not shown.bar.live.is_started
+
+
+def test_names_with_brackets_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with Progress("separating [live] a[/b].wav", total=1) as shown:
+        shown.note("epoch [1]")
+        shown.advance(1, "[bold]A[/x]")
+    found = capsys.readouterr().err
+    assert all(text in found for text in ("separating [live] a[/b].wav", "epoch [1]", "[bold]A[/x]"))
+
+
+def test_lines_of_the_log_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with job_log(prefix="madsep: "), Progress("scoring", total=2) as shown:
+        log.info("scored A")
+        shown.advance(1, "A")
+    found = capsys.readouterr().err
+    assert re.search(r"[\r\n](\x1b\[[?\d;]*[A-Za-z])*madsep: INFO: scored A *$", found, re.MULTILINE), found

@@ -159,9 +159,9 @@ def test_the_command_and_the_settings_that_it_reads(tmp_path: Path, musdb: Path)
     )
     command = prepare_run(ask)
     folder = tmp_path / "run"
-    assert command[:3] == [sys.executable, "-m", "snakemake"]
+    assert command[:3] == [sys.executable, "-m", "madsep.workflow"]
     files = f"--snakefile {ROOT}/Snakefile --directory {folder} --configfile {folder}/results/run.json"
-    assert shown(command) == f"snakemake --quiet rules host {files} --cores all --keep-going"
+    assert shown(command) == f"snakemake --quiet rules host --rerun-incomplete {files} --cores all --keep-going"
     settings = json.loads((folder / "results/run.json").read_text())
     assert settings == read_settings([CONFIG]) | {
         "musdb_root": str(musdb),
@@ -276,7 +276,8 @@ def test_a_run_by_madsep_run(tmp_path: Path, musdb: Path) -> None:
         shutil.copy(track / "vocals.wav", given / "test" / track.name)
     completed = command("run", *options, "--set", f"external.OLD.estimates={given}", "--", "--quiet", "rules")
     assert completed.returncode == 0, completed.stderr
-    assert completed.stdout.startswith("snakemake --quiet rules host --snakefile ") and "Traceback" not in completed.stderr
+    assert completed.stdout.startswith("snakemake --quiet rules host --rerun-incomplete --snakefile ")
+    assert "Traceback" not in completed.stderr
     assert (folder / "results/OLD/medians.csv").is_file() and left_behind(folder) == []
     again = command("run", *options, "--set", f"external.OLD.estimates={given}", "-n")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def run(
     given += [f"systems={json.dumps(systems.split(','))}"] if systems else []
     arguments = [*(["--dry-run"] if dry_run else []), *(snakemake or [])]
     command = prepare_run(Wanted(config_file or [], [*given, *(changes or [])], directory, cores, profile, arguments, verbose))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until madsep.workflow.interruption waits for it
     print(shown(command), flush=True)
     os.execv(command[0], command)
 

@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from madsep.core.errors import Stopped, one_line, plain
 from madsep.core.signals import Interrupted
@@ -84,7 +85,7 @@ def log_traceback(what: str, trace: str | None = None) -> str | None:
 
 
 def _handlers(path: str | None, prefix: str) -> list[logging.Handler]:
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers: list[logging.Handler] = [_Terminal()]
     if path:
         with _writing(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +141,14 @@ def _version() -> str:
         return importlib.metadata.version("madsep")
     except importlib.metadata.PackageNotFoundError:
         return "of unknown version"
+
+
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the time, which a progress bar replaces to keep itself below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _LogFile(logging.FileHandler):

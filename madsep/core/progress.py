@@ -25,15 +25,19 @@ class Progress:
 
     def __enter__(self) -> Self:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
         )
         self.bar = Bar(*columns, console=self.console, disable=not self.watched)
-        self.bar.start()
-        self.row = self.bar.add_task(self.task, total=self.total, completed=self.done, detail="")
+        try:
+            self.row = self.bar.add_task(self.task, total=self.total, completed=self.done, detail="")
+            self.bar.start()
+        except BaseException:  # Ctrl-C as soon as it is seen
+            self.bar.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -52,6 +56,6 @@ class Progress:
     def note(self, line: str) -> None:
         """Print a line above the bar, or log it if no terminal shows the bar."""
         if self.watched:
-            self.bar.console.print(line)
+            self.bar.console.print(line, markup=False, highlight=False)
         else:
             log.info("%s: %s", self.task, line)

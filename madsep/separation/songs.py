@@ -1,6 +1,7 @@
 """Separate a user's songs with a checkpoint."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ import numpy as np
 
 from madsep.core.devices import Device, claim
 from madsep.core.errors import Faults, InputError, nearest
-from madsep.core.files import refuse_inputs, scratch_file, scratch_folder
+from madsep.core.files import check_new_files, refuse_inputs, scratch_file, scratch_folder
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.core.temporary import sweep_below
@@ -64,7 +65,7 @@ def separate_songs(
         separator = Separator(load_checkpoint(checkpoint, claimed), claimed)
         files = {song: output.files(folder, song, separator.targets) for song in songs}
         refuse_inputs([path for written in files.values() for path in written.values()], [checkpoint, *songs])
-        _refuse_existing(files, output.overwrite)
+        check_new_files([path for written in files.values() for path in written.values()], output.overwrite)
         zeroed = ZeroedLatent(separator)
         sweep_below(folder)
         for song in songs:
@@ -81,13 +82,14 @@ def separate_song(separator: Separator, song: Path, files: Mapping[str, Path], o
     Raises InputError if the song cannot be read, the files cannot be written, or their format cannot hold the song.
     """
     rate_hz, targets = separator.checkpoint.recipe.front_end.sample_rate_hz, separator.targets
-    with scratch_folder(next(iter(files.values())).parent) as scratch:
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder(next(iter(files.values())).parent))
         loaded = load_song(song, scratch, rate_hz)
         if output.mono:
             mixed = _mono(loaded.original, scratch / "original-mono.f32")
             audio = mixed if loaded.audio is loaded.original else _mono(loaded.audio, scratch / "audio-mono.f32")
             loaded = replace(loaded, original=mixed, audio=audio)
-        blocks = _watched(separator, song, loaded.audio)
+        blocks: Iterator[np.ndarray] = stack.enter_context(contextlib.closing(_watched(separator, song, loaded.audio)))
         if loaded.sample_rate_hz != rate_hz:
             blocks = resampled(blocks, targets, loaded.original.shape, (rate_hz, loaded.sample_rate_hz), scratch)
         gain = 1.0
@@ -98,14 +100,7 @@ def separate_song(separator: Separator, song: Path, files: Mapping[str, Path], o
         write_targets(blocks, targets, loaded.original, files, loaded.sample_rate_hz, Form(output.encoding, gain))
 
 
-def _refuse_existing(files: Mapping[Path, Mapping[str, Path]], overwrite: bool) -> None:
-    existing = [path for written in files.values() for path in written.values() if path.exists()]
-    if existing and not overwrite:
-        others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise InputError(f"{existing[0]}: exists already{others}; choose another folder, or add --overwrite to replace what is there.")
-
-
-def _watched(separator: Separator, song: Path, audio: np.ndarray) -> Iterator[np.ndarray]:
+def _watched(separator: Separator, song: Path, audio: np.ndarray) -> Generator[np.ndarray, None, None]:
     """Yield the blocks of a song's estimates and show the progress in seconds of the song."""
     rate_hz, position = separator.checkpoint.recipe.front_end.sample_rate_hz, 0
     with Progress(f"separating {song.name}, s", audio.shape[1] // rate_hz) as progress:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from madsep.workflow.interruption import INTERRUPTED, QUIETENED
+
 SNAKEMAKE_LOG = "snakemake.logging"  # name of Snakemake's logger
 TARGET = "all"  # this rule only collects the results of the others
 NOTHING = "Nothing to be done"
@@ -40,7 +42,8 @@ class JobLines(logging.Handler):
         self.row = self.bar.add_task("", total=None)
 
     def attach(self) -> None:
-        """Attach to Snakemake's logger, and restrict its other handlers to warnings and errors."""
+        """Attach to Snakemake's logger, and restrict its other handlers to warnings and errors, until Ctrl-C."""
+        QUIETENED.append(self.bar.stop)
         logger = logging.getLogger(SNAKEMAKE_LOG)
         for handler in logger.handlers:
             handler.addFilter(_is_fault_of_snakemake)
@@ -97,7 +100,8 @@ class JobLines(logging.Handler):
             self._say(f"failed: {job.name}, see {', '.join(map(str, job.logs))}")
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        if not INTERRUPTED.is_set():
+            self.console.print(line, markup=False, soft_wrap=True)
 
 
 class Running(ProgressColumn):
@@ -118,8 +122,8 @@ class Running(ProgressColumn):
 
 
 def _is_fault_of_snakemake(record: logging.LogRecord) -> bool:
-    """Whether a record is a warning or error of Snakemake itself. `JobLines` shows failed jobs."""
-    return record.levelno >= logging.WARNING and getattr(record, "event", None) not in FAILED
+    """Whether a record is a warning or error of Snakemake itself and not due to Ctrl-C. `JobLines` shows failed jobs."""
+    return not INTERRUPTED.is_set() and record.levelno >= logging.WARNING and getattr(record, "event", None) not in FAILED
 
 
 def _last_line(log: Path) -> str:

@@ -45,7 +45,7 @@ def prepare_run(wanted: Wanted) -> list[str]:
     if is_locked(folder) and not set(STARTERS) & set(wanted.arguments):
         raise InputError(
             f"{folder}: a run is active in this folder. Wait for it. If there is none because Snakemake was killed, run the same command "
-            "once with `-- --unlock` at its end, then once with `-- --rerun-incomplete`."
+            "once with `-- --unlock` at its end, then once more without."
         )
     _check_writable(folder)
     with contextlib.chdir(folder):
@@ -69,14 +69,14 @@ def _check_writable(folder: Path) -> None:
 
 
 def _command(wanted: Wanted, folder: Path) -> list[str]:
-    # --quiet takes all words up to the next option
-    command = [*([] if wanted.verbose else ["--quiet", "rules", "host"]), "--snakefile", str(shipped("Snakefile"))]
+    # --quiet takes all words up to the next option. Snakemake takes a job that ends while its run is stopped for unfinished
+    command = [*([] if wanted.verbose else ["--quiet", "rules", "host"]), "--rerun-incomplete", "--snakefile", str(shipped("Snakefile"))]
     command += ["--directory", str(folder), "--configfile", str(folder / SETTINGS)]
     if wanted.profile is not None:
         command += ["--profile", _profile(wanted.profile)]
     if wanted.cores is not None or wanted.profile is None:
         command += ["--cores", wanted.cores or "all"]
-    return [sys.executable, "-m", "snakemake", *command, *wanted.arguments]
+    return [sys.executable, "-m", "madsep.workflow", *command, *wanted.arguments]
 
 
 def _profile(name: str) -> str:
