@@ -147,8 +147,9 @@ def _data(root: Path, dataset: Dataset, allow_partial: bool) -> list[Finding]:
         if fault:
             return findings
     counts = {subset: sum(track.subset == subset for track in tracks) for subset in SUBSETS}
-    layout = "stem files" if tracks[0].layout == "stems" else "wav folders"
-    findings.append(Finding("tracks", True, f"{counts['train']} training and {counts['test']} test tracks, {layout}"))
+    kinds = sorted({"stem" if track.layout == "stems" else path.suffix[1:] for track in tracks for path in track.source_files().values()})
+    tracks_found = f"{counts['train']} training and {counts['test']} test tracks"
+    findings.append(Finding("tracks", True, f"{tracks_found}, {' and '.join(kinds)} files"))
     if tracks[0].layout == "stems" and (shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None):
         return [*findings, Finding("audio", False, "not examined: stem files need ffmpeg", "install ffmpeg")]
     with ThreadPoolExecutor() as pool:

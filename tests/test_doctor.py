@@ -104,7 +104,7 @@ def test_little_memory_and_disk_count_with_the_full_data_set_only(tree: Path, mo
 
 def test_good_data(tree: Path) -> None:
     found = by_name(examine(tree, MUSDB18, True))
-    assert found["tracks"].detail == "2 training and 2 test tracks, wav folders"
+    assert found["tracks"].detail == "2 training and 2 test tracks, wav files"
     assert found["audio"] == Finding("audio", True, "all stereo (2 channels) at 44100 Hz, stems equally long")
     assert found["known errata"].ok
     assert found["known errata"].detail.startswith("PR - Oh No: ")

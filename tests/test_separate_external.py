@@ -19,7 +19,9 @@ from wavs import RATE_HZ, noise_stems, prepare_test_tracks, write_track
 from madsep.core.artefacts import Stage
 from madsep.core.errors import InputError
 from madsep.core.files import read_json, sha256
+from madsep.data.choices import Layout
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.layouts import song_file
 from madsep.data.prepared import PreparedTrack
 from madsep.separation.estimates import separate_external
 from madsep.separation.external import External, external_targets
@@ -227,6 +229,37 @@ def test_a_flac_called_wav_becomes_a_wav(tmp_path: Path, tracks: Tracks) -> None
     assert all(sf.info(path).format == "WAV" for path in folder.rglob("*.wav"))
 
 
+@pytest.mark.parametrize("layout", ["mdx", "mvsep"])
+@pytest.mark.parametrize(("format", "subtype"), [("wav", "FLOAT"), ("wav", "PCM_24"), ("flac", "PCM_24")])
+def test_other_layouts_and_formats_give_the_same_estimates(
+    tmp_path: Path, tracks: Tracks, layout: Layout, format: str, subtype: str
+) -> None:
+    plain = estimates_of(tracks, tmp_path / "plain", TWO)
+    for name in NAMES:
+        for target in TWO:
+            audio, _ = sf.read(tmp_path / "plain/test" / name / f"{target}.wav")
+            path = song_file(layout, tmp_path / "other", name, target, f".{format}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sf.write(path, audio, RATE_HZ, subtype=subtype)
+    expected = run(plain, tracks, tmp_path / "a")
+    other = External(estimates=str(tmp_path / "other"), origin="config")
+    assert external_targets(other, NAMES) == TWO
+    folder = run(other, tracks, tmp_path / "b")
+    check_records(folder, tracks.all, TWO)
+    for name in NAMES:
+        for target in TWO:
+            np.testing.assert_array_equal(*(read(root / "test" / name / f"{target}.wav") for root in (folder, expected)))
+
+
+def test_a_doubled_estimate_is_refused_by_name(tmp_path: Path, tracks: Tracks) -> None:
+    external = estimates_of(tracks, tmp_path / "old", TWO)
+    folder = tmp_path / "old/test" / NAMES[0]
+    shutil.copy(folder / "vocals.wav", folder / "vocals.flac")
+    message = f"{folder}/vocals.wav: holds the vocals of {NAMES[0]}, and so does {folder}/vocals.flac; take one of them away."
+    with pytest.raises(InputError, match="^" + re.escape(message)):
+        run(external, tracks, tmp_path, TWO)
+
+
 def remove(folder: Path) -> None:
     (folder / "vocals.wav").unlink()
 
@@ -265,8 +298,8 @@ def rename(folder: Path) -> None:
         (other_rate, "{folder}/vocals.wav: has a sample rate of 48000 Hz; expected 44100 Hz as the mixture."),
         (not_finite, "{folder}/vocals.wav: holds NaN or infinite samples"),
         (truncate, "{folder}/vocals.wav: the file is truncated: "),
-        (rename, "{root}: has no folder test/{name}; did you mean '{mine}'?"),
-        (shutil.rmtree, "{root}: has no folder test/{name}"),
+        (rename, "{root}: has no estimates of {name}; did you mean '{mine}'?"),
+        (shutil.rmtree, "{root}: has no estimates of {name}"),
     ],
 )
 def test_a_fault_of_a_folder_is_one_line(tmp_path: Path, tracks: Tracks, damage: Any, message: str) -> None:
@@ -388,7 +421,7 @@ def test_estimates_are_never_their_own_input(tmp_path: Path, tracks: Tracks) -> 
     folder = run(External(oracle="IRM1", origin="oracle"), tracks, tmp_path)
     before = {path: sha256(path) for path in folder.glob("test/*/*.wav")}
     (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(InputError, match="is where these estimates would be written to; give another folder of estimates"):
+    with pytest.raises(InputError, match=r"vocals\.wav: is the input .* itself, which writing it would replace"):
         run(External(estimates=str(tmp_path / "link"), origin="config"), tracks, tmp_path)
     assert {path: sha256(path) for path in folder.glob("test/*/*.wav")} == before
 

@@ -162,8 +162,8 @@ def test_targets_of_a_folder_are_those_of_the_runs_own_tracks(here: Path) -> Non
     old = External(estimates="old", origin="")
     assert external_targets(old, ("A", "B")) == TWO
     assert external_targets(old, ("A", "C")) == external_targets(old, ("C", "D")) == ALL_TARGETS
-    assert estimate_files("old", ("B", "A", "D")) == [Path("old/test/A/vocals.wav"), Path("old/test/B/vocals.wav")]
-    none = "estimates old: its targets, the wavs of the run's tracks in old/test, are none; expected vocals and accompaniment, or"
+    assert estimate_files("old", ("B", "A", "D")) == {(track, "vocals"): Path(f"old/test/{track}/vocals.wav") for track in ("A", "B")}
+    none = "estimates old: its targets, those of the run's tracks in that folder, are none; expected vocals and accompaniment, or"
     with pytest.raises(InputError, match="^" + re.escape(none)):
         external_targets(old, ("D",))
 
@@ -186,9 +186,9 @@ def test_targets_of_the_config_are_known_without_importing_anything() -> None:
             "oracle IBM1: its targets are vocals, drums; expected vocals and",
         ),
         ({"oracle": "IBM1", "targets": ()}, "oracle IBM1: its targets are none; expected vocals and accompaniment, or"),
-        ({"estimates": "."}, ".: no estimates in it; expected test/<track>/<target>.wav, as museval reads them."),
-        ({"estimates": "nowhere"}, "nowhere: no such folder; expected test/<track>/<target>.wav, as museval reads them."),
-        ({"estimates": "nowhere", "targets": ("vocals",)}, "nowhere: no such folder; expected test/<track>/<target>.wav"),
+        ({"estimates": "."}, ".: no tracks in it; expected test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav."),
+        ({"estimates": "nowhere"}, "nowhere: no such folder; it should hold test/"),
+        ({"estimates": "nowhere", "targets": ("vocals",)}, "nowhere: no such folder; it should hold test/"),
     ],
 )
 def test_targets_that_are_no_set_of_targets(here: Path, external: dict[str, Any], message: str) -> None:

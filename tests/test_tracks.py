@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import soundfile as sf
 import yaml
-from prepared_tracks import AWKWARD_NAMES
+from prepared_tracks import AWKWARD_NAMES, with_sources
+from wavs import noise_stems, write_track
 
 from madsep.core.errors import InputError
 from madsep.data import tracks
 from madsep.data.datasets import MIR1K, MUSDB18
 from madsep.data.extra import find_extra_tracks
+from madsep.data.inventory import read_inventory, write_inventory
+from madsep.data.prepare import prepare
+from madsep.data.prepared import Form
 from madsep.data.tracks import Track, batches, find_tracks, slug_of
 
 TRAIN_NAMES = [f"Artist {number:03d} - Song" for number in range(100)]
@@ -152,6 +156,66 @@ def test_every_missing_stem_is_named_up_to_five(tmp_path: Path) -> None:
     refuse(root, r"It's \(B\) & C\./drums\.wav'.* and 2 more\. Every")
 
 
+def spread(root: Path, layout: str, suffix: str, subtype: str | None = None) -> Path:
+    """Write the stems of a wav tree in the layout folders or flat, in another format; return the new root."""
+    new = root.with_name(f"{root.name}-{layout}-{suffix}-{subtype}")
+    for path in root.glob("*/*/*.wav"):
+        subset, name, stem = path.relative_to(root).with_suffix("").parts
+        place = new / subset / (f"{name}/{stem}{suffix}" if layout == "folders" else f"{name}_{stem}{suffix}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(place, *sf.read(path), subtype=subtype)
+    return new
+
+
+@pytest.mark.parametrize(
+    ("layout", "suffix", "subtype"),
+    [("folders", ".flac", None), ("flat", ".wav", "FLOAT"), ("flat", ".flac", "PCM_24"), ("flat", ".wav", None)],
+)
+def test_other_layouts_and_formats_are_prepared_alike(tmp_path: Path, layout: str, suffix: str, subtype: str | None) -> None:
+    root = tmp_path / "data"
+    for number, place in enumerate(("train/A_b - Mix", "test/It's (B) & C.")):
+        write_track(root / place, noise_stems(number, 0.1))
+    other = spread(root, layout, suffix, subtype)
+    arrays = []
+    for tree in (root, other):
+        found = [with_sources(track) for track in find_tracks(tree, MUSDB18, allow_partial=True)]
+        assert [(track.name, track.subset, track.layout) for track in found] == [
+            ("A_b - Mix", "train", "wav"),
+            ("It's (B) & C.", "test", "wav"),
+        ]
+        assert {track.duration_s for track in found} == {0.1}
+        assert all(path.is_file() for track in found for path in track.source_files().values())
+        write_inventory(found, tmp_path / "inventory.json")
+        assert [*read_inventory(tmp_path / "inventory.json").values()] == found
+        folder = tmp_path / f"prepared-{tree.name}"
+        prepare(found, Form(("mixture", *MUSDB18.stems[1:]), False, 44_100), folder, "job")
+        arrays.append([np.load(folder / f"{track.slug}.npy") for track in found])
+    for one, two in zip(*arrays, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_missing_and_doubled_files_of_other_layouts_are_named(tmp_path: Path) -> None:
+    root = make_wav_tree(tmp_path / "data", ["A"], ["B"])
+    flat = spread(root, "flat", ".flac")
+    (flat / "train/A_bass.flac").unlink()
+    refuse(flat, r"missing stems: '.*train/A_bass\.wav'\. Every track has mixture, drums, bass, other, vocals as \.wav or \.flac\.")
+    (flat / "train/A_bass.flac").touch()
+    (flat / "train/A_bass.wav").touch()
+    refuse(flat, r"train/A_bass\.wav: holds the bass of A, and so does .*train/A_bass\.flac; take one of them away\.")
+    (root / "test/B/mixture.flac").touch()
+    refuse(root, r"test/B/mixture\.wav: holds the mixture of B, and so does .*test/B/mixture\.flac")
+    (root / "test/B/mixture.flac").unlink()
+    shutil.copy(root / "train/A/bass.wav", root / "train/C_bass.wav")
+    refuse(root, r"files <track>_<stem> and wav folders are mixed; keep only one layout")
+
+
+def test_what_is_no_stem_of_the_data_set_is_no_matter(tmp_path: Path) -> None:
+    root = make_wav_tree(tmp_path, ["A"], ["B"])
+    for name in ("accompaniment.wav", "instrumental.wav", "no_vocals.flac", "notes.txt"):
+        (root / "train/A" / name).touch()
+    assert all(not track.files for track in find_tracks(root, MUSDB18, allow_partial=True))
+
+
 def test_unreadable_mixture(tmp_path: Path) -> None:
     root = make_wav_tree(tmp_path, ["A"], ["B"])
     (root / "train" / "A" / "mixture.wav").write_text("text")
@@ -205,9 +269,7 @@ def test_mir1k(tmp_path: Path) -> None:
     ):
         find_tracks(tmp_path, MIR1K, allow_partial=False)
     (tmp_path / "test/Ani_1_01/accompaniment.wav").unlink()
-    with pytest.raises(
-        InputError, match=r"Ani_1_01/accompaniment\.wav'\. Every track folder holds mixture, accompaniment, vocals as \.wav"
-    ):
+    with pytest.raises(InputError, match=r"Ani_1_01/accompaniment\.wav'\. Every track has mixture, accompaniment, vocals as \.wav"):
         find_tracks(tmp_path, MIR1K, allow_partial=True)
 
 
@@ -339,7 +401,7 @@ def test_extra_tracks_that_are_the_data_sets_own_are_refused(tmp_path: Path) -> 
 def test_an_extra_track_that_lacks_a_stem_is_refused(tmp_path: Path) -> None:
     root = make_extra(tmp_path / "extra", "Ann - A", "Bob - B")
     (root / "train/Bob - B/bass.wav").unlink()
-    refuse_extra(root, r"missing stems: '.*train/Bob - B/bass\.wav'\. Every track folder holds mixture")
+    refuse_extra(root, r"missing stems: '.*train/Bob - B/bass\.wav'\. Every track has mixture")
     (root / "train/Bob - B/bass.wav").write_text("there")
     (root / "train/Ann - A/mixture.wav").write_text("no audio")
     refuse_extra(root, r"Ann - A/mixture\.wav: cannot be read as audio")

@@ -10,8 +10,9 @@ from madsep.core.logs import log
 from madsep.core.reading import reading
 from madsep.data import medleydb
 from madsep.data.datasets import DSD100, MUSDB18, Dataset
+from madsep.data.layouts import SongFiles
 from madsep.data.songs import IN_MUSDB18, same_songs
-from madsep.data.tracks import Track, check_layout, check_stems, duration_s, held_out, layout_of, listed, name_of, track_paths
+from madsep.data.tracks import Track, check_layout, check_stems, find_subset, held_out, listed, track_of
 
 
 def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) -> list[Track]:
@@ -24,29 +25,28 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) 
     root = Path(root).expanduser()
     if dataset == MUSDB18 and all((root / where).is_dir() for where in DSD100.folders.values()):
         raise InputError(f"extra_root: {root} is DSD100, which cannot train for MUSDB18: {IN_MUSDB18}.")
-    if root.is_dir() and (songs := medleydb.medley_folders(root)):
-        return _find_medley(root, songs, dataset, known)
+    if root.is_dir() and (folders := medleydb.medley_folders(root)):
+        return _find_medley(root, folders, dataset, known)
     folder = root / "train"
     kind = MUSDB18 if dataset == DSD100 else dataset  # whose stem files are recognised, to be refused
-    paths = sorted(track_paths(folder, kind), key=name_of) if folder.is_dir() else []
-    if not paths:
-        expected = f"expected folders with {', '.join(dataset.stems)} as .wav, or MedleyDB's folders of songs in {root}"
+    songs = find_subset(folder, kind) if folder.is_dir() else []
+    if not songs:
+        expected = f"expected folders with {', '.join(dataset.stems)} as .wav or .flac, or MedleyDB's folders of songs in {root}"
         raise InputError(f"extra_root: {folder} holds no tracks; {expected}.")
-    names = [name_of(path) for path in paths]
-    if dataset == DSD100 and _are_of_musdb18(paths):
+    names = [song.name for song in songs]
+    if dataset == DSD100 and _are_of_musdb18(songs):
         raise InputError(f"extra_root: {root} is MUSDB18, which cannot train for DSD100: {IN_MUSDB18}.")
-    check_layout(folder, paths)
+    check_layout(folder, songs)
     if twice := same_songs(names, [*known, *dataset.test_names()]):
         raise InputError(f"extra_root: {folder} holds tracks of {dataset.title} itself: {listed(twice)}; take them away.")
-    check_stems(paths, dataset, "wav")
-    return [Track(name_of(path), "extra", layout_of(path, "wav"), str(path), duration_s(path), dataset.name) for path in paths]
+    check_stems(songs, dataset, "wav")
+    return [track_of(song, "extra", dataset, "wav") for song in songs]
 
 
-def _are_of_musdb18(paths: Sequence[Path]) -> bool:
+def _are_of_musdb18(songs: Sequence[SongFiles]) -> bool:
     """Whether tracks are MUSDB18's: stem files, or names of its test tracks or of the training tracks that musdb holds out."""
-    names = [name_of(path) for path in paths]
     known = {*MUSDB18.test_names(), *held_out()}
-    return any(layout_of(path, "wav") == "stems" for path in paths) or bool(same_songs(names, known))
+    return any(song.kind == "stem files" for song in songs) or bool(same_songs([song.name for song in songs], known))
 
 
 def _find_medley(root: Path, folders: Sequence[Path], dataset: Dataset, known: Sequence[str]) -> list[Track]:

@@ -84,7 +84,7 @@ def _is_entry(entry: object) -> bool:
 def _track(values: Mapping[str, Any]) -> Track:
     """Return one track of an inventory. Raises TypeError for values of other types, ValueError for another data set."""
     track = Track(**values)
-    texts = (track.name, track.subset, track.layout, track.path, track.dataset, *track.sources.values())
+    texts = (track.name, track.subset, track.layout, track.path, track.dataset, *track.sources.values(), *track.files.values())
     if not all(isinstance(text, str) for text in texts) or not isinstance(track.duration_s, float | int):
         raise TypeError("expected text, and the duration as a number")
     if track.dataset not in DATASETS:

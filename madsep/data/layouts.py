@@ -1,24 +1,29 @@
 """Layouts of songs in folders: those of musdb and museval, of the challenges MDX and SDX, and of MVSep."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from madsep.core.errors import InputError
 from madsep.core.reading import is_there, visible
 from madsep.data.choices import Layout
 from madsep.data.datasets import ALL_TARGETS, SUBSETS
-from madsep.data.tracks import STEM_SUFFIX
 
+STEM_SUFFIX = ".stem.mp4"
 SUFFIXES = (".wav", ".flac")
 STEM_FILE = "stem file"  # stands for all stems in `SongFiles.files`
 NAMES = ("mixture", *ALL_TARGETS)
 OTHER_NAMES = {"instrum": "accompaniment", "instrumental": "accompaniment", "no_vocals": "accompaniment", "mix": "mixture"}
+ENDINGS = sorted((f"_{name}" for name in (*NAMES, *OTHER_NAMES)), key=len, reverse=True)  # "_no_vocals" before "_vocals"
 _PLACES: Mapping[Layout, Callable[[Path, str, str], Path]] = {
     "mdx": lambda folder, song, file: folder / song / file,
     "musdb": lambda folder, song, file: folder / "test" / song / file,
     "mvsep": lambda folder, song, file: folder / f"{song}_{file}",
 }
+
+
+Kind = Literal["wav folders", "stem files", "files <track>_<stem>"]  # in messages
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class SongFiles:
 
     name: str
     subset: str | None
-    place: Path  # for messages
+    place: Path  # the stem file, or the folder that holds the files
+    kind: Kind
     files: dict[str, Path] = field(default_factory=dict)
 
     def add(self, name: str, path: Path) -> None:
@@ -52,33 +58,40 @@ def find_songs(root: Path) -> list[SongFiles]:
         raise InputError(f"{root}: no such folder; it should hold test/ or train/ with tracks in them, or the tracks themselves.")
     subsets = [subset for subset in reversed(SUBSETS) if is_there(root / subset)]
     folders: list[tuple[Path, str | None]] = [(root / subset, subset) for subset in subsets]
-    songs = [song for folder, subset in folders or [(root, None)] for song in _songs_in(folder, subset)]
+    songs = [song for folder, subset in folders or [(root, None)] for song in songs_in(folder, subset)]
     if not songs:
         raise InputError(f"{root}: no tracks in it; expected test/<track>/<target>.wav, <track>/<target>.wav or <track>_<target>.wav.")
     return songs
 
 
-def _songs_in(folder: Path, subset: str | None) -> Iterator[SongFiles]:
+def songs_in(folder: Path, subset: str | None, wanted: Collection[str] = NAMES) -> Iterator[SongFiles]:
+    """Give the songs in a folder, those of folders and stem files first, with the files of the stems `wanted`.
+
+    Every folder counts as a song, even without files. Raises InputError if two files hold the same stem of a song.
+    """
     flat: dict[str, SongFiles] = {}
     for path in visible(folder):
         if path.is_dir():
-            song = SongFiles(path.name, subset, path)
-            for file in visible(path):
-                if (name := _held(file.stem)) and file.suffix.lower() in SUFFIXES:
-                    song.add(name, file)
-            yield song
+            yield add_folder(SongFiles(path.name, subset, path, "wav folders"), path, wanted)
         elif path.name.endswith(STEM_SUFFIX):
-            yield SongFiles(path.name.removesuffix(STEM_SUFFIX), subset, path, {STEM_FILE: path})
+            yield SongFiles(path.name.removesuffix(STEM_SUFFIX), subset, path, "stem files", {STEM_FILE: path})
         elif path.suffix.lower() in SUFFIXES:
-            for ending in (*NAMES, *OTHER_NAMES):
-                if path.stem.endswith(f"_{ending}") and (name := _held(ending)):
-                    song_name = path.stem.removesuffix(f"_{ending}")
-                    flat.setdefault(song_name, SongFiles(song_name, subset, folder)).add(name, path)
-                    break
+            ending = next((ending for ending in ENDINGS if path.stem.lower().endswith(ending)), None)
+            if ending and (name := _held(ending[1:])) in wanted:
+                song_name = path.stem[: -len(ending)]
+                flat.setdefault(song_name, SongFiles(song_name, subset, folder, "files <track>_<stem>")).add(name, path)
     yield from (flat[name] for name in sorted(flat))
 
 
-def _held(name: str) -> str | None:
-    """The stem that a file of this name holds."""
+def add_folder(song: SongFiles, folder: Path, wanted: Collection[str] = NAMES) -> SongFiles:
+    """Add the files of the stems `wanted` that lie in a folder, and return the song. Raises InputError as `SongFiles.add` does."""
+    for file in visible(folder):
+        if file.suffix.lower() in SUFFIXES and (name := _held(file.stem)) in wanted:
+            song.add(name, file)
+    return song
+
+
+def _held(name: str) -> str:
+    """The stem that a file of this name holds, if there is such a stem."""
     name = name.lower()
-    return OTHER_NAMES.get(name, name if name in NAMES else None)
+    return OTHER_NAMES.get(name, name)

@@ -11,9 +11,10 @@ from madsep.core.errors import InputError
 from madsep.core.reading import visible
 from madsep.data.audio import read_wav
 from madsep.data.datasets import MUSDB18
+from madsep.data.layouts import STEM_SUFFIX
 from madsep.data.prepared import PreparedTrack
 from madsep.data.stems import read_stems
-from madsep.data.tracks import STEM_SUFFIX, Track
+from madsep.data.tracks import Track
 
 MIXTURE = "mixture.wav"  # in a folder of stems
 

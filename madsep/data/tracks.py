@@ -16,9 +16,9 @@ from madsep.core.errors import InputError
 from madsep.core.reading import reading, visible
 from madsep.data import medleydb
 from madsep.data.datasets import DATASETS, Dataset
+from madsep.data.layouts import STEM_SUFFIX, SongFiles, add_folder, songs_in
 
 MAX_SLUG_WORDS = 48  # characters
-STEM_SUFFIX = ".stem.mp4"
 
 # Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music comes to
 # 165 kB/s, so the length estimated from a file's size can be a third too long; it plans jobs and is never a length.
@@ -27,15 +27,16 @@ STEM_BYTES_PER_S = 122_000
 
 @dataclass(frozen=True)
 class Track:
-    """One track on disk. `duration_s` is exact for wavs and an estimate from the size for stem files."""
+    """One track on disk. `duration_s` is exact, except for stem files, where it is estimated from the size."""
 
     name: str
     subset: str  # train, test, or extra for further training tracks
-    layout: str  # wav, stems, or dsd100 or medleydb, which have other folders
+    layout: str  # wav (a wav or flac of each stem), stems, or dsd100 or medleydb, which have other folders
     path: str  # of the stem file, or of the folder with the mixture or the song
     duration_s: float
     dataset: str
     sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file that it is read from; see data.inventory
+    files: Mapping[str, str] = field(default_factory=dict)  # of the stems, unless they have their usual places and names
 
     @property
     def slug(self) -> str:
@@ -48,6 +49,8 @@ class Track:
             return {"stems": Path(self.path)}
         if self.layout == medleydb.LAYOUT:
             return medleydb.source_files(Path(self.path))
+        if self.files:
+            return {stem: Path(path) for stem, path in self.files.items()}
         return DATASETS[self.dataset].wav_files(Path(self.path), self.layout)
 
 
@@ -64,25 +67,25 @@ def slug_of(name: str) -> str:
 def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list[Track]:
     """Return the training tracks, then the test tracks, of the data set under `root`, each subset sorted by name.
 
-    `root`, or the one folder in it that does, holds the subsets' folders; these hold folders of wavs or, for MUSDB18, stem files.
-    Without `allow_partial` they are all its tracks, 100 and 50 of MUSDB18. Only names, sizes and wav headers are read.
-    Raises InputError when anything else is found, and always when a test track lies among the training tracks.
+    `root`, or the one folder in it that does, holds the subsets' folders. These hold, for each track, a folder with a wav or flac for each
+    stem, files <track>_<stem>.wav or .flac or, for MUSDB18, a stem file. Without `allow_partial` they are all its tracks, 100 and 50 of
+    MUSDB18. Only names, sizes and headers are read. Raises InputError when anything else is found, and always when a test track lies among
+    the training tracks.
     """
     folder = _dataset_folder(Path(root).expanduser(), dataset)
-    found = {subset: track_paths(folder / where, dataset) for subset, where in dataset.folders.items()}
-    check_layout(folder, [path for paths in found.values() for path in paths])
-    for subset, paths in found.items():
-        if not paths:
+    found = {subset: find_subset(folder / where, dataset) for subset, where in dataset.folders.items()}
+    check_layout(folder, [song for songs in found.values() for song in songs])
+    for subset, songs in found.items():
+        if not songs:
             files = f"*{STEM_SUFFIX} files or " if dataset.has_stem_files else ""
             where = folder / dataset.folders[subset]
-            raise InputError(f"{where}: holds no tracks; expected {files}folders with {', '.join(dataset.stems)} as .wav.")
-    _check_names(folder, dataset, {subset: {name_of(path) for path in paths} for subset, paths in found.items()}, allow_partial)
-    check_stems((path for paths in found.values() for path in paths), dataset, dataset.layout)
-    return [
-        Track(name_of(path), subset, layout_of(path, dataset.layout), str(path), duration_s(path), dataset.name)
-        for subset, paths in found.items()
-        for path in sorted(paths, key=name_of)
-    ]
+            raise InputError(f"{where}: holds no tracks; expected {files}folders with {', '.join(dataset.stems)} as .wav or .flac.")
+        for song in songs:
+            if dataset.sources and (stems := folder / dataset.sources[subset] / song.name).is_dir():
+                add_folder(song, stems, dataset.stems)
+    _check_names(folder, dataset, {subset: {song.name for song in songs} for subset, songs in found.items()}, allow_partial)
+    check_stems((song for songs in found.values() for song in songs), dataset, dataset.layout)
+    return [track_of(song, subset, dataset, dataset.layout) for subset, songs in found.items() for song in songs]
 
 
 def validation_names(training_names: Sequence[str]) -> list[str]:
@@ -145,19 +148,31 @@ def _dataset_folder(root: Path, dataset: Dataset) -> Path:
     return candidates[0]
 
 
-def track_paths(folder: Path, dataset: Dataset) -> list[Path]:
-    """Return the stem files and the track folders of one subset."""
-    return [path for path in visible(folder) if path.is_dir() or (dataset.has_stem_files and path.name.endswith(STEM_SUFFIX))]
+def find_subset(folder: Path, dataset: Dataset) -> list[SongFiles]:
+    """Return the songs in the folder of one subset, sorted by name. Raises InputError if two files hold the same stem."""
+    songs = sorted(songs_in(folder, None, dataset.stems), key=lambda song: song.name)
+    return songs if dataset.has_stem_files else [song for song in songs if song.kind != "stem files"]
 
 
-def name_of(path: Path) -> str:
-    """Return the name of the track at `path`."""
-    return path.name.removesuffix(STEM_SUFFIX)
+def track_of(song: SongFiles, subset: str, dataset: Dataset, layout: str) -> Track:
+    """Return the track of a song with all its stems; `layout` is that of tracks with a folder, in the data set or among further tracks."""
+    if song.kind == "stem files":
+        return Track(song.name, subset, "stems", str(song.place), song.place.stat().st_size / STEM_BYTES_PER_S, dataset.name)
+    mixture = song.files["mixture"]
+    with reading(mixture, "audio", "Copy it again.", (sf.LibsndfileError,)):
+        duration_s = float(sf.info(mixture).duration)
+    has_folder = song.kind == "wav folders"
+    is_usual = has_folder and song.files == _wavs(song, dataset, layout)
+    files = {} if is_usual else {stem: str(song.files[stem]) for stem in dataset.stems}
+    place = song.place if has_folder else song.place / song.name  # with which the names of its files begin
+    return Track(song.name, subset, layout, str(place), duration_s, dataset.name, files=files)
 
 
-def layout_of(path: Path, of_folders: str) -> str:
-    """Return the layout of the track at `path`: stems, or that of its data set's folders."""
-    return "stems" if path.name.endswith(STEM_SUFFIX) else of_folders
+def _wavs(song: SongFiles, dataset: Dataset, layout: str) -> dict[str, Path]:
+    """The files of a song's stems, as wavs at their usual places."""
+    if song.kind == "wav folders":
+        return dataset.wav_files(song.place, layout)
+    return {stem: song.place / f"{song.name}_{stem}.wav" for stem in dataset.stems}
 
 
 def _check_names(folder: Path, dataset: Dataset, names: dict[str, set[str]], allow_partial: bool) -> None:
@@ -188,30 +203,21 @@ def _check_numbers(folder: Path, names: Iterable[str], numbers: range, dataset: 
         raise InputError(f"{folder}: holds {listed(wrong)}; {expected}. Move or rename them.")
 
 
-def check_layout(folder: Path, paths: Iterable[Path]) -> None:
-    """Raise InputError if stem files and folders of wavs are mixed."""
-    if len({layout_of(path, "wav") for path in paths}) > 1:
-        raise InputError(f"{folder}: stem files and wav folders are mixed; keep only one layout.")
+def check_layout(folder: Path, songs: Iterable[SongFiles]) -> None:
+    """Raise InputError if stem files, folders and files <track>_<stem> are mixed."""
+    kinds = sorted({song.kind for song in songs})
+    if len(kinds) > 1:
+        raise InputError(f"{folder}: {' and '.join(kinds)} are mixed; keep only one layout.")
 
 
-def check_stems(paths: Iterable[Path], dataset: Dataset, layout: str) -> None:
-    """Raise InputError if a track's folder lacks the wav of a stem."""
+def check_stems(songs: Iterable[SongFiles], dataset: Dataset, layout: str) -> None:
+    """Raise InputError if a song lacks the file of a stem."""
     faults = []
-    for folder in (path for path in paths if path.is_dir()):
-        files = dataset.wav_files(folder, layout).values()
-        present = {path for parent in {file.parent for file in files} if parent.is_dir() for path in visible(parent)}
-        faults += [str(file) for file in files if file not in present]
+    for song in songs:
+        if song.kind != "stem files":
+            faults += [str(path) for stem, path in _wavs(song, dataset, layout).items() if stem not in song.files]
     if faults:
-        raise InputError(f"missing stems: {listed(faults)}. Every track folder holds {', '.join(dataset.stems)} as .wav.")
-
-
-def duration_s(path: Path) -> float:
-    """Return the duration of the track at `path`: exact for folders of wavs, estimated from its size for a stem file."""
-    if not path.is_dir():
-        return path.stat().st_size / STEM_BYTES_PER_S
-    mixture = path / "mixture.wav"
-    with reading(mixture, "audio", "Copy it again.", (sf.LibsndfileError,)):
-        return float(sf.info(mixture).duration)
+        raise InputError(f"missing stems: {listed(faults)}. Every track has {', '.join(dataset.stems)} as .wav or .flac.")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from madsep.core.errors import InputError
 from madsep.core.files import atomic
+from madsep.core.logs import log
 from madsep.data.choices import Subtype
 
 INT16_SCALE = 32768
@@ -45,9 +46,9 @@ class WavWriter:
     def __init__(self, path: Path | str, sample_rate_hz: int, shape: tuple[int, ...], subtype: Subtype) -> None:
         self.path = Path(path)
         self.sample_rate_hz = sample_rate_hz
-        self.n_channels, n_samples = shape
+        self.n_channels, self.n_samples = shape
         self.subtype = subtype
-        container = "WAV" if self.n_channels * n_samples * SAMPLE_BYTES[subtype] <= MAX_WAV_BYTES else "RF64"
+        container = "WAV" if self.n_channels * self.n_samples * SAMPLE_BYTES[subtype] <= MAX_WAV_BYTES else "RF64"
         self.form: dict[str, Any] = {"subtype": subtype, "format": container}  # of soundfile
         self.n_clipped = 0
 
@@ -76,6 +77,12 @@ class WavWriter:
         samples = self._coded(block)
         with self._plain_error():
             self._stream.write(np.ascontiguousarray(samples.T))
+
+    def tell_clipped(self) -> int:
+        """Log how many samples were clipped, if any, and return the number."""
+        if self.n_clipped:
+            log.warning("%s: %d of %d samples clipped", self.path, self.n_clipped, self.n_channels * self.n_samples)
+        return self.n_clipped
 
     def _coded(self, block: np.ndarray) -> np.ndarray:
         """Return the samples in the type that is written."""

@@ -13,9 +13,10 @@ from madsep.core.errors import InputError
 from madsep.core.files import read_json
 from madsep.core.reading import is_there, visible
 from madsep.data.datasets import ALL_TARGETS, BASELINE, MIR1K, MUSDB18, SUBSETS
+from madsep.data.layouts import STEM_SUFFIX
 from madsep.data.prepared import read_prepared
 from madsep.data.stems import accompaniment, read_stems
-from madsep.data.tracks import STEM_SUFFIX, Track, slug_of
+from madsep.data.tracks import Track, slug_of
 from madsep.scoring.estimates import Signals, read_estimates
 from madsep.scoring.scores import COLUMNS, METRICS, read_track, score_files
 

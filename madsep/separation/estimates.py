@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from madsep.core.artefacts import Stage
 from madsep.core.errors import Faults, InputError, nearest
-from madsep.core.files import atomic, scratch_folder, sha256_each
+from madsep.core.files import atomic, refuse_inputs, scratch_folder, sha256_each
 from madsep.core.logs import log
 from madsep.core.progress import Progress
 from madsep.data.audio import read_wav
@@ -61,14 +61,13 @@ def _make(external: External, source: Source, targets: Sequence[str], track: Pre
     unused = [target for target in found if target not in targets]
     if unused:
         log.warning("%s: %s not among the system's targets, left out", where, ", ".join(unused))
-    originals = _track_folder(external.estimates, track.name) if external.estimates is not None else None
-    if originals is not None and folder.exists() and originals.samefile(folder):
-        raise InputError(f"{originals}: is where these estimates would be written to; give another folder of estimates.")
+    originals = _track_files(external.estimates, track.name) if external.estimates is not None else {}
+    refuse_inputs([folder / f"{target}.wav" for target in ALL_TARGETS], [*originals.values()])
     remove_estimates(folder)
     n_clipped = {}
     for target, audio in estimates.items():
         path = folder / f"{target}.wav"
-        n_clipped[target] = _write(audio, path, track.sample_rate_hz, originals and originals / path.name)
+        n_clipped[target] = _write(audio, path, track.sample_rate_hz, originals.get(target))
     return n_clipped
 
 
@@ -124,16 +123,15 @@ def _by_oracle(oracle: Oracle, sources: Sequence[str], track: PreparedTrack, mix
 
 
 def _from_folder(root: str, track: PreparedTrack, mixture: Audio, where: str) -> dict[str, Audio]:
-    folder = _track_folder(root, track.name)
-    paths = {target: folder / f"{target}.wav" for target in ALL_TARGETS}
-    return {target: _read(path, track, mixture) for target, path in paths.items() if path.is_file()}
+    return {target: _read(path, track, mixture) for target, path in _track_files(root, track.name).items()}
 
 
-def _track_folder(root: str, name: str) -> Path:
-    folders = {path.name: path for path in estimated_tracks(root)}
-    if name not in folders:
-        raise InputError(f"{root}: has no folder test/{name}{nearest(name, folders)}")
-    return folders[name]
+def _track_files(root: str, name: str) -> dict[str, Path]:
+    """The files of a track in a folder of estimates, by target."""
+    found = estimated_tracks(root)
+    if name not in found:
+        raise InputError(f"{root}: has no estimates of {name}{nearest(name, found)}")
+    return found[name]
 
 
 def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
@@ -155,15 +153,13 @@ def _read(path: Path, track: PreparedTrack, mixture: Audio) -> Audio:
 
 def _write(audio: Audio, path: Path, sample_rate_hz: int, original: Path | None) -> int:
     """Write an estimate, or copy `original` if it already is a 16-bit wav. Return the number of clipped samples."""
-    if original is not None and original.is_file() and _is_pcm16(original, len(audio)):
+    if original is not None and _is_pcm16(original, len(audio)):
         with atomic(path) as temporary:
             shutil.copyfile(original, temporary)
         return 0
     with WavWriter(path, sample_rate_hz, audio.shape, "PCM_16") as writer:
         writer.write(audio)
-    if writer.n_clipped:
-        log.warning("%s: %d of %d samples clipped", path, writer.n_clipped, audio.size)
-    return writer.n_clipped
+    return writer.tell_clipped()
 
 
 def _is_pcm16(path: Path, n_channels: int) -> bool:

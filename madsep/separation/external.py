@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from madsep.core.errors import InputError, nearest
 from madsep.core.files import Hash, digest
-from madsep.core.reading import visible
 from madsep.core.settings import Settings
 from madsep.data.datasets import ALL_TARGETS, STEMS, TARGETS
+from madsep.data.layouts import find_songs
 from madsep.separation.callables import fingerprint
 from madsep.separation.oracles import ORACLES
 from madsep.separation.worker import Declared, declared_targets
@@ -25,7 +25,7 @@ class ExternalSettings(Settings):
 
     oracle: str | None = Field(default=None, description="name of an oracle")
     separator: str | None = Field(default=None, description="package.module:callable, (audio (samples, channels), rate) -> {target: audio}")
-    estimates: str | None = Field(default=None, min_length=1, description="folder that holds test/<track>/<target>.wav")
+    estimates: str | None = Field(default=None, min_length=1, description="folder of estimates, in any layout that madsep score reads")
     targets: tuple[str, ...] | None = Field(default=None, description="targets that it estimates; null: see external_targets")
 
 
@@ -62,9 +62,9 @@ class External(ExternalSettings):
             return dict.fromkeys(tracks, made_from)
         files = estimate_files(self.estimates, tracks)
         given: dict[str, dict[str, str]] = {track: {} for track in tracks}
-        for file, found in zip(files, hash_files(files), strict=True):
-            given[file.parent.name][file.stem] = found
-        return {track: made_from | {"estimates": digest(wavs)} for track, wavs in given.items()}
+        for (track, target), found in zip(files, hash_files([*files.values()]), strict=True):
+            given[track][target] = found
+        return {track: made_from | {"estimates": digest(found)} for track, found in given.items()}
 
 
 def find_external(name: str, external: Mapping[str, Any]) -> External | None:
@@ -113,18 +113,18 @@ def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ..
     """Return a system's targets for `tracks`: vocals and accompaniment, or the four stems and the accompaniment.
 
     The `targets` of its entry take precedence. Without them, a callable's module is imported and its attribute `madsep_targets` counts, or
-    vocals and accompaniment if there is none. For a folder, the targets are the wavs in the tracks' folders, and for an oracle all of them.
+    vocals and accompaniment if there is none. For a folder, the targets are those of the tracks' files, and for an oracle all of them.
     Raises InputError as `load_separator` does, for a folder without estimates of the tracks, and for targets that are neither set.
     """
     where = f"{external.label}: its targets"
-    found = {path.stem for path in estimate_files(external.estimates, tracks)} if external.estimates is not None else set()
+    found = {target for _, target in estimate_files(external.estimates, tracks)} if external.estimates is not None else set()
     names: Sequence[str] | None = external.targets
     shown = repr(names)
     if external.targets is None and external.separator is not None:
         declared = declared_targets(external.separator) or Declared(repr(TARGETS), TARGETS)
         names, shown = declared.names, declared.shown
     elif external.targets is None and external.estimates is not None:
-        where += f", the wavs of the run's tracks in {_test_folder(external.estimates)},"
+        where += ", those of the run's tracks in that folder,"
         names = [target for target in ALL_TARGETS if target in found]
     elif external.targets is None:
         return ALL_TARGETS
@@ -136,21 +136,18 @@ def external_targets(external: External, tracks: Sequence[str]) -> tuple[str, ..
     return ALL_TARGETS if "drums" in names else TARGETS
 
 
-def estimated_tracks(folder: Path | str) -> list[Path]:
-    """Return the tracks' folders in museval's layout, <folder>/test/<track>/, sorted. Raises InputError if there are none."""
-    test = _test_folder(folder)
-    tracks = [path for path in visible(test) if path.is_dir()] if test.is_dir() else []
-    if not tracks:
-        fault = "no estimates in it" if test.parent.is_dir() else "no such folder"
-        raise InputError(f"{folder}: {fault}; expected test/<track>/<target>.wav, as museval reads them.")
-    return tracks
+def estimated_tracks(folder: Path | str) -> dict[str, dict[str, Path]]:
+    """Return the files of the test tracks in a folder of estimates, in any layout that `find_songs` reads, by track and target.
+
+    Raises InputError if there are none, or two hold the same.
+    """
+    songs = [song for song in find_songs(Path(folder).expanduser()) if song.subset != "train"]
+    if not songs:
+        raise InputError(f"{folder}: no estimates of test tracks in it; expected test/<track>/<target>.wav.")
+    return {song.name: {target: song.files[target] for target in ALL_TARGETS if target in song.files} for song in songs}
 
 
-def estimate_files(folder: Path | str, tracks: Sequence[str]) -> list[Path]:
-    """Return the existing wavs of targets for `tracks` in museval's layout. Raises InputError as `estimated_tracks` does."""
-    folders = [path for path in estimated_tracks(folder) if path.name in tracks]
-    return [file for path in folders for target in ALL_TARGETS if (file := path / f"{target}.wav").is_file()]
-
-
-def _test_folder(folder: Path | str) -> Path:
-    return Path(folder).expanduser() / "test"
+def estimate_files(folder: Path | str, tracks: Sequence[str]) -> dict[tuple[str, str], Path]:
+    """Return the files that there are of `tracks`, by track and target. Raises InputError as `estimated_tracks` does."""
+    found = estimated_tracks(folder)
+    return {(track, target): path for track in tracks for target, path in found.get(track, {}).items()}

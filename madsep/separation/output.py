@@ -53,11 +53,7 @@ def write_targets(
             for name, writer in writers.items():
                 writer.write(found[name])
             position = end
-    n_clipped = {name: writer.n_clipped for name, writer in writers.items()}
-    for name, count in n_clipped.items():
-        if count:
-            log.warning("%s: %d of %d samples clipped", files[name], count, mixture.size)
-    return n_clipped
+    return {name: writer.tell_clipped() for name, writer in writers.items()}
 
 
 def target_files(folder: Path, targets: Sequence[str]) -> dict[str, Path]:

@@ -112,8 +112,8 @@ class Config(RunSettings):
     """All settings of a run."""
 
     musdb_root: str | None = Field(
-        description="Folder of the data set. It or one of its subfolders holds `train/` and `test/`, with one folder of wavs per"
-        " track or, for MUSDB18, `*.stem.mp4` files."
+        description="Folder of the data set. It or one of its subfolders holds `train/` and `test/`, with wavs or flacs "
+        "`<track>/<stem>` or `<track>_<stem>` or, for MUSDB18, `*.stem.mp4` files."
     )
     dataset: Literal["musdb18", "sample", "dsd100", "mir1k"] = Field(
         description="`musdb18`; `sample`, musdb's public 7-second excerpts, which the first run (or `snakemake fetch`) downloads to "
