@@ -171,6 +171,18 @@ def test_the_command_and_the_settings_that_it_reads(tmp_path: Path, musdb: Path)
     assert left_behind(folder) == []
 
 
+def test_settings_that_ship_are_found_in_any_folder(tmp_path: Path, musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = Path("workflow/configs/demo.yaml")
+    prepare_run(wanted(tmp_path / "run", musdb, files=[name]))
+    assert "MDL1" in json.loads((tmp_path / "run/results/run.json").read_text())["overrides"]
+    name.parent.mkdir(parents=True)
+    name.write_text("device: cpu\n")  # one's own comes first
+    prepare_run(wanted(tmp_path / "other", musdb, files=[name]))
+    assert json.loads((tmp_path / "other/results/run.json").read_text())["overrides"] == {}
+    assert refused(wanted(tmp_path / "run", musdb, files=[Path("workflow/configs/none.yaml")])).startswith("workflow/configs/none.yaml: ")
+
+
 def test_cores_and_profiles(tmp_path: Path, musdb: Path) -> None:
     for profile, expected in {
         "local": f"--profile {ROOT}/workflow/profiles/local",

@@ -38,7 +38,7 @@ def prepare_run(wanted: Wanted) -> list[str]:
     Raises InputError if anything is wrong, before any job starts.
     """
     require("snakemake", "madsep run")
-    config = read_settings([shipped(CONFIG), *_own(wanted.directory), *wanted.files])
+    config = read_settings([shipped(CONFIG), *_own(wanted.directory), *map(_settings_file, wanted.files)])
     for change in wanted.changes:
         config = merged(config, parse_change(change))
     folder = wanted.directory.absolute()
@@ -53,6 +53,12 @@ def prepare_run(wanted: Wanted) -> list[str]:
         if not is_locked(folder):
             write_json(SETTINGS, config)
     return _command(wanted, folder)
+
+
+def _settings_file(path: Path) -> Path:
+    """Return the file of settings at `path`, or the one that ships at that place, such as workflow/configs/mir1k.yaml."""
+    of_package = shipped(str(path))
+    return of_package if not path.exists() and of_package.is_file() else path
 
 
 def _own(directory: Path) -> list[Path]:
