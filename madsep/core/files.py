@@ -151,7 +151,7 @@ def check_new(path: Path, overwrite: bool) -> None:
 
 
 def check_new_files(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise InputError if any of the files exists, unless they may be replaced."""
+    """Raise InputError if any of the files exists and `overwrite` is false."""
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
         others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
@@ -159,9 +159,10 @@ def check_new_files(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def check_unused(folder: Path, parts: Collection[str] = (), overwrite: bool = False) -> None:
-    """Raise InputError if `folder` is a file, or holds anything else than an earlier result that may be replaced.
+    """Raise InputError if `folder` is a file, or contains anything except an earlier result that may be replaced.
 
-    `parts` are the names of all that such a result consists of. The first of them tells it from other folders with parts of these names.
+    `parts` are the names of everything in such a result. The first one distinguishes it from other folders that contain some of these
+    names.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a new folder.")

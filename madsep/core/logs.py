@@ -144,7 +144,7 @@ def _version() -> str:
 
 
 class _Terminal(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at the time, which a progress bar replaces to keep itself below the lines."""
+    """Writes to the current stderr, which a progress bar replaces to stay below the log lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr

@@ -1,4 +1,4 @@
-"""Songs in another layout and format: estimates for MVSep or a listening tool, or a whole data set."""
+"""Conversion of songs to another layout and format, such as estimates for MVSep or a whole data set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ from madsep.data.tracks import Track
 
 
 def convert(source: Path, folder: Path, layout: Layout, encoding: Encoding, overwrite: bool = False) -> None:
-    """Write each song in `source`, whatever its layout, into `folder` in another. A source with train/ keeps its train/ and test/.
+    """Write each song in `source`, in any layout, to `folder` in another layout. If `source` has train/, both subsets are kept.
 
-    Raises InputError before any work if two songs would share a file, if a file exists that may not be replaced, or if one is an input;
-    and, when the others are done, with a line for each song that cannot be read or written.
+    Raises InputError before any work if two songs would share a file, if an existing file may not be replaced, or if an output is an input.
+    After all songs, raises InputError with one line for each song that cannot be read or written.
     """
     songs = find_songs(source)
     has_subsets = any(song.subset == "train" for song in songs)
@@ -51,7 +51,7 @@ def _outputs(song: SongFiles, folder: Path, layout: Layout, format: str, has_sub
 
 
 def _convert(song: SongFiles, files: Mapping[str, Path], encoding: Encoding) -> None:
-    """Raises InputError if the song has no files, one cannot be read, or the format cannot hold it."""
+    """Write a song's stems. Raises InputError if it has none, if one cannot be read, or if the format does not support it."""
     if not files:
         raise InputError(f"{song.place}: holds no stems; expected files such as vocals.wav or vocals.flac.")
     for name, path in files.items():

@@ -28,7 +28,7 @@ def find_extra_tracks(root: Path | str, dataset: Dataset, known: Sequence[str]) 
     if root.is_dir() and (folders := medleydb.medley_folders(root)):
         return _find_medley(root, folders, dataset, known)
     folder = root / "train"
-    kind = MUSDB18 if dataset == DSD100 else dataset  # whose stem files are recognised, to be refused
+    kind = MUSDB18 if dataset == DSD100 else dataset  # MUSDB18's stem files must be recognised to be refused
     songs = find_subset(folder, kind) if folder.is_dir() else []
     if not songs:
         expected = f"expected folders with {', '.join(dataset.stems)} as .wav or .flac, or MedleyDB's folders of songs in {root}"

@@ -28,17 +28,17 @@ TRAINING_SINGERS = ("abjones", "amy")
 SUFFIXES = (".wav", ".flac")
 CHANNELS = ("accompaniment", "vocals")  # left, right
 N_LISTED = 10
-MARK = ".madsep-import"  # a file by which an imported data set is known, for `overwrite`
+MARK = ".madsep-import"  # file that marks an imported data set, for `overwrite`
 
 
 def import_mir1k(source: Path, destination: Path, overwrite: bool = False) -> None:
-    """Write `destination`/{train,test}/<clip>/{mixture,accompaniment,vocals}.wav, mono, 16 kHz, from MIR-1K's folder or its Wavfile folder.
+    """Convert MIR-1K's folder, or its Wavfile folder, to `destination`/{train,test}/<clip>/{mixture,accompaniment,vocals}.wav.
 
-    Accompaniment and vocals are a clip's left and right channel, sample for sample (16 bit). The mixture is their sum as 32-bit floats,
-    which hold it exactly even beyond full scale. `destination` must be new or empty or, with `overwrite`, an earlier import. It appears
-    whole or not at all.
-    Raises InputError for a destination in use or not writable, a full disk, a source without clips, and with one line for each faulty
-    clip: unreadable, of another format than 16 bit, 16 kHz and two channels, or with a silent channel.
+    Files are mono at 16 kHz. Accompaniment and vocals are a clip's left and right channel, sample for sample (16 bit). The mixture is their
+    sum in 32-bit floats, which is exact even beyond full scale. `destination` must be new or empty or, if `overwrite`, an earlier import.
+    It is written whole or not at all.
+    Raises InputError for a destination that is not empty or not writable, a full disk, and a source without clips. It has one line for each
+    clip that is unreadable, has another format than 16 bit, 16 kHz and two channels, or has a silent channel.
     """
     source, destination = source.expanduser(), destination.expanduser()
     clips = find_clips(source)

@@ -32,7 +32,7 @@ class SongFiles:
 
     name: str
     subset: str | None
-    place: Path  # the stem file, or the folder that holds the files
+    place: Path  # the stem file, or the folder that contains the files
     kind: Kind
     files: dict[str, Path] = field(default_factory=dict)
 
@@ -65,9 +65,9 @@ def find_songs(root: Path) -> list[SongFiles]:
 
 
 def songs_in(folder: Path, subset: str | None, wanted: Collection[str] = NAMES) -> Iterator[SongFiles]:
-    """Give the songs in a folder, those of folders and stem files first, with the files of the stems `wanted`.
+    """Yield the songs in a folder with the files of the stems `wanted`: first folders and stem files, then flat files.
 
-    Every folder counts as a song, even without files. Raises InputError if two files hold the same stem of a song.
+    Every folder counts as a song, even if it has no files. Raises InputError if two files have the same stem of a song.
     """
     flat: dict[str, SongFiles] = {}
     for path in visible(folder):
@@ -84,7 +84,7 @@ def songs_in(folder: Path, subset: str | None, wanted: Collection[str] = NAMES) 
 
 
 def add_folder(song: SongFiles, folder: Path, wanted: Collection[str] = NAMES) -> SongFiles:
-    """Add the files of the stems `wanted` that lie in a folder, and return the song. Raises InputError as `SongFiles.add` does."""
+    """Add a folder's files of the stems `wanted` to the song and return it. Raises InputError as `SongFiles.add` does."""
     for file in visible(folder):
         if file.suffix.lower() in SUFFIXES and (name := _held(file.stem)) in wanted:
             song.add(name, file)
@@ -92,6 +92,6 @@ def add_folder(song: SongFiles, folder: Path, wanted: Collection[str] = NAMES) -
 
 
 def _held(name: str) -> str:
-    """The stem that a file of this name holds, if there is such a stem."""
+    """Return the stem that a file of this name contains, or the lower-case name if it is not that of a stem."""
     name = name.lower()
     return OTHER_NAMES.get(name, name)

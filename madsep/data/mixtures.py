@@ -16,7 +16,7 @@ from madsep.data.prepared import PreparedTrack
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 
-MIXTURE = "mixture.wav"  # in a folder of stems
+MIXTURE = "mixture.wav"  # name in a folder of stems
 
 
 @dataclass(frozen=True)

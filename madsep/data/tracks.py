@@ -20,23 +20,23 @@ from madsep.data.layouts import STEM_SUFFIX, SongFiles, add_folder, songs_in
 
 MAX_SLUG_WORDS = 48  # characters
 
-# Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music comes to
-# 165 kB/s, so the length estimated from a file's size can be a third too long; it plans jobs and is never a length.
+# Average of MUSDB18's full-length stem files (five AAC streams, nominally 256 kbit/s each). Dense music has 165 kB/s, so that a duration
+# estimated from the size can be a third too long. It is used only to plan jobs.
 STEM_BYTES_PER_S = 122_000
 
 
 @dataclass(frozen=True)
 class Track:
-    """One track on disk. `duration_s` is exact, except for stem files, where it is estimated from the size."""
+    """One track on disk. `duration_s` is exact, except for stem files, for which it is estimated from the size."""
 
     name: str
-    subset: str  # train, test, or extra for further training tracks
-    layout: str  # wav (a wav or flac of each stem), stems, or dsd100 or medleydb, which have other folders
+    subset: str  # train, test, or extra for additional training tracks
+    layout: str  # wav (a wav or flac per stem), stems, or dsd100 or medleydb, which have other folders
     path: str  # of the stem file, or of the folder with the mixture or the song
     duration_s: float
     dataset: str
-    sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file that it is read from; see data.inventory
-    files: Mapping[str, str] = field(default_factory=dict)  # of the stems, unless they have their usual places and names
+    sources: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each source file; see data.inventory
+    files: Mapping[str, str] = field(default_factory=dict)  # files of the stems, if their places or names are unusual
 
     @property
     def slug(self) -> str:
@@ -67,10 +67,10 @@ def slug_of(name: str) -> str:
 def find_tracks(root: Path | str, dataset: Dataset, allow_partial: bool) -> list[Track]:
     """Return the training tracks, then the test tracks, of the data set under `root`, each subset sorted by name.
 
-    `root`, or the one folder in it that does, holds the subsets' folders. These hold, for each track, a folder with a wav or flac for each
-    stem, files <track>_<stem>.wav or .flac or, for MUSDB18, a stem file. Without `allow_partial` they are all its tracks, 100 and 50 of
-    MUSDB18. Only names, sizes and headers are read. Raises InputError when anything else is found, and always when a test track lies among
-    the training tracks.
+    `root`, or the only folder in it that does, contains the subsets' folders. For each track these contain a folder with a wav or flac per
+    stem, files <track>_<stem>.wav or .flac or, for MUSDB18, a stem file. Unless `allow_partial`, the data set must be complete, for example
+    100 and 50 tracks of MUSDB18. Only names, sizes and headers are read. Raises InputError for anything else, and always if a test track is
+    among the training tracks.
     """
     folder = _dataset_folder(Path(root).expanduser(), dataset)
     found = {subset: find_subset(folder / where, dataset) for subset, where in dataset.folders.items()}
@@ -155,7 +155,7 @@ def find_subset(folder: Path, dataset: Dataset) -> list[SongFiles]:
 
 
 def track_of(song: SongFiles, subset: str, dataset: Dataset, layout: str) -> Track:
-    """Return the track of a song with all its stems; `layout` is that of tracks with a folder, in the data set or among further tracks."""
+    """Return the track of a song that has all its stems. `layout` is the layout of tracks with a folder."""
     if song.kind == "stem files":
         return Track(song.name, subset, "stems", str(song.place), song.place.stat().st_size / STEM_BYTES_PER_S, dataset.name)
     mixture = song.files["mixture"]
@@ -164,12 +164,12 @@ def track_of(song: SongFiles, subset: str, dataset: Dataset, layout: str) -> Tra
     has_folder = song.kind == "wav folders"
     is_usual = has_folder and song.files == _wavs(song, dataset, layout)
     files = {} if is_usual else {stem: str(song.files[stem]) for stem in dataset.stems}
-    place = song.place if has_folder else song.place / song.name  # with which the names of its files begin
+    place = song.place if has_folder else song.place / song.name  # the common start of its files' names
     return Track(song.name, subset, layout, str(place), duration_s, dataset.name, files=files)
 
 
 def _wavs(song: SongFiles, dataset: Dataset, layout: str) -> dict[str, Path]:
-    """The files of a song's stems, as wavs at their usual places."""
+    """Return the files of a song's stems as wavs at their usual places."""
     if song.kind == "wav folders":
         return dataset.wav_files(song.place, layout)
     return {stem: song.place / f"{song.name}_{stem}.wav" for stem in dataset.stems}

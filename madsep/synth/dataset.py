@@ -16,7 +16,7 @@ from madsep.synth.names import SUBSETS, track_name
 from madsep.synth.songs import render_song
 
 MIN_DURATION_S = 0.5
-MARK = ".madsep-synth"  # a file by which a synthetic data set is known, for --overwrite
+MARK = ".madsep-synth"  # file that marks a synthetic data set, for --overwrite
 LAYOUTS = {dataset.name: dataset for dataset in (MUSDB18, DSD100)}
 
 
@@ -56,7 +56,7 @@ def make_dataset(root: Path, n_train: int, n_test: int, duration_s: float, seed:
 
 
 def parts_of(layout: str) -> tuple[str, ...]:
-    """Return the names of what a synthetic data set consists of, the mark first."""
+    """Return the names at the top of a synthetic data set, the mark first."""
     dataset = LAYOUTS[layout]
     places = [*dataset.folders.values(), *(dataset.sources or {}).values()]
     return (MARK, *dict.fromkeys(place.partition("/")[0] for place in places))
