@@ -25,25 +25,19 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import torch
 from measure import markdown
-from mir1k_curve import Clips, with_keys
-from precision import mir1k
+from mir1k_training import Clips, mir1k, train, with_keys
 from torch import Tensor
 
 from madsep.core.devices import claim
 from madsep.data.prepared import PreparedTrack
 from madsep.front_end.stft import Stft
-from madsep.models.checkpoint import Checkpoint, build_network
+from madsep.models.checkpoint import build_network
 from madsep.models.losses import summed_norms
 from madsep.models.mad import BATCH_OF_PENALTY
-from madsep.separation.network import Separator
 from madsep.synth.songs import render_song
 from madsep.systems.families.mad import LatentNorm
 from madsep.systems.recipe import System, load_recipe
-from madsep.training.loop import Loop
-from madsep.training.records import RunFiles
 from madsep.training.sequences import Sequences
-from madsep.training.state import TrainingState
-from madsep.training.stop import Stop
 
 NORMS: tuple[LatentNorm, ...] = get_args(LatentNorm)
 N_BATCHES = 8  # batches on which H_dec is measured
@@ -75,17 +69,12 @@ class Trainings:
     def train(self, weight: float, norm: LatentNorm, seed: int) -> Trained:
         """Train as in the workflow, score the test clips and measure H_dec."""
         recipe = self.recipe(weight, norm, seed)
-        stft = Stft(recipe.front_end, self.device)
-        sequences, nothing = Sequences(self.tracks, recipe, stft, augmented=True), Sequences([], recipe, stft, augmented=False)
-        network = build_network(recipe)
-        network.initialise(torch.Generator().manual_seed(seed))
-        loop = Loop(recipe, TrainingState(network.to(self.device), recipe), sequences, nothing)
-        with tempfile.TemporaryDirectory() as folder:
-            loop.run(RunFiles(Path(folder), "", 1e9), Stop(None))
-        plain = Sequences(self.tracks, recipe, stft, augmented=False)
+        separator = train(recipe, self.tracks, self.device)
+        network = separator.checkpoint.network
+        plain = Sequences(self.tracks, recipe, Stft(recipe.front_end, self.device), augmented=False)
         with torch.no_grad():
             latents = torch.cat([network(plain.features(spans)[0]).h_dec for _, spans in plain.stream(self._batches(len(plain)))])
-        gnsdr = self.test.scores(Separator(Checkpoint(recipe, network.eval(), {}), self.device))[0]
+        gnsdr = self.test.scores(separator)[0]
         norms = {kind: float(summed_norms(latents, kind, torch.float64)) * BATCH_OF_PENALTY / len(latents) for kind in NORMS}
         return Trained(gnsdr, norms, float(latents.abs().mean()), float((latents.abs() <= THRESHOLD).float().mean()))
 

@@ -12,69 +12,33 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
-import yaml
-from precision import mir1k
+from mir1k_training import METRICS, Clips, mir1k, train, with_keys
 
-from madsep.bsseval import SourcesScorer
 from madsep.core.devices import claim
-from madsep.data.audio import read_wav
-from madsep.data.wav_writer import quantise
-from madsep.front_end.stft import Stft
-from madsep.models.checkpoint import Checkpoint, build_network
-from madsep.scoring.nsdr import COLUMNS, clip_scores, length_weighted_means
 from madsep.separation.network import Separator
-from madsep.systems.recipe import System, load_recipe
-from madsep.training.loop import Loop
-from madsep.training.records import RunFiles
-from madsep.training.sequences import Sequences
-from madsep.training.state import TrainingState
-from madsep.training.stop import Stop
 
-METRICS = ("GNSDR", "GSIR", "GSAR")
 EVERY_TRAINING_CLIP = 4
-
-
-class Clips:
-    """Clips of one subset, kept in memory to be scored repeatedly."""
-
-    def __init__(self, folders: list[Path]) -> None:
-        self.clips = []
-        for folder in folders:
-            mixture, voice, accompaniment = (read_wav(folder / f"{name}.wav")[0] for name in ("mixture", "vocals", "accompaniment"))
-            self.clips.append((folder.name, mixture, SourcesScorer(np.concatenate([voice, accompaniment]))))
-
-    def scores(self, separator: Separator) -> list[float]:
-        """Return GNSDR, GSIR and GSAR in dB of the voices estimated by a separator."""
-        rows: list[tuple[Any, ...]] = []
-        for name, mixture, scorer in self.clips:
-            voice = quantise(np.concatenate(list(separator.estimates(mixture)), axis=2))[0, 0]
-            found = clip_scores(name, scorer, voice, mixture[0])
-            rows += [(name, mixture.shape[1], metric, value) for metric, value in found.items()]
-        means = length_weighted_means(pd.DataFrame(rows, columns=COLUMNS), 0, 100).set_index("metric")["value"]
-        return [float(means[metric]) for metric in METRICS]
 
 
 class Curve:
     """Rows of scores over epochs and minutes, printed as they are computed."""
 
-    def __init__(self, tree: Path, separator: Separator, every: int) -> None:
+    def __init__(self, tree: Path, every: int) -> None:
         self.test = Clips(sorted((tree / "test").iterdir()))
         self.train = Clips(sorted((tree / "train").iterdir())[::EVERY_TRAINING_CLIP])
-        self.separator, self.every, self.rows = separator, every, []
+        self.every, self.rows = every, []
         self.epoch, self.trained_s, self.resumed = 0, 0.0, time.monotonic()
 
-    def after_epoch(self) -> None:
+    def after_epoch(self, separator: Separator) -> None:
         """Score the clips if the epoch is a multiple of `every`. This does not count as training time."""
         self.epoch += 1
         self.trained_s += time.monotonic() - self.resumed
         if self.epoch % self.every == 0:
-            scores = [*self.test.scores(self.separator), *self.train.scores(self.separator)]
+            scores = [*self.test.scores(separator), *self.train.scores(separator)]
             self.rows.append([self.epoch, self.trained_s / 60, *scores])
             print(f"| {self.epoch} | {self.trained_s / 60:.1f} | " + " | ".join(f"{score:.2f}" for score in scores) + " |", flush=True)
         self.resumed = time.monotonic()
@@ -93,19 +57,6 @@ class Curve:
         figure.savefig(f"{out}.svg", metadata={"Date": None})
 
 
-def with_keys(name: str, settings: list[str]) -> System:
-    """Return a recipe with some keys changed."""
-    overrides: dict[str, Any] = {}
-    for setting in settings:
-        path, value = setting.split("=", 1)
-        *sections, key = path.split(".")
-        inner = overrides
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[key] = yaml.safe_load(value)
-    return load_recipe(name, {name: overrides})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path)
@@ -117,15 +68,11 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = with_keys(arguments.recipe, arguments.set)
     with claim("auto", arguments.threads) as device, tempfile.TemporaryDirectory() as temporary:
-        sequences = Sequences(mir1k(arguments.tree, Path(temporary)), recipe, Stft(recipe.front_end, device), augmented=True)
-        held_out = Sequences([], recipe, sequences.stft, augmented=False)
-        network = build_network(recipe)
-        network.initialise(torch.Generator().manual_seed(recipe.training.seed))
-        state = TrainingState(network.to(device), recipe)
+        tracks = mir1k(arguments.tree, Path(temporary))
         columns = ["epoch", "minutes", *(f"{metric}, {of}" for of in ("test", "training clips") for metric in METRICS)]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
-        curve = Curve(arguments.tree, Separator(Checkpoint(recipe, network, {}), device), arguments.every)
-        Loop(recipe, state, sequences, held_out).run(RunFiles(Path(temporary), "", 1e9), Stop(None), curve.after_epoch)
+        curve = Curve(arguments.tree, arguments.every)
+        train(recipe, tracks, device, curve.after_epoch)
         curve.write(arguments.out, recipe.name)
 
 

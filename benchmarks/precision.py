@@ -15,24 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure import markdown
+from mir1k_training import mir1k
 from training import Run, songs, write_songs
-
-from madsep.data.datasets import MIR1K
-from madsep.data.inventory import Digests, with_digests
-from madsep.data.prepare import prepare
-from madsep.data.prepared import Form, PreparedTrack, read_prepared
-from madsep.data.tracks import find_tracks
 
 TAIL = 5  # the loss is that of the last 1/5 of the steps
 CONTROL = "fp32, first weights rounded"
-
-
-def mir1k(tree: Path, folder: Path) -> list[PreparedTrack]:
-    """Prepare the training clips of a tree in `folder` and return them."""
-    clips = [track for track in find_tracks(tree, MIR1K, allow_partial=True) if track.subset == "train"]
-    tracks = with_digests(clips, Digests(folder / "digests.json"))
-    prepare(tracks, Form(("mixture", "vocals"), True, MIR1K.sample_rate_hz), folder, "train")
-    return read_prepared(folder, [track.slug for track in tracks], ("train",))
 
 
 def loss(run: Run, rounded: bool, n_steps: int) -> float:
