@@ -181,6 +181,22 @@ def test_medians_have_three_decimals(madsep: Call) -> None:
     assert status == 0 and printed.splitlines()[1].startswith("vocals,SDR,2.500,1,0.250,")
 
 
+def test_listen_replaces_a_page_when_told(madsep: Call) -> None:
+    write_json("scores/test/A.json", scores(4), allow_nan=True)
+    line = "listen scores -o page"
+    assert madsep(line)[0] == 0
+    status, _, (said,) = madsep(line)
+    assert status == 1 and "page: the folder is not empty; give a new one, or add --overwrite" in said
+    assert madsep(f"{line} --overwrite")[0] == 0
+    Path("page/mine.txt").touch()
+    assert madsep(f"{line} --overwrite")[0] == 1 and Path("page/mine.txt").exists()
+
+
+def test_the_list_of_commands_cuts_no_sentence(madsep: Call) -> None:
+    status, printed, _ = madsep("--help")
+    assert status == 0 and "..." not in printed.partition("Commands:")[2]
+
+
 @pytest.mark.slow
 def test_compare_replaces_a_comparison_when_told_and_nothing_else(madsep: Call) -> None:
     for number in range(5):

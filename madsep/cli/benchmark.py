@@ -13,7 +13,7 @@ from madsep.cli.base import app
 
 @app.command()
 def init(directory: Annotated[Path, typer.Option(help="Folder of the run. It is created if it does not exist.")] = Path()) -> None:
-    """Write a config.yaml with all settings and comments, for `madsep run` in the same folder. Never replaces an existing one."""
+    """Write a config.yaml with all settings and comments. `madsep run` reads it in that folder. An existing file is never replaced."""
     from madsep.workflow.shipped import write_config
 
     typer.echo(write_config(directory))
@@ -32,7 +32,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Show the jobs without running them.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all output of Snakemake and of the jobs.")] = False,
 ) -> None:
-    """Check the settings and the data, then run the benchmark with Snakemake."""
+    """Run the benchmark. Checks the settings and the data first, then starts Snakemake."""
     from madsep.workflow.run import Wanted, prepare_run, shown
 
     given = [f"musdb_root={json.dumps(str(musdb_root.absolute()))}"] if musdb_root else []
@@ -46,7 +46,7 @@ def run(
 
 @app.command()
 def systems() -> None:
-    """List the recipes by name, with their short names and titles, and then the systems of installed packages."""
+    """List the recipes and the systems of installed packages. Each recipe has its short name and title."""
     from madsep.separation.external import installed_systems
     from madsep.systems.recipe import load_recipe, recipe_names
 

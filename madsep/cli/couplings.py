@@ -34,7 +34,7 @@ def couplings(  # a command's parameters are its options
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
-    """Distil a trained network into one matrix from mixture to estimate, with baselines, an untrained control and its Jacobian."""
+    """Distil a trained network into one matrix. It maps the mixture to the estimate. Adds baselines, an untrained control, the Jacobian."""
     from madsep.core.files import check_unused
     from madsep.couplings.stage import PARTS, Request
     from madsep.couplings.stage import couplings as write_couplings

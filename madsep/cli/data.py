@@ -20,7 +20,7 @@ def synth(
     layout: Annotated[Literal["musdb18", "dsd100"], typer.Option(help="Data set whose layout of folders to use.")] = "musdb18",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier synthetic data set in the folder.")] = False,
 ) -> None:
-    """Make a tree of wavs like MUSDB18 or DSD100, with synthetic songs."""
+    """Make synthetic songs as a tree like MUSDB18 or DSD100."""
     from madsep.core.files import check_unused, new_folder
     from madsep.synth import make_dataset
     from madsep.synth.dataset import parts_of
@@ -38,7 +38,7 @@ def import_mir1k(
     output: Output = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier import in the folder.")] = False,
 ) -> None:
-    """Convert MIR-1K to a tree of clips, for `snakemake --configfile workflow/configs/mir1k.yaml --config musdb_root=FOLDER`."""
+    """Convert MIR-1K to a tree of clips. `madsep run --config-file workflow/configs/mir1k.yaml --musdb-root FOLDER` reads it."""
     from madsep.data.import_mir1k import import_mir1k
 
     import_mir1k(source, one_output(folder, output), overwrite)
@@ -50,7 +50,7 @@ def doctor(
     dataset: Annotated[Literal["musdb18", "dsd100", "mir1k"], typer.Option(help="Name of this data set.")] = "musdb18",
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Accept missing or unknown tracks.")] = False,
 ) -> None:
-    """Check the machine and the data, and show how to fix what is wrong. The exit status is 0 if nothing is wrong."""
+    """Check the machine and the data. Shows how to fix what is wrong. The exit status is 0 if nothing is wrong."""
     from madsep.data.datasets import DATASETS
     from madsep.doctor import examine, report
 

@@ -19,7 +19,7 @@ def export(
     ] = "exported-program",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write the network alone, from magnitudes to magnitudes, for other programs. The file's entry `madsep` describes the STFT."""
+    """Export the network for other programs. It maps magnitudes to magnitudes. The file's entry `madsep` describes the STFT."""
     check_new(output, overwrite)
     from madsep.models.export import export as write_export
 

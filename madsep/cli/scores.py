@@ -30,7 +30,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Score all tracks again.")] = False,
     pad: Annotated[bool, typer.Option("--pad", help="Pad estimates that are too short with silence, and report how much.")] = False,
 ) -> None:
-    """Score estimates by BSSEval v4 or another protocol, write JSON files and print the table. Files are wavs, flac or stem files."""
+    """Score estimates and print the table. Audio is wav, flac or stem files. Writes one JSON file per track, as museval does."""
     from madsep.scoring.engines import Engine
     from madsep.scoring.folders import Options, refuse_other_protocols, score_folders
 
@@ -58,7 +58,7 @@ def _print_tables(folder: Path, protocol: "Protocol") -> None:
 
 @app.command()
 def medians(scores: Annotated[Path, typer.Argument(help="Folder of museval JSON files, in it or in its test/.")]) -> None:
-    """Print the median over tracks of the median over frames as CSV, in dB. With frames of 1 s, this is SiSEC's table."""
+    """Print the medians of score files as CSV, in dB. They are over frames, then over tracks. With frames of 1 s, this is SiSEC's table."""
     from madsep.core.tables import table_text
     from madsep.scoring.medians import sisec_medians
     from madsep.scoring.scores import framing, read_scores
@@ -84,7 +84,7 @@ def compare(
     ] = "shown",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison in the folder.")] = False,
 ) -> None:
-    """Compare runs with each other and with the 31 systems of SiSEC 2018: tables, boxplots, paired tests, reproduction check."""
+    """Compare runs with each other and with SiSEC 2018. Writes tables, boxplots, paired tests and the reproduction check."""
     from madsep.comparison.compare import PARTS, Options, compare
     from madsep.comparison.runs import read_runs
     from madsep.core.files import check_unused

@@ -39,7 +39,7 @@ def separate(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
-    """Separate your own songs into vocals and accompaniment, or all stems, at their own rate, channel count and length."""
+    """Separate your own songs. Estimates are vocals and accompaniment, or all stems, with the rate, channels and length of each song."""
     from madsep.data.encodings import Encoding
     from madsep.separation.songs import Output, separate_songs
 
@@ -58,7 +58,7 @@ def convert(
     bit_rate: BitRate = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the estimates of a run, or any songs that `madsep score` reads, in another layout and format."""
+    """Write estimates in another layout or format. Reads the estimates of a run, or any songs that `madsep score` reads."""
     from madsep.data.convert import convert
     from madsep.data.encodings import Encoding
 
@@ -73,7 +73,7 @@ def import_weights(
     recipe: Annotated[str, typer.Option(help="Recipe that gives the front end, the inference and the separation.")] = "GRU-RIS-l",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
 ) -> None:
-    """Make a checkpoint from the weights that the Masker-and-Denoiser's authors published (github.com/Js-Mim/mss_pytorch)."""
+    """Make a checkpoint from the authors' published weights. They are at github.com/Js-Mim/mss_pytorch."""
     from madsep.models.import_weights import import_weights
     from madsep.systems.recipe import load_recipe
 

@@ -12,7 +12,7 @@ from madsep.core.logs import log
 
 @app.command()
 def check(submission: Annotated[Path, typer.Argument(help="Folder of a submission, such as submission/MDL1.")]) -> None:
-    """Check a submission more strictly than the campaign does, and list every fault, one per line.
+    """Check a submission more strictly than the campaign. Lists every fault, one per line.
 
     An error means that the campaign would refuse the submission or that its scores are not valid. The exit status is then 1. Warnings
     are about form alone.
@@ -34,7 +34,7 @@ def crate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create, outside the submission. It must be new or empty.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier crate in the folder.")] = False,
 ) -> None:
-    """Copy a submission with its provenance into an RO-Crate, for archives such as Zenodo and for programs that read crates."""
+    """Copy a submission and its provenance into an RO-Crate. Archives such as Zenodo and many programs read crates."""
     from madsep.submission.crate import METADATA, write_crate
 
     write_crate(submission, output, overwrite)

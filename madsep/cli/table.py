@@ -22,7 +22,7 @@ def table(
     metrics: Annotated[str | None, typer.Option(help="Metrics, such as SDR,uSDR. Default: all.")] = None,
     systems: Annotated[str | None, typer.Option(help="Systems, such as MDL1,IRM1. Default: all.")] = None,
 ) -> None:
-    """Print a comparison as Markdown, LaTeX, CSV or JSON, with the definition of each number."""
+    """Print a comparison as Markdown, LaTeX, CSV or JSON. Each number has its definition."""
     from madsep.comparison.export import Wanted, comparison_table
 
     of_groups, of_targets, of_metrics, of_systems = (names.split(",") if names else () for names in (groups, targets, metrics, systems))

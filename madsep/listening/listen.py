@@ -17,6 +17,7 @@ from madsep.listening.excerpts import MB, Coding, fit, longest_s, write_flac
 from madsep.listening.page import AUDIO, Heard, Shown, render_page
 from madsep.listening.sources import Material, Sound
 
+PARTS = ("index.html", AUDIO)  # of a page
 LEAST_S = 1.0  # of an excerpt
 
 
