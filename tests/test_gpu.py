@@ -28,7 +28,7 @@ def test_without_triton_the_other_way_is_said_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not kernels_serve(GPU) and not kernels_serve(GPU)
     (said,) = caplog.messages
-    assert said.startswith("Triton kernels cannot run (Triton is not installed): the GPU computes by cuDNN")
+    assert said.startswith("Triton kernels cannot run (Triton is not installed). The GPU uses the slower operations of cuDNN")
 
 
 def test_a_gpu_without_bfloat16_runs_none(monkeypatch: pytest.MonkeyPatch) -> None:
