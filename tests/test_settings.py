@@ -1,5 +1,7 @@
 """Settings: closed, frozen, ranges; messages that name the place, the key and what was expected."""
 
+import re
+
 import pydantic
 import pytest
 
@@ -109,6 +111,12 @@ def test_several_faults_are_told_at_once() -> None:
         Training.parse(TRAINING | {"n_epochs": 0, "batch_size": 0, "seeds": 1}, "here")
     lines = str(error.value).splitlines()
     assert len(lines) == 3 and all(line.startswith("here: ") for line in lines)
+
+
+def test_missing_keys_are_told_in_one_line() -> None:
+    with pytest.raises(InputError) as error:
+        Training.parse({"n_epochs": 1}, "here")
+    assert re.fullmatch(r"here: keys 'optimiser', '\w+', '\w+' and \d+ more are missing", str(error.value))
 
 
 def test_nearest_hints_only_at_what_is_near() -> None:

@@ -31,6 +31,8 @@ Weight = Annotated[float, Field(ge=0)]
 BatchSize = Annotated[int | Literal["auto"], PlainValidator(_batch_size)]
 Precision = Literal["fp32", "tf32", "bf16"]
 
+MAX_FAULTS = 3  # told at once
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, without unknown keys, and with checked ranges."""
@@ -43,7 +45,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InputError("\n".join(f"{where}: {fault_line(cls, fault)}" for fault in error.errors()[:5])) from None
+            raise InputError("\n".join(f"{where}: {line}" for line in _fault_lines(cls, error.errors())[:MAX_FAULTS])) from None
 
 
 class FrontEnd(Settings):
@@ -167,6 +169,16 @@ class Description(Settings):
     code: str
     demos: str
     references: tuple[str, ...]
+
+
+def _fault_lines(cls: type[BaseModel], faults: list[Any]) -> list[str]:
+    """Return a line per fault, and one line for all missing keys."""
+    missing = [".".join(str(part) for part in fault["loc"]) for fault in faults if fault["type"] == "missing"]
+    lines = [fault_line(cls, fault) for fault in faults if fault["type"] != "missing"]
+    if len(missing) > 1:
+        more = f" and {len(missing) - MAX_FAULTS} more" if len(missing) > MAX_FAULTS else ""
+        return [f"keys {', '.join(map(repr, missing[:MAX_FAULTS]))}{more} are missing", *lines]
+    return [f"key '{missing[0]}' is missing", *lines] if missing else lines
 
 
 def fault_line(cls: type[BaseModel], fault: Any) -> str:
