@@ -99,6 +99,7 @@ def faults(change: Callable[[dict[str, Any]], object]) -> list[str]:
         ),
         (lambda c: c["job_s"].update(qqq=1), "config: unknown key 'job_s.qqq' (known: "),
         (lambda c: c.update({1: 2}), "config: unknown key '1' (known: "),
+        (lambda c: c.update({"\ud800": 2}), "config: '' is '\\ud800': input should be a valid string"),
         (lambda c: c.pop("device"), "config: key 'device' is missing"),
         (lambda c: c["threads"].pop("train"), "config: key 'threads.train' is missing"),
         (lambda c: c.update(systems="MDL1"), "config: 'systems' is 'MDL1': input should be a valid list"),

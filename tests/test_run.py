@@ -98,6 +98,7 @@ ODD = {
     "a: " + 100_000 * "[" + "\n": "line 1: more than 20 levels are nested",
     "a: 1\na: 2\n": "line 2: the key 'a' occurs twice",
     "a: .inf\n": "line 1: .inf is not a finite number",
+    'a: 1\n"\\ud800": 1\n': r"line 2: '\ud800' is not valid text",
     "a: 0b_\n": "line 1: not a number that can be read",
     "a: " + 5000 * "1" + "\n": "line 1: not a number that can be read",
     "2: a\n": "line 1: the key '2' is not text; put it in quotes",

@@ -21,7 +21,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases, tags, deep nesting, non-text or duplicate keys, and non-finite numbers."""
+    """Refuses aliases, tags, deep nesting, non-text or duplicate keys, text that is not Unicode, and non-finite numbers."""
 
     depth = 0
 
@@ -36,6 +36,8 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
+        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise _fault(f"{node.value!a} is not valid text", event)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

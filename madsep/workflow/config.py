@@ -50,7 +50,7 @@ def describe_keys(defaults: Path) -> str:
 
 
 def _line(fault: Any) -> str:
-    *folder, key = fault["loc"]
+    *folder, key = fault["loc"] or ("",)
     if key == "[key]":
         return f"'{'.'.join(map(str, folder[:-1]))}': YAML does not read the name {fault['input']!r} as text. Quote it."
     if fault["type"] == "extra_forbidden" and (hint := _nested(str(key), known_keys(Config, folder))):
