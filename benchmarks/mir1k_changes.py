@@ -1,7 +1,7 @@
 """What single changes of a recipe are worth on MIR-1K, over several seeds.
 
     python benchmarks/mir1k_changes.py TREE training.augmentation.speed=0.3                       TREE is made by `madsep import-mir1k`
-    python benchmarks/mir1k_changes.py TREE --set training.n_epochs=12 training.augmentation.speed=0.1 \\
+    python benchmarks/mir1k_changes.py TREE --set training.n_epochs=4 training.augmentation.speed=0.1 \\
         training.augmentation.speed=0.3 network.n_encoder_bins=513,network.n_denoiser_hidden=513    the table of docs/mir1k.md
 
 For each seed it trains the recipe as it is and once with each change, then separates and scores all test clips. A change is one or more
