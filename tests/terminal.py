@@ -1,4 +1,4 @@
-"""A program in a terminal of its own, as a person sees it and types to it."""
+"""A program in a pseudo-terminal: its output as shown on the screen, and keys typed to it."""
 
 import contextlib
 import fcntl

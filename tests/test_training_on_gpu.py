@@ -1,4 +1,4 @@
-"""Training on a GPU: replayed steps, states copied beside the steps, kills. `benchmarks/gpu.py` runs these tests without conftest.py."""
+"""Training on a GPU: replayed steps, saved states, kills. `benchmarks/gpu.py` runs these tests without conftest.py."""
 
 import os
 import random

@@ -15,7 +15,7 @@ from madsep.core.reading import is_there, reading
 from madsep.data.audio import read_wav
 from madsep.data.datasets import STEMS
 from madsep.data.prepared import PreparedTrack
-from madsep.scoring.protocols import MDX21, SISEC18, Protocol
+from madsep.scoring.protocols import SISEC18, Protocol
 
 Signals = Mapping[str, np.ndarray]  # by target, (n_channels, n_samples)
 OF_BASELINE = "mix"  # stands for the digest of the estimates of MIX, which have no files
@@ -71,7 +71,7 @@ def read_pair(track: PreparedTrack, targets: Sequence[str], estimates: Path | No
     """
     references = {target: track.signal(target) for target in targets}
     stems = {stem: track.signal(stem) for stem in STEMS} if protocol.drops_silent_stems else {}
-    if protocol != MDX21:
+    if not protocol.scores_silence:
         check_audible(track.name, references)
     if estimates is None:
         return Pair(references, mix(track.signal("mixture"), targets), track.sample_rate_hz, stems)

@@ -17,13 +17,13 @@ from madsep.core.reading import reading
 from madsep.core.temporary import sweep
 from madsep.core.workers import in_workers
 from madsep.data.audio import read_wav
-from madsep.data.datasets import ALL_TARGETS, MUSDB18, STEMS, SUBSETS
+from madsep.data.datasets import MUSDB18, STEMS, SUBSETS
 from madsep.data.layouts import STEM_FILE, SongFiles, find_songs
 from madsep.data.stems import accompaniment, read_stems
 from madsep.data.tracks import Track, slug_of
 from madsep.scoring.engines import ACCOMPANIMENT, Engine
 from madsep.scoring.estimates import Pair, Scorable, Signals, check_audible, read_estimates
-from madsep.scoring.protocols import MDX21, MIR1K, Protocol
+from madsep.scoring.protocols import Protocol
 from madsep.scoring.score import made_from_of, score_track
 from madsep.scoring.scores import protocol_in
 
@@ -111,11 +111,11 @@ def _score_all(tracks: Sequence[Scorable], stage: Stage, engine: Engine, n_jobs:
 
 def _scorable(reference: SongFiles, song: SongFiles, pad: bool, protocol: Protocol) -> Scorable:
     """Return a track with its estimates. Raises InputError if a reference is missing or too few targets are estimated."""
-    scored = ("vocals",) if protocol == MIR1K else ALL_TARGETS
-    estimated = {target: song.files[target] for target in scored if target in song.files}
-    if len(estimated) < (1 if protocol in (MIR1K, MDX21) else 2):
-        needed = "an estimate of vocals" if protocol == MIR1K else "estimates of two targets or more"
-        raise InputError(f"{song.place}: BSSEval needs {needed}; expected some of {', '.join(scored)}.")
+    estimated = {target: song.files[target] for target in protocol.estimated if target in song.files}
+    if len(estimated) < protocol.least_estimated:
+        any_of = f"{protocol.name} needs an estimate of {' or '.join(protocol.estimated)}"
+        needed = any_of if protocol.least_estimated == 1 else "BSSEval needs estimates of two targets or more"
+        raise InputError(f"{song.place}: {needed}; expected some of {', '.join(protocol.estimated)}.")
     sources = _sources(reference, estimated, protocol)
     made_from = {"references": _digest(sources), "estimates": _digest(estimated), "targets": ",".join(estimated)}
     if pad:
@@ -131,14 +131,12 @@ def _sources(reference: SongFiles, estimated: Mapping[str, Path], protocol: Prot
     files = reference.files
     if STEM_FILE in files:
         return {STEM_FILE: files[STEM_FILE]}
-    needed = dict.fromkeys(
-        (*estimated, *(STEMS if protocol.drops_silent_stems else ()), *(("accompaniment",) if protocol == MIR1K else ()))
-    )
+    needed = dict.fromkeys((*estimated, *(STEMS if protocol.drops_silent_stems else ()), *protocol.references))
     if "accompaniment" in needed and (files.keys() >= {*ACCOMPANIMENT} or "accompaniment" not in files):
         needed = dict.fromkeys(stem for stem in (*needed, *ACCOMPANIMENT) if stem != "accompaniment")
     if missing := [stem for stem in needed if stem not in files]:
         raise InputError(f"{reference.place}: has no reference {', '.join(missing)} of {reference.name}; expected a wav or flac of it.")
-    if protocol == MIR1K and "mixture" in files:
+    if protocol.uses_mixture and "mixture" in files:
         needed["mixture"] = None
     return {stem: files[stem] for stem in needed}
 
@@ -150,16 +148,16 @@ def _digest(files: Mapping[str, Path]) -> str:
 def _read(name: str, sources: Mapping[str, Path], estimated: Mapping[str, Path], pad: bool, protocol: Protocol) -> Pair:
     """Return the audio of a track as the protocol compares it. Without a mixture, MIR-1K's is the sum of voice and accompaniment."""
     stems, rate_hz = _read_references(name, sources)
-    targets = ("vocals", "accompaniment") if protocol == MIR1K else tuple(estimated)
+    targets = protocol.references or tuple(estimated)
     if "accompaniment" in targets and "accompaniment" not in stems:
         stems["accompaniment"] = accompaniment(stems)
     if protocol.mono:
         stems = {stem: audio.mean(axis=0, keepdims=True) for stem, audio in stems.items()}
     references: Signals = {target: stems[target] for target in targets}
-    if protocol != MDX21:
+    if not protocol.scores_silence:
         check_audible(name, references)
     estimates = read_estimates(estimated, {target: references[target] for target in estimated}, rate_hz, pad, protocol.mono)
-    if protocol == MIR1K:
+    if protocol.uses_mixture:
         mixture = stems["mixture"] if "mixture" in stems else references["vocals"] + references["accompaniment"]
         return Pair(references, estimates, rate_hz, mixture=mixture)
     return Pair(references, estimates, rate_hz, {stem: stems[stem] for stem in STEMS} if protocol.drops_silent_stems else {})

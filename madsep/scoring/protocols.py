@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from madsep.core.errors import InputError, nearest
-from madsep.data.datasets import Dataset
+from madsep.data.datasets import ALL_TARGETS, TARGETS, Dataset
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Protocol:
     hop_s: float = math.inf  # seconds between the beginnings of frames
     mono: bool = False  # whether mixtures and references are averaged over their channels before separation and scoring
     drops_silent_stems: bool = False  # whether frames with a silent stem have no score, whichever targets are estimated
+    scores_silence: bool = False  # whether silent references have a score
+    estimated: tuple[str, ...] = ALL_TARGETS  # targets whose estimates are scored
+    least_estimated: int = 2  # number of targets that each track must have estimates of
+    references: tuple[str, ...] = ()  # targets that are references even if they are not estimated
+    uses_mixture: bool = False  # whether scores are relative to those of the mixture
 
     def definition(self, metric: str, average: str, n_tracks: int, nan_share: float) -> str:
         """Return the definition of a number: metric, measure, average, number of tracks and share of NaN frames."""
@@ -68,6 +73,8 @@ MDX21 = Protocol(
     average="tracks=mean",
     title="mean over tracks",
     mode=None,
+    scores_silence=True,
+    least_estimated=1,
 )
 
 # Hsu and Jang, IEEE TASLP 18(2), 2010; Huang et al., ISMIR 2014; see madsep.scoring.nsdr
@@ -78,6 +85,10 @@ MIR1K = Protocol(
     average="clips=mean, weighted by length",
     title="means over clips, weighted by length",
     mode=None,
+    estimated=("vocals",),
+    least_estimated=1,
+    references=TARGETS,
+    uses_mixture=True,
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in (SISEC18, SISEC16, MDX21, MIR1K)}
