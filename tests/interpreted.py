@@ -15,7 +15,7 @@ from madsep.models import gru_triton
 from madsep.models.dense import _AlignedLinear, _Masking
 from madsep.models.gru import Gru, recurrent_residual
 from madsep.models.losses import _Divergence, generalised_kl
-from madsep.models.recurrence import Residual
+from madsep.models.recurrence import Residual, without_last
 from madsep.training.tally import Tally, add_by_kernel
 from madsep.training.targets import bounded, masked_features, training_target
 
@@ -47,19 +47,22 @@ def states_by_pytorch(gru: Gru, inputs: Tensor, residual: Residual) -> Tensor:
     return states + inputs if residual == "output" else states
 
 
-def recurrence(size: tuple[int, ...], residual: Residual) -> float:
+def recurrence(size: tuple[int, ...], residual: Residual, n_unread: int = 0) -> float:
     n_sequences, n_frames, n_inputs, n_hidden, n_directions = size
     torch.manual_seed(n_frames)
     grus = [Gru(n_inputs, n_hidden) for _ in range(n_directions)]
     frames = torch.randn(n_frames, n_sequences, n_inputs, requires_grad=True)  # transposed in memory, as the states of a previous layer are
     inputs = frames.transpose(0, 1)
-    found = gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual, torch.float32)
-    in_order = (inputs, inputs.flip(1))
-    expected = torch.stack([states_by_pytorch(gru, given, residual) for gru, given in zip(grus, in_order, strict=False)], 2)
+
+    def states() -> Tensor:
+        return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual, n_unread, torch.float32)
+
+    found = states()
+    read = [without_last(in_order, n_unread) for in_order in (inputs, inputs.flip(1))]
+    expected = torch.stack([states_by_pytorch(gru, given, residual) for gru, given in zip(grus, read, strict=False)], 2)
     wanted = [frames, *(parameter for gru in grus for parameter in gru.parameters())]
     with torch.no_grad():
-        frozen = gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual, torch.float32)
-    assert torch.equal(frozen, found)
+        assert torch.equal(states(), found)
     return largest(with_gradients([found], wanted), with_gradients([expected], wanted))
 
 
@@ -128,6 +131,8 @@ def deviations() -> Iterator[tuple[str, float]]:
     for size in ((3, 7, 5, 5, 1), (17, 3, 40, 40, 2)):
         for residual in ("recurrent", "output"):
             yield f"recurrence {size} residual {residual}", recurrence(size, residual)
+    for size, residual in (((3, 7, 5, 4, 2), "none"), ((2, 5, 9, 9, 2), "output"), ((4, 6, 8, 8, 1), "recurrent")):
+        yield f"recurrence {size} residual {residual}, two frames unread", recurrence(size, residual, n_unread=2)
     for n_inputs, n_outputs in ((5, 7), (8, 16), (16, 9), (9, 1030)):
         yield f"dense {n_inputs} {n_outputs}", dense(n_inputs, n_outputs)
         yield f"masking {n_inputs} {n_outputs}", masking(n_inputs, n_outputs)

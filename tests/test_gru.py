@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from madsep.models.gru import Gru
+from madsep.models.gru import Gru, encode
 
 
 def states_and_gradients(gru: nn.Module, inputs: Tensor, weights: Tensor) -> list[Tensor]:
@@ -75,3 +75,15 @@ def test_without_gradients_the_gates_of_one_frame_are_kept(case, monkeypatch):
     gru(inputs)
     n_frames = inputs.shape[1]
     assert [size[0] for size in sizes] == [1, n_frames]
+
+
+@pytest.mark.parametrize("n_unread", [0, 1, 5])
+def test_an_encoder_that_stops_early_gives_the_states_and_gradients_of_one_that_does_not(n_unread):
+    torch.manual_seed(n_unread)
+    grus = [Gru(6, 6).double() for _ in range(2)]
+    inputs, weights = torch.randn(3, 7, 6).double().requires_grad_(), torch.randn(3, 7 - n_unread, 12).double()
+    wanted = [inputs, *(parameter for gru in grus for parameter in gru.parameters())]
+    found, whole = encode(*grus, inputs, n_unread), encode(*grus, inputs)[:, : 7 - n_unread]
+    torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-12)
+    for one, other in zip(*(torch.autograd.grad((states * weights).sum(), wanted) for states in (found, whole)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

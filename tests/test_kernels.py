@@ -63,14 +63,20 @@ def with_gradients(net: Net, inputs: Tensor, weights: list[nn.Parameter], autoca
 
 @needs_gpu
 @pytest.mark.parametrize("size", [(1, 2, 3, 8), (16, 12, 129, 120), (300, 3, 40, 129)], ids=str)
-@pytest.mark.parametrize("net", ["one", "two", "residual"])
+@pytest.mark.parametrize("net", ["one", "two", "stopping early", "residual"])
 def test_on_a_gpu_states_and_gradients_are_cudnns_to_bfloat16(exact: None, size: tuple[int, ...], net: str) -> None:
     n_sequences, n_frames, n_inputs, n_hidden = size
     torch.manual_seed(n_hidden)
     if net != "one":
         n_hidden = n_inputs
-    grus = [Gru(n_inputs, n_hidden).cuda() for _ in range(2 if net == "two" else 1)]
-    run: Net = {"one": grus[0], "two": lambda x: encode(grus[0], grus[-1], x), "residual": lambda x: recurrent_residual(grus[0], x)}[net]
+    grus = [Gru(n_inputs, n_hidden).cuda() for _ in range(2 if net in ("two", "stopping early") else 1)]
+    nets: dict[str, Net] = {
+        "one": grus[0],
+        "two": lambda x: encode(grus[0], grus[-1], x),
+        "stopping early": lambda x: encode(grus[0], grus[-1], x, n_unread=n_frames - 2),
+        "residual": lambda x: recurrent_residual(grus[0], x),
+    }
+    run = nets[net]
     weights = [weight for gru in grus for weight in gru.parameters()]
     inputs = torch.randn(n_sequences, n_frames, n_inputs, device="cuda")
     expected = with_gradients(run, inputs, weights, autocast=False)

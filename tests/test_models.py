@@ -114,11 +114,20 @@ def test_recurrent_inference_per_sequence_does_not_depend_on_the_batch() -> None
     torch.testing.assert_close(built(mixture).denoised, alone)
 
 
-def test_realigned_backward_half_is_the_other_one_flipped() -> None:
+@pytest.mark.parametrize("n_context", [0, 2])
+def test_realigned_backward_half_is_the_other_one_flipped(n_context: int) -> None:
     mixture = torch.rand(2, 12, 17)
-    plain, realigned = network(n_context=0), network(n_context=0, realign_backward=True)
+    plain, realigned = network(n_context=n_context), network(n_context=n_context, realign_backward=True)
     realigned.load_state_dict(plain.state_dict())
     torch.testing.assert_close(realigned(mixture).h_enc[..., 6:], plain(mixture).h_enc[..., 6:].flip(1))
+
+
+@pytest.mark.parametrize("residual", ["output", "recurrent"])
+def test_the_encoder_without_context_gives_the_inner_frames_of_the_whole(residual: str) -> None:
+    mixture = torch.rand(2, 12, 17)
+    whole, inner = network(n_context=0, encoder_residual=residual), network(n_context=3, encoder_residual=residual)
+    inner.load_state_dict(whole.state_dict())
+    torch.testing.assert_close(inner(mixture).h_enc, whole(mixture).h_enc[:, 3:-3])
 
 
 def test_mixture_is_added_to_the_decoders_output() -> None:

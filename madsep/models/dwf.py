@@ -13,6 +13,7 @@ from madsep.models.highway import HighwayLayer
 from madsep.models.initialisation import initialise
 from madsep.models.losses import floored_kl
 from madsep.models.network import Network, without_context
+from madsep.models.recurrence import without_last
 from madsep.systems.families.dwf import DwfFamily, DwfLossSettings, DwfSettings
 from madsep.systems.sizes import Sizes
 
@@ -86,16 +87,17 @@ class SkipFilter(nn.Module):
     def forward(self, mixture: Tensor) -> DwfEstimate:
         """Estimate the source's magnitude from the mixture's, (B, T, N) -> (B, T - 2L, N).
 
-        The encoder's backward half stays in reversed order: step t has read frames T-1 ... T-1-t, and frame T-1-t is added to it.
+        The encoder's backward half stays in reversed order: step t has read frames T-1 ... T-1-t, and frame T-1-t is added to it. All three
+        GRUs stop L frames before their ends, because no frame is estimated from later states.
         """
         if self.gates == "sigmoid":
-            encoded = encode(self.enc_forward, self.enc_backward, mixture)
+            encoded = encode(self.enc_forward, self.enc_backward, mixture, n_unread=self.n_context)
         else:
-            flipped = mixture.flip(1)
-            forward, backward = hard_sigmoid_states(self.enc_forward, mixture), hard_sigmoid_states(self.enc_backward, flipped)
-            encoded = torch.cat((mixture + forward, flipped + backward), -1)
-        mask = self._states(self.dec, encoded).abs()
-        masked = without_context(mask, self.n_context) * without_context(mixture, self.n_context)
+            read, flipped = without_last(mixture, self.n_context), without_last(mixture.flip(1), self.n_context)
+            forward, backward = hard_sigmoid_states(self.enc_forward, read), hard_sigmoid_states(self.enc_backward, flipped)
+            encoded = torch.cat((read + forward, flipped + backward), -1)
+        mask = self._states(self.dec, encoded)[:, self.n_context :].abs()
+        masked = mask * without_context(mixture, self.n_context)
         return DwfEstimate(masked, self.highway(masked))
 
     def _states(self, gru: Gru, inputs: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from madsep.models.gpu import kernels_serve
-from madsep.models.recurrence import Residual, needs_gradients
+from madsep.models.recurrence import Residual, needs_gradients, without_last
 
 
 class Gru(nn.GRU):
@@ -36,16 +36,17 @@ class Gru(nn.GRU):
         return super().forward(inputs)[0]
 
 
-def encode(forward: Gru, backward: Gru, inputs: Tensor) -> Tensor:
-    """Return the states of two GRUs plus the inputs that each reads, concatenated: (B, T, F) -> (B, T, 2F).
+def encode(forward: Gru, backward: Gru, inputs: Tensor, n_unread: int = 0) -> Tensor:
+    """Return the states of two GRUs plus the inputs that each reads, concatenated: (B, T, F) -> (B, T - n_unread, 2F).
 
-    The second GRU reads the frames in reversed order, and its half stays in that order: frame t has read frames T-1 ... T-1-t.
+    The second GRU reads the frames in reversed order, and its half stays in that order: frame t has read frames T-1 ... T-1-t. Each stops
+    `n_unread` frames before its end, which costs nothing if only earlier states are needed.
     """
-    by_kernels = _by_kernels((forward, backward), inputs, "output")
+    by_kernels = _by_kernels((forward, backward), inputs, "output", n_unread)
     if by_kernels is not None:
         return by_kernels.flatten(2)
-    flipped = inputs.flip(1)
-    return torch.cat((forward(inputs) + inputs, backward(flipped) + flipped), -1)
+    read, flipped = without_last(inputs, n_unread), without_last(inputs.flip(1), n_unread)
+    return torch.cat((forward(read) + read, backward(flipped) + flipped), -1)
 
 
 def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
@@ -67,8 +68,8 @@ def recurrent_residual(gru: Gru, inputs: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
-def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none") -> Tensor | None:
-    """Return the states (B, T, D, H) of D equally large GRUs, the second reading backwards, or None if the kernels cannot run."""
+def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "none", n_unread: int = 0) -> Tensor | None:
+    """Return the states (B, T - n_unread, D, H) of D equally large GRUs, or None if the kernels cannot run. The second reads backwards."""
     if not (inputs.is_cuda and torch.is_autocast_enabled("cuda") and kernels_serve(inputs.device)):
         return None
     from madsep.models import gru_triton  # imports Triton
@@ -76,7 +77,7 @@ def _by_kernels(grus: tuple[Gru, ...], inputs: Tensor, residual: Residual = "non
     if not gru_triton.fits(inputs, grus[0].hidden_size, len(grus)):
         return None
     with torch.autocast("cuda", enabled=False):
-        return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual)
+        return gru_triton.states(inputs, [list(gru.parameters()) for gru in grus], residual, n_unread)
 
 
 class _CpuGru(torch.autograd.Function):

@@ -1,9 +1,10 @@
 """Triton kernels for the recurrent unit's forward pass: one frame of all directions, and the weights in the layout that it reads.
 
-Sizes: T frames, B sequences, D directions, H units. Rows in low precision have HP >= H elements. HP is a multiple of 8, so that rows are
-aligned, and the padding is zero. Direction 0 reads the frames from first to last, direction 1 from last to first. The index t counts the
-frames in the order in which a direction reads them. Gates are in the order reset, update, new. Each program computes BN units of BM
-sequences. Its products are split into KS slices of BK factors, which its warps share.
+Sizes: T frames that a direction reads, B sequences, D directions, H units. Rows in low precision have HP >= H elements. HP is a multiple of
+8, so that rows are aligned, and the padding is zero. Direction 0 reads the frames from first to last, direction 1 from last to first. Both
+stop `n_unread` frames before their ends. The index t counts the frames in the order in which a direction reads them. Gates are in the order
+reset, update, new. Each program computes BN units of BM sequences. Its products are split into KS slices of BK factors, which its warps
+share.
 
 For input x and previous state h', the state is h = (1 - z) n + z h' with the gates r = sigmoid(a_r), z = sigmoid(a_z) and n = tanh(a_n).
 Their pre-activations are a_r, a_z (both W_i x + b_i + W_h h' + b_h) and a_n = W_in x + b_in + r (W_hn h' + b_hn), as in `torch.nn.GRU`.
@@ -37,19 +38,20 @@ def lower(
         tl.store(to_t, tl.trans(values), mask=(cols < H)[:, None] & (rows < HP)[None, :])
 
 
-@triton.jit(do_not_specialize=["t", "n_frames", "n_rows", "stride_t", "stride_b"])
+@triton.jit(do_not_specialize=["t", "n_frames", "n_unread", "n_rows", "stride_t", "stride_b"])
 def forward_frame(
     states: tl.tensor,  # (T, B, D, H), float32
     low: tl.tensor,  # (D, T, B, HP), frames in input order: the states, rounded
     slopes: tl.tensor,  # (5, T, B, D, H), float32: derivatives for the backward pass, if KEEP
     weights: tl.tensor,  # (D, 3, H, HP)
-    projected: tl.tensor,  # (T, B, D, 3, HP): products W_i x
+    projected: tl.tensor,  # (D, T, B, 3, HP), frames in input order: products W_i x
     bias_ih: tl.tensor,  # (D, 3, H)
     bias_hh: tl.tensor,  # (D, 3, H)
-    inputs: tl.tensor,  # (T, B, H), strided
+    inputs: tl.tensor,  # (T + n_unread, B, H), strided
     outputs: tl.tensor,  # (T, B, D, H), float32: states plus inputs, if RESIDUAL is "output"
     t: tl.tensor,
     n_frames: tl.tensor,
+    n_unread: tl.tensor,
     n_rows: tl.tensor,
     stride_t: tl.tensor,
     stride_b: tl.tensor,
@@ -70,14 +72,14 @@ def forward_frame(
     frame = tl.where(d == 0, t, n_frames - 1 - t)
     before = tl.where(d == 0, frame - 1, frame + 1)
     given, inside = rows < n_rows, (rows < n_rows)[:, None] & (cols < H)[None, :]
-    x = projected + ((frame * n_rows + rows)[:, None] * D + d) * 3 * HP + cols[None, :]
+    x = projected + ((d * n_frames + frame) * n_rows + rows)[:, None] * 3 * HP + cols[None, :]
     biases_ih, biases_hh = bias_ih + d * 3 * H + cols, bias_hh + d * 3 * H + cols
     reset_x = _gate_of_inputs(x, biases_ih, biases_hh, inside, cols < H, True)
     update_x = _gate_of_inputs(x + HP, biases_ih + H, biases_hh + H, inside, cols < H, True)
     new_x = _gate_of_inputs(x + 2 * HP, biases_ih + 2 * H, biases_hh, inside, cols < H, False)
     bias_new = tl.load(biases_hh + 2 * H, mask=cols < H, other=0.0)[None, :]
     if RESIDUAL != "none":
-        added = tl.load(inputs + frame * stride_t + rows[:, None] * stride_b + cols[None, :], mask=inside, other=0.0)
+        added = tl.load(inputs + (frame + d * n_unread) * stride_t + rows[:, None] * stride_b + cols[None, :], mask=inside, other=0.0)
     if OVERLAPS:  # nothing read so far is written by the kernel of frame t - 1
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()

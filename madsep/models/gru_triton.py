@@ -10,6 +10,7 @@ import torch
 import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from madsep.models.dense import column_sums, padded, product, rounded_up
 from madsep.models.gru_backward_kernels import backward_frame
@@ -39,7 +40,8 @@ OVERLAP_FROM = (9, 0)  # lowest compute capability at which a kernel may start b
 class Layout(NamedTuple):
     """Numbers of frames, sequences, inputs, units and directions, and whether gradients are needed."""
 
-    n_frames: int
+    n_frames: int  # that each direction reads
+    n_unread: int  # that are left at each direction's end
     n_rows: int
     n_inputs: int
     n_hidden: int
@@ -65,31 +67,31 @@ def fits(inputs: Tensor, n_hidden: int, n_directions: int) -> bool:
     return max(kept, read) <= LARGEST_INDEX
 
 
-def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, low: torch.dtype = torch.bfloat16) -> Tensor:
-    """Return the states (B, T, D, H) of one or two directions for inputs (B, T, F). The second direction reads the last frame first.
+def states(inputs: Tensor, weights: list[list[Tensor]], residual: Residual, n_unread: int = 0, low: torch.dtype = torch.bfloat16) -> Tensor:
+    """Return the states (B, T - n_unread, D, H) of one or two directions for inputs (B, T, F). The second reads the last frame first.
 
-    `weights` holds the parameters of `torch.nn.GRU` for each direction, and the equations are the same. Frame t of the second direction's
-    states has read frames T - 1 ... T - 1 - t. `residual` says whether inputs (then F = H) are added within the recurrence or to the
-    returned states. Factors of products are rounded to `low`.
+    Each direction stops `n_unread` frames before its end. `weights` holds the parameters of `torch.nn.GRU` for each direction, and the
+    equations are the same. Frame t of the second direction's states has read frames T - 1 ... T - 1 - t. `residual` says whether inputs
+    (then F = H) are added within the recurrence or to the returned states. Factors of products are rounded to `low`.
     """
     tensors = [tensor for of_one in weights for tensor in of_one]
     keep = needs_gradients(inputs, *tensors)
-    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), (residual, low, keep), *tensors)  # type: ignore[no-untyped-call]
+    found: Tensor = _Recurrence.apply(inputs.transpose(0, 1), (residual, n_unread, low, keep), *tensors)  # type: ignore[no-untyped-call]
     return found.transpose(0, 1)
 
 
 class _Recurrence(torch.autograd.Function):
-    """The states (T, B, D, H) as a differentiable function of inputs (T, B, F)."""
+    """The states (T - n_unread, B, D, H) as a differentiable function of inputs (T, B, F)."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, how: tuple[Residual, torch.dtype, bool], *weights: Tensor) -> Tensor:
-        residual, low, keep = how
+    def forward(ctx: Any, inputs: Tensor, how: tuple[Residual, int, torch.dtype, bool], *weights: Tensor) -> Tensor:
+        residual, n_unread, low, keep = how
         by_name = [weights[i::4] for i in range(4)]  # per direction: weight_ih, weight_hh, bias_ih, bias_hh
         n_frames, n_rows, n_inputs = inputs.shape
-        layout = Layout(n_frames, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), keep)
-        frames, low_ih = padded(inputs, low), _low_inputs(by_name[0], layout, low)
+        layout = Layout(n_frames - n_unread, n_unread, n_rows, n_inputs, by_name[1][0].shape[1], len(by_name[0]), keep)
+        frames, low_ih = _read(padded(inputs, low), layout), _low_inputs(by_name[0], layout, low)
         low_hh, low_hh_t = _low_recurrent(by_name[1], layout, low)
-        projected = frames @ low_ih.flatten(0, 1).t()
+        projected = frames @ low_ih.transpose(1, 2)
         found = torch.empty(layout.states, device=inputs.device)
         low_states = found.new_empty(layout.n_directions, layout.n_frames, layout.n_rows, layout.hidden, dtype=low)
         slopes = found.new_empty(5, *layout.states) if layout.keep else found
@@ -112,11 +114,18 @@ class _Recurrence(torch.autograd.Function):
         _backward((sums, totals, low_hh_t, slopes, gradient), layout)
         of_weights, of_inputs = [], None
         for d in range(layout.n_directions):
-            of_weights += _of_weights(sums[d], frames, low_states[d], layout, reversed_order=d == 1)
+            of_weights += _of_weights(sums[d], frames[d], low_states[d], layout, reversed_order=d == 1)
         if ctx.needs_input_grad[0]:
             added = {"none": None, "recurrent": totals, "output": gradient}[ctx.residual]
             of_inputs = _of_inputs(sums, low_ih, added, layout)
         return (of_inputs, None, *of_weights)
+
+
+def _read(frames: Tensor, layout: Layout) -> Tensor:
+    """Return views of the frames that each direction reads: (T B, F) -> (D, (T - n_unread) B, F)."""
+    n_read, n_unread = layout.n_frames * layout.n_rows, layout.n_unread * layout.n_rows
+    row = frames.shape[1]
+    return frames.as_strided((layout.n_directions, n_read, row), (n_unread * row, row, 1))
 
 
 def _low_inputs(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype) -> Tensor:
@@ -143,7 +152,7 @@ def _low_recurrent(weights: tuple[Tensor, ...], layout: Layout, low: torch.dtype
 def _forward(tensors: tuple[Tensor, ...], inputs: Tensor, outputs: Tensor, layout: Layout, residual: Residual) -> None:
     added = inputs if inputs.stride(2) == 1 else inputs.contiguous()
     grid, options = _launch(layout, FORWARD, outputs.device)
-    sizes = (layout.n_frames, layout.n_rows, added.stride(0), added.stride(1))
+    sizes = (layout.n_frames, layout.n_unread, layout.n_rows, added.stride(0), added.stride(1))
     for t in range(layout.n_frames):
         forward_frame[grid](*tensors, added, outputs, t, *sizes, KEEP=layout.keep, RESIDUAL=residual, **options)
 
@@ -182,8 +191,13 @@ def _of_weights(sums: Tensor, frames: Tensor, low_states: Tensor, layout: Layout
 
 def _of_inputs(sums: Tensor, low_ih: Tensor, added: Tensor | None, layout: Layout) -> Tensor:
     """Return the gradient of the inputs (T, B, F). It includes `added` (T, B, D, H), which is in each direction's order."""
-    parts = [product(of_sums.flatten(0, 1)[:, layout.hidden :], weight) for of_sums, weight in zip(sums, low_ih, strict=True)]
-    total = torch.unflatten(sum(parts[1:], parts[0])[:, : layout.n_inputs], 0, (layout.n_frames, -1))
-    if added is not None:
-        total = sum((added[:, :, d].flip(0) if d else added[:, :, d] for d in range(layout.n_directions)), total)
+    total: Tensor | None = None
+    for d, (of_sums, weight) in enumerate(zip(sums, low_ih, strict=True)):
+        part = product(of_sums.flatten(0, 1)[:, layout.hidden :], weight)[:, : layout.n_inputs].unflatten(0, (layout.n_frames, -1))
+        if added is not None:
+            part = part + (added[:, :, d].flip(0) if d else added[:, :, d])
+        if layout.n_unread:
+            part = functional.pad(part, (0, 0, 0, 0, *((layout.n_unread, 0) if d else (0, layout.n_unread))))
+        total = part if total is None else total + part
+    assert total is not None
     return total

@@ -16,6 +16,7 @@ from madsep.models.initialisation import initialise
 from madsep.models.losses import check_same_shape
 from madsep.models.masks import ratio_masks
 from madsep.models.network import Network, without_context
+from madsep.models.recurrence import without_last
 from madsep.systems.families.hel import HelFamily, HelLossSettings, HelSettings
 from madsep.systems.sizes import Sizes
 
@@ -61,10 +62,10 @@ class Hel(Network):
 
     def forward(self, mixture: Tensor) -> HelOutput:
         """Estimate all sources' magnitudes from the mixture's, (B, T, N) -> (B, S, T - 2L, N)."""
-        states = mixture
+        states = without_last(mixture, self.n_context)
         for layer in self.layers:
             states = layer(states)
-        inner = without_context(states, self.n_context)
+        inner = states[:, self.n_context :]
         activations = torch.stack([torch.relu(head(inner)) for head in self.heads], 1).to(mixture.dtype)
         masks = ratio_masks(activations, EPSILON / len(self.heads))
         return HelOutput(masks, masks * without_context(mixture, self.n_context).unsqueeze(1))

@@ -11,7 +11,7 @@ from madsep.models.gru import Gru, encode, recurrent_residual
 from madsep.models.initialisation import initialise
 from madsep.models.losses import generalised_kl, summed_norms
 from madsep.models.network import Network, without_context
-from madsep.models.recurrence import is_traced
+from madsep.models.recurrence import is_traced, without_last
 from madsep.models.stack import Stack, stack_of
 from madsep.systems.families.mad import MadFamily, MadLossSettings, MadSettings
 from madsep.systems.sizes import Sizes
@@ -77,7 +77,7 @@ class Mad(Network):
 
         Entries of H_dec with magnitude up to `latent_threshold` are set to 0 before the mask. Only the MDLT submission does so, at test.
         """
-        h_enc = without_context(self._encode(mixture[:, :, : self.settings.n_encoder_bins]), self.n_context)
+        h_enc = self._encode(mixture[:, :, : self.settings.n_encoder_bins])
         inner = without_context(mixture, self.n_context)
         h_dec = self._infer(h_enc, inner)
         if latent_threshold > 0:
@@ -88,17 +88,20 @@ class Mad(Network):
         return MadOutput(h_enc, h_dec, mask, masked, denoised)
 
     def _encode(self, low: Tensor) -> Tensor:
-        """Encode (B, T, F) -> (B, T, 2F), Eq. 3. Unless re-aligned, step t of the backward half has read frames T-1 ... T-1-t."""
+        """Encode (B, T, F) -> (B, T - 2L, 2F), Eq. 3. Unless re-aligned, step t of the backward half has read frames T-1 ... T-1-t-L.
+
+        Both directions stop L frames before their ends, because no frame is estimated from later states.
+        """
         if self.settings.encoder_residual == "output":
-            encoded = encode(self.enc_forward, self.enc_backward, low)
-            if not self.settings.realign_backward:
-                return encoded
-            forward, backward = encoded.chunk(2, -1)
+            encoded = encode(self.enc_forward, self.enc_backward, low, n_unread=self.n_context)
         else:
-            forward, backward = recurrent_residual(self.enc_forward, low), recurrent_residual(self.enc_backward, low.flip(1))
-        if self.settings.realign_backward:
-            backward = backward.flip(1)
-        return torch.cat((forward, backward), -1)
+            grus = {self.enc_forward: low, self.enc_backward: low.flip(1)}
+            encoded = torch.cat([recurrent_residual(gru, without_last(frames, self.n_context)) for gru, frames in grus.items()], -1)
+        encoded = encoded[:, self.n_context :]
+        if not self.settings.realign_backward:
+            return encoded
+        forward, backward = encoded.chunk(2, -1)
+        return torch.cat((forward, backward.flip(1)), -1)
 
     def _decode(self, state: Tensor, mixture: Tensor) -> Tensor:
         """Apply the decoder GRU once, from a zero state."""

@@ -13,6 +13,11 @@ def needs_gradients(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
+def without_last(frames: Tensor, n_frames: int) -> Tensor:
+    """Return (B, T, ...) without the last `n_frames` frames."""
+    return frames[:, : frames.shape[1] - n_frames]
+
+
 def is_traced() -> bool:
     """Whether PyTorch is recording operations for an export. Control flow must then not depend on values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
