@@ -129,7 +129,7 @@ def test_workflow_tables_and_provenance_are_read(tmp_path: Path) -> None:
     settings = {"name": "MIM-DWF+", "separation": {"framing": "legacy"}, "description": description}
     (tmp_path / "provenance.yaml").write_text(yaml.safe_dump({"settings": settings, "data": {"layouts": ["wav"]}}))
     run = read_run(tmp_path, "A")
-    assert run.about == "recipe MIM-DWF+; framing legacy; data read from wav" and run.kind == "run+extra"
+    assert run.about == "recipe MIM-DWF+; framing legacy; data read from wav or flac" and run.kind == "run+extra"
     pd.testing.assert_frame_equal(run.medians, small_run("A", [1.0, 2.0]).medians)
     (tmp_path / "provenance.yaml").write_text("a: [")
     with pytest.raises(InputError, match=r"provenance\.yaml: cannot be read as YAML"):
@@ -147,7 +147,7 @@ def test_tables_of_the_workflow_are_verified(tmp_path: Path) -> None:
     files = {"track_medians.csv": sha256(tmp_path / "track_medians.csv")}
     facts = {"scores": "scores", "estimates": None, "protocol": "sisec18", "layouts": ["wav"]}
     write_json(tmp_path / "tables.json", {"made_from": {}, "files": files, "facts": facts})
-    assert read_system("A", tmp_path, {"name": "MDL1"}).about == "recipe MDL1; data read from wav"
+    assert read_system("A", tmp_path, {"name": "MDL1"}).about == "recipe MDL1; data read from wav or flac"
     with (tmp_path / "track_medians.csv").open("a") as stream:
         stream.write("track 2,vocals,SDR,9,4,0\n")
     with pytest.raises(InputError, match=r"track_medians\.csv: is missing or was changed after it was written"):

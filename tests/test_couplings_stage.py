@@ -294,7 +294,7 @@ def test_mixtures_are_found_where_tracks_lie(tmp_path: Path) -> None:
     assert alone.name == "Artist - B"
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.npy").touch()
-    faults = {"empty": "holds no tracks", "gone.wav": "no such file or folder", "a.npy": "is not a wav or a stem file"}
+    faults = {"empty": "holds no tracks", "gone.wav": "no such file or folder", "a.npy": "is not a wav, a flac or a stem file"}
     for path, fault in faults.items():
         with pytest.raises(InputError, match=fault):
             find_mixtures([tmp_path / path])

@@ -21,7 +21,7 @@ from madsep.listening.choice import choose_part, choose_tracks
 from madsep.listening.excerpts import MB, Excerpt, _write_opus, fit, longest_s, script, write_flac
 from madsep.listening.listen import Options, listen
 from madsep.listening.serve import make_server
-from madsep.listening.sources import Material, System, read_frames, read_material, read_run
+from madsep.listening.sources import Material, System, Tree, read_frames, read_material, read_run
 from madsep.scoring.scores import COLUMNS
 
 NAN = float("nan")
@@ -206,6 +206,19 @@ def test_mistakes_end_in_plain_lines(arguments: list[str], tmp_path: Path) -> No
         status, message = invoke(*given, *out)
         assert status != 0 and words in message
         assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("place", ["test/{track}/{stem}.flac", "test/{track}_{stem}.wav"])
+def test_references_are_read_in_any_layout(tmp_path: Path, place: str) -> None:
+    found = {stem: signals(2, seed)["accompaniment"] for seed, stem in enumerate(("mixture", "vocals", "drums", "bass", "other"))}
+    for stem, samples in found.items():
+        path = tmp_path / place.format(track="A - B", stem=stem)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, samples, RATE_HZ, subtype="PCM_24")
+    sound = Tree(tmp_path).read("A - B")
+    assert sound.signals.keys() == {*found, "accompaniment"} and sound.sample_rate_hz == RATE_HZ
+    for stem, samples in found.items():
+        np.testing.assert_allclose(sound.signals[stem], samples.T, atol=2**-23)
 
 
 def test_an_estimate_of_another_length_is_refused(tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def test_a_wav_a_track_and_a_folder_of_both_are_found_in_order(tmp_path: Path) -
     assert [mixture.name for mixture in find_mixtures([tmp_path / "album/B"])] == ["B"]
 
 
+def test_flacs_are_mixtures_like_wavs(tmp_path: Path) -> None:
+    for name in ("A/mixture.flac", "B/mix.wav", "C.flac", "D/vocals.flac"):
+        write_wav(tmp_path / name, 0.25)
+    assert [mixture.name for mixture in find_mixtures([tmp_path])] == ["A", "B", "C"]
+    for mixture in find_mixtures([tmp_path]):
+        np.testing.assert_array_equal(mixture.load()[0][0], np.full(10, 0.25, np.float32))
+
+
 def test_a_stem_file_is_read_through_its_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "A - B.stem.mp4"
     path.touch()
@@ -65,9 +73,9 @@ def test_prepared_tracks_of_any_name_are_mixtures(tmp_path: Path) -> None:
     ("names", "message"),
     [
         (["none"], r"none: no such file or folder\.$"),
-        (["notes.txt"], r"notes\.txt: is not a wav or a stem file\.$"),
-        (["prepared.json"], r"prepared\.json: is not a wav or a stem file\.$"),
-        (["empty"], r"empty: holds no tracks; expected folders with a mixture\.wav, wavs, or \*\.stem\.mp4 files\.$"),
+        (["notes.txt"], r"notes\.txt: is not a wav, a flac or a stem file\.$"),
+        (["prepared.json"], r"prepared\.json: is not a wav, a flac or a stem file\.$"),
+        (["empty"], r"empty: holds no tracks; expected folders with mixture\.wav or \.flac, such files, or \*\.stem\.mp4\.$"),
         (["song.wav", "again/song.wav"], r"^song: is given 2 times; expected each track once\.$"),
     ],
 )

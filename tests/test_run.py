@@ -127,7 +127,6 @@ def test_bytes_that_are_not_utf_8_have_their_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
-    check_settings(tmp_path / "absent.yaml")
     for path, fault in {tmp_path: "is a folder; expected a file", tmp_path / "absent.yaml": "No such file"}.items():
         with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*({fault})"):
             read_settings([path])
@@ -148,6 +147,29 @@ def test_a_dotted_key_of_a_file_is_told_how_to_be_written() -> None:
     (line,) = str(raised.value).splitlines()
     wanted_line = "config: unknown key 'scoring.engine'; write scoring: {engine: VALUE}, or type madsep run --set scoring.engine=VALUE ("
     assert line.startswith(wanted_line)
+
+
+def test_faults_of_settings_have_their_file_and_line(tmp_path: Path, musdb: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("device: gpu\nthreads: {train: 0, trian: 1}\nsave_every_s: 5\n")
+    two.write_text("# mine\nthreads:\n  score: 1\n  train: none\nbootstrap:\n  n_resamples: 1\n")
+    with pytest.raises(InputError) as raised:
+        prepare_run(wanted(tmp_path / "run", musdb, "save_every_s=0", files=[one, two]))
+    assert [line.partition(": input")[0].partition("; did")[0] for line in str(raised.value).splitlines()] == [
+        f"{one}: line 1: 'device' is 'gpu'",
+        f"{two}: line 4: 'threads.train' is 'none'",
+        f"{one}: line 2: unknown key 'threads.trian'",
+        "--set save_every_s=0: 'save_every_s' is 0",
+        f"{two}: line 6: 'bootstrap.n_resamples' is 1",
+    ]
+    assert not (tmp_path / "run/results").exists()
+
+
+def test_snakemakes_own_settings_have_their_file_and_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("seeds: [1]\ndevise: cpu\n")
+    with pytest.raises(InputError, match=re.escape(f"{path}: line 2: unknown key 'devise'; did you mean 'device'?")):
+        check_settings(path)
 
 
 # before anything starts
@@ -206,7 +228,7 @@ def test_the_folders_own_config_is_read_first(tmp_path: Path, musdb: Path) -> No
 
 def test_faults_of_the_config_and_the_data_are_said_first(tmp_path: Path, musdb: Path) -> None:
     folder = tmp_path / "run"
-    assert refused(wanted(folder, musdb, "device=gpu")) == "config: 'device' is 'gpu': input should be 'auto', 'cpu' or 'cuda'"
+    assert refused(wanted(folder, musdb, "device=gpu")) == "--set device=gpu: 'device' is 'gpu': input should be 'auto', 'cpu' or 'cuda'"
     assert refused(wanted(folder, musdb, "systems=[MDL2]")).startswith("systems: there is no system 'MDL2'; did you mean")
     assert refused(wanted(folder, musdb, "allow_partial=false")).startswith(f"{musdb}: found 2 training and 2 test tracks")
     assert refused(wanted(folder, musdb, "musdb_root=null")).startswith("musdb_root is not set")

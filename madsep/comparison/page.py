@@ -13,7 +13,7 @@ from madsep.comparison.page_tables import scatter_values, systems_values, tracks
 from madsep.comparison.published import published_kinds
 from madsep.comparison.reproduction import Reproduction
 from madsep.comparison.reproduction_text import headline, reproduction_text
-from madsep.comparison.runs import Group, recorded
+from madsep.comparison.runs import Group, layout_title, recorded
 from madsep.comparison.trainings import spread_lines
 from madsep.core.intervals import Bootstrap
 from madsep.core.pages import render
@@ -51,7 +51,7 @@ class Results:
         tracks = (
             f"{len(self.group.n_frames)} test tracks of MUSDB18" if self.group.is_sisec18 else f"{len(self.group.n_frames)} other tracks"
         )
-        return f"{tracks}, read from {' and '.join(layouts)}" if layouts else f"{tracks}, as stems or wavs not recorded"
+        return f"{tracks}, read from {' and '.join(map(layout_title, layouts))}" if layouts else f"{tracks}, as stems or wavs not recorded"
 
     @property
     def engines(self) -> str:
@@ -106,7 +106,7 @@ def _lines(group: Group) -> list[str]:
         lines.append(f"Not checked against the published systems of the same names: {', '.join(namesakes)}.")
     if group.is_sisec18 and any("wav" in run.layouts for run in group.runs):
         lines.append(
-            "Some of the data were read from uncompressed wavs, like those of MUSDB18-HQ. Compare with care: SiSEC 2018 used the stem "
+            "Some of the data were read from uncompressed files, like those of MUSDB18-HQ. Compare with care: SiSEC 2018 used the stem "
             "files, whose compression changes scores slightly."
         )
     return lines

@@ -35,7 +35,7 @@ class Run:
     name: str
     medians: pd.DataFrame  # track, target, metric, median (dB), n_frames, nan_share (0..1)
     settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe's values; empty if they are not known
-    layouts: Sequence[str] = ()  # what the data were read from, stems or wavs; empty if it is not known
+    layouts: Sequence[str] = ()  # of the data, as in `Track`; empty if it is not known
     frames: str = ""  # in words, how the frames differ from SiSEC's of 1 s; empty if they do not
     details: Details = field(default_factory=Details)
 
@@ -53,7 +53,12 @@ class Run:
     def about(self) -> str:
         """What is recorded about the run besides its scores, as one line. Empty if nothing is."""
         recipe, framing = self.settings.get("name"), recorded(self.settings, "separation").get("framing")
-        facts = {"recipe": recipe, "framing": framing, "data read from": ", ".join(self.layouts), "scored by": self.details.engine}
+        facts = {
+            "recipe": recipe,
+            "framing": framing,
+            "data read from": ", ".join(map(layout_title, self.layouts)),
+            "scored by": self.details.engine,
+        }
         return "; ".join(f"{key} {value}" for key, value in facts.items() if value)
 
     def n_frames(self) -> dict[str, int]:
@@ -201,6 +206,11 @@ def recorded(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return a section of a provenance.yaml, or an empty one if it does not exist."""
     section = document.get(key)
     return section if isinstance(section, dict) else {}
+
+
+def layout_title(layout: str) -> str:
+    """Return what data of a layout, as in `Track`, were read from, in words."""
+    return "wav or flac" if layout == "wav" else layout
 
 
 def named(tracks: Sequence[str]) -> str:

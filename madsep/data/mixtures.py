@@ -1,4 +1,4 @@
-"""Mixtures on disk, loaded one at a time: wavs, stem files, folders of tracks, and tracks prepared by the workflow."""
+"""Mixtures on disk, loaded one at a time: wavs, flacs, stem files, folders of tracks, and tracks prepared by the workflow."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from madsep.core.errors import InputError
 from madsep.core.reading import visible
 from madsep.data.audio import read_wav
 from madsep.data.datasets import MUSDB18
-from madsep.data.layouts import STEM_SUFFIX
+from madsep.data.layouts import STEM_SUFFIX, SUFFIXES, SongFiles, add_folder
 from madsep.data.prepared import PreparedTrack
 from madsep.data.stems import read_stems
 from madsep.data.tracks import Track
 
-MIXTURE = "mixture.wav"  # name in a folder of stems
+MIXTURE = "mixture"  # name in a folder of stems
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Mixture:
 def find_mixtures(paths: Sequence[Path]) -> list[Mixture]:
     """Return the mixtures that `paths` name, in the same order. Those of a folder are sorted by name.
 
-    A path is a wav, a stem file of MUSDB18, a track's folder with mixture.wav, or a folder of any of these. Raises InputError for anything
-    else, and if two mixtures have the same name.
+    A path is a wav or flac, a stem file of MUSDB18, a track's folder with its mixture as wav or flac, or a folder of any of these. Raises
+    InputError for anything else, and if two mixtures have the same name.
     """
     found = [mixture for path in paths for mixture in _at(Path(path))]
     names = [mixture.name for mixture in found]
@@ -64,21 +64,22 @@ def _at(path: Path) -> Iterator[Mixture]:
     elif path.is_dir():
         tracks = [track for entry in visible(path) if (track := _track(entry)) is not None]
         if not tracks:
-            raise InputError(f"{path}: holds no tracks; expected folders with a {MIXTURE}, wavs, or *{STEM_SUFFIX} files.")
+            raise InputError(f"{path}: holds no tracks; expected folders with {MIXTURE}.wav or .flac, such files, or *{STEM_SUFFIX}.")
         yield from tracks
     else:
-        raise InputError(f"{path}: {'no such file or folder' if not path.exists() else 'is not a wav or a stem file'}.")
+        raise InputError(f"{path}: {'no such file or folder' if not path.exists() else 'is not a wav, a flac or a stem file'}.")
 
 
 def _track(path: Path) -> Mixture | None:
     """Return the single track at `path`, or None."""
     if path.is_dir():
-        return Mixture(path.name, lambda: read_wav(path / MIXTURE)) if (path / MIXTURE).is_file() else None
+        file = add_folder(SongFiles(path.name, None, path, "wav folders"), path, [MIXTURE]).files.get(MIXTURE)
+        return Mixture(path.name, lambda: read_wav(file)) if file else None
     if path.name.endswith(STEM_SUFFIX) and path.is_file():
         name = path.name.removesuffix(STEM_SUFFIX)
         track = Track(name, "test", "stems", str(path), 0.0, MUSDB18.name)
         return Mixture(name, lambda: (read_stems(track)["mixture"], MUSDB18.sample_rate_hz))
-    if path.suffix.lower() == ".wav" and path.is_file():
+    if path.suffix.lower() in SUFFIXES and path.is_file():
         return Mixture(path.stem, lambda: read_wav(path))
     return None
 

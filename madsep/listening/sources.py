@@ -13,10 +13,9 @@ from madsep.core.errors import InputError
 from madsep.core.files import read_json
 from madsep.core.reading import is_there, visible
 from madsep.data.datasets import ALL_TARGETS, BASELINE, MIR1K, MUSDB18, SUBSETS
-from madsep.data.layouts import STEM_SUFFIX
 from madsep.data.prepared import read_prepared
 from madsep.data.stems import accompaniment, read_stems
-from madsep.data.tracks import Track, slug_of
+from madsep.data.tracks import check_stems, find_subset, slug_of, track_of
 from madsep.scoring.estimates import Signals, read_estimates
 from madsep.scoring.scores import COLUMNS, METRICS, read_track, score_files
 
@@ -97,7 +96,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Tree:
-    """References from a MUSDB18 tree of stem files or wavs."""
+    """References from a MUSDB18 tree in any of its layouts."""
 
     root: Path
 
@@ -107,12 +106,12 @@ class Tree:
 
     def read(self, track: str) -> Sound:
         """Return the mixture, the stems and the accompaniment of a track. Raises InputError if it is missing or damaged."""
-        for subset in SUBSETS:
-            for suffix, layout in ((STEM_SUFFIX, "stems"), ("", "wav")):
-                path = self.root / subset / f"{track}{suffix}"
-                if is_there(path):
-                    stems = read_stems(Track(track, subset, layout, str(path), 0.0, MUSDB18.name))
-                    return Sound({**stems, "accompaniment": accompaniment(stems)}, MUSDB18.sample_rate_hz)
+        for subset in filter(lambda subset: is_there(self.root / subset), SUBSETS):
+            songs = [song for song in find_subset(self.root / subset, MUSDB18) if song.name == track]
+            if songs:
+                check_stems(songs, MUSDB18, MUSDB18.layout)
+                stems = read_stems(track_of(songs[0], subset, MUSDB18, MUSDB18.layout))
+                return Sound({**stems, "accompaniment": accompaniment(stems)}, MUSDB18.sample_rate_hz)
         raise InputError(f"{self.root}: has no track {track} in test/ or train/; give the folder of MUSDB18 with --references.")
 
 

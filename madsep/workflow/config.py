@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,13 +15,21 @@ from madsep.core.yaml_files import read_yaml
 from madsep.workflow.keys import Config
 from madsep.workflow.types import entry_type, item_type, takes_text
 
+Keys = tuple[int | str, ...]  # from the outermost to the innermost, and indices of lists
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raise InputError with one line per fault if `config` is not valid."""
+
+def check_config(config: Mapping[str, Any], places: Mapping[Keys, str] = MappingProxyType({})) -> None:
+    """Raise InputError with one line per fault if `config` is not valid. `places` says where keys are set."""
     try:
         Config.model_validate(config)
     except ValidationError as error:
-        raise InputError("\n".join(f"config: {_line(fault)}" for fault in error.errors())) from None
+        raise InputError("\n".join(f"{_place(fault['loc'], places)}: {_line(fault)}" for fault in error.errors())) from None
+
+
+def _place(keys: Keys, places: Mapping[Keys, str]) -> str:
+    """Return the place of the longest known start of `keys`."""
+    starts = (keys[:n] for n in range(len(keys), 0, -1))
+    return next((places[start] for start in starts if start in places), "config")
 
 
 def typed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from madsep.core.errors import InputError, require
 from madsep.core.files import scratch_folder, write_json
 from madsep.core.yaml_files import read_yaml
+from madsep.workflow.config import check_config
 from madsep.workflow.locks import is_locked
 from madsep.workflow.make import make_plan
-from madsep.workflow.settings import merged, parse_change, read_settings
+from madsep.workflow.settings import merged, parse_change, places, read_settings
 from madsep.workflow.shipped import CONFIG, shipped
 
 SETTINGS = "results/run.json"  # all settings of the last run
@@ -38,9 +39,13 @@ def prepare_run(wanted: Wanted) -> list[str]:
     Raises InputError if anything is wrong, before any job starts.
     """
     require("snakemake", "madsep run")
-    config = read_settings([shipped(CONFIG), *_own(wanted.directory), *map(_settings_file, wanted.files)])
+    files = [*_own(wanted.directory), *map(_settings_file, wanted.files)]
+    config = read_settings([shipped(CONFIG), *files])
+    where = places(files)
     for change in wanted.changes:
         config = merged(config, parse_change(change))
+        where[tuple(change.partition("=")[0].split("."))] = f"--set {change}"
+    check_config(config, where)
     folder = wanted.directory.absolute()
     if is_locked(folder) and not set(STARTERS) & set(wanted.arguments):
         raise InputError(

@@ -1,6 +1,6 @@
 """Read and check settings from files and the command line before Snakemake does. Errors name the file and the line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import yaml
 
 from madsep.core.errors import InputError, nearest
 from madsep.core.yaml_files import KINDS, parse_yaml, read_yaml
+from madsep.workflow.config import Keys, check_config
 from madsep.workflow.keys import Config
+from madsep.workflow.shipped import CONFIG, shipped
 from madsep.workflow.types import entry_type, known, takes_null, takes_text
 
 
@@ -26,9 +28,26 @@ def read_settings(files: Sequence[Path]) -> dict[str, Any]:
 
 
 def check_settings(path: Path) -> None:
-    """Check a settings file that Snakemake will read, if it exists. Raises InputError as `read_settings` does."""
-    if path.exists():
-        read_settings([path])
+    """Check a settings file that Snakemake will read. Raises InputError with file and line of each fault."""
+    check_config(read_settings([shipped(CONFIG), path]), places([path]))
+
+
+def places(files: Sequence[Path]) -> dict[Keys, str]:
+    """Return where each key is set last, as file and line. The files must have been read by `read_settings`."""
+    found: dict[Keys, str] = {}
+    for path in files:
+        lines = _lines(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), ())
+        found.update({keys: f"{path}: line {line}" for keys, line in lines})
+    return found
+
+
+def _lines(node: yaml.Node | None, above: Keys) -> Iterator[tuple[Keys, int]]:
+    """Yield all keys of nested mappings with their lines."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            keys = (*above, key.value)
+            yield keys, key.start_mark.line + 1
+            yield from _lines(value, keys)
 
 
 def _check_plain(node: yaml.Node | None) -> None:
