@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny import tiny_recipe
 
 from madsep.core.settings import FrontEnd
-from madsep.front_end.stft import Stft
+from madsep.front_end.stft import Stft, magnitude
 from madsep.front_end.windows import scaled_window
 from madsep.systems.coverage import n_weighted
 from madsep.systems.recipe import load_recipe
@@ -156,6 +156,12 @@ def test_window_energy_is_zero_where_no_frame_reaches() -> None:
     energy = stft.window_energy(stft.first_sample(0) - 50, 100, 4)
     assert not energy[:50].any() and energy[50:].all()
     assert not stft.window_energy(100_000, 10, 4).any()
+
+
+def test_magnitudes_are_those_of_complex_numbers_to_the_last_bit() -> None:
+    scales = torch.logspace(-35, 37, 500)
+    bins = torch.cat([torch.view_as_complex(torch.randn(500, 2)) * scales, torch.tensor([0j, complex("inf"), complex("nan")])])
+    torch.testing.assert_close(magnitude(bins), bins.abs(), rtol=torch.finfo(torch.float32).eps, atol=0, equal_nan=True)
 
 
 def test_signal_is_not_modified() -> None:

@@ -12,7 +12,7 @@ from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.data.mixtures import Mixture
 from madsep.front_end.segments import full_plan, read_padded
-from madsep.front_end.stft import Stft
+from madsep.front_end.stft import Stft, magnitude
 from madsep.models.checkpoint import Checkpoint, build_network
 from madsep.models.network import Network
 from madsep.models.stack import Stack
@@ -148,7 +148,7 @@ def _read(mixture: Mixture, recipe: System, stft: Stft) -> Group:
     n_frames = stft.n_frames(len(audio))
     plan = full_plan(segments, n_frames)
     span = read_padded(audio, stft.first_sample(plan.first_read), stft.n_span((plan.n_segments - 1) * plan.step + plan.n_read))
-    magnitudes = stft.analyse(torch.from_numpy(span).to(stft.window.device)).abs()
+    magnitudes = magnitude(stft.analyse(torch.from_numpy(span).to(stft.window.device)))
     sequences = magnitudes.unfold(0, plan.n_read, plan.step).transpose(1, 2)
     frames = torch.arange(plan.first_estimated, plan.end_estimated, device=sequences.device)
     return Group((mixture.name,), sequences, (frames >= 0) & (frames < n_frames))

@@ -15,7 +15,7 @@ from madsep.core.ahead import ahead
 from madsep.core.logs import log
 from madsep.core.precision import products
 from madsep.front_end.segments import Plan, cross_fade, full_plan, legacy_plan, read_padded
-from madsep.front_end.stft import Stft
+from madsep.front_end.stft import Stft, magnitude
 from madsep.models.checkpoint import Checkpoint
 from madsep.models.network import Network
 from madsep.separation.batches import batch_size, on_host
@@ -140,7 +140,7 @@ class _Blocks:
         plan = self.plan
         first_read = plan.first_read + first * plan.step
         bins = self.stft.analyse(span.to(self.stft.window.device, non_blocking=True))
-        mixture = bins.abs() if self.settings.channels == "each" else bins.mean(0, keepdim=True).abs()
+        mixture = magnitude(bins if self.settings.channels == "each" else bins.mean(0, keepdim=True))
         magnitudes = self._network(mixture)
         inner = slice(plan.n_context, plan.n_context + magnitudes.shape[2])
         first_estimated = first_read + plan.n_context
@@ -175,12 +175,12 @@ class _Blocks:
 
     def _refine(self, estimates: Tensor, first_frame: int) -> Tensor:
         """Refine the phase by Griffin and Lim's iteration. Frames within the margin of a block's ends are not exact."""
-        magnitudes = estimates.abs() if self.refreshes else estimates
+        magnitudes = magnitude(estimates) if self.refreshes else estimates
         for _ in range(self.refreshes):
             span = self.stft.overlap_add(estimates)
             energy = self.stft.window_energy(self.stft.first_sample(first_frame), span.shape[-1], self.n_frames)
             consistent = self.stft.analyse(span / energy.clamp_min(torch.finfo(energy.dtype).tiny))
-            estimates = with_magnitudes(consistent, consistent.abs(), magnitudes)
+            estimates = with_magnitudes(consistent, magnitude(consistent), magnitudes)
         return estimates
 
     def _add(self, first_sample: int, span: Tensor) -> None:
@@ -207,4 +207,5 @@ class _Blocks:
 
 def with_magnitudes(bins: Tensor, present: Tensor, wanted: Tensor) -> Tensor:
     """Return bins with magnitudes `wanted` and the phase of `bins`, or 0 if there is no phase. `present` are the magnitudes of `bins`."""
-    return bins * (wanted / present.clamp_min(SILENT_BIN))
+    gains = wanted / present.clamp_min(SILENT_BIN)
+    return torch.view_as_complex(torch.view_as_real(bins) * gains.unsqueeze(-1))  # multiplying by real numbers is faster

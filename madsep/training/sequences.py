@@ -10,7 +10,7 @@ from torch import Tensor
 from madsep.core.logs import log
 from madsep.data.prepared import PreparedTrack
 from madsep.front_end.segments import counted, training_plan
-from madsep.front_end.stft import Stft
+from madsep.front_end.stft import Stft, magnitude
 from madsep.models.gpu import kernels_serve
 from madsep.systems.recipe import System
 from madsep.training.spans import Held, Mixtures, Places, Streamed, fits
@@ -130,10 +130,10 @@ class Sequences:
         source_bins = self.stft.analyse(spans[:, 1:, first : first + self.stft.n_span(n_estimated)])
         if self.recipe.sources == ("vocals",) and self.recipe.target.definition == "irm_background" and kernels_serve(mixture_bins.device):
             return masked_features(mixture_bins, source_bins[:, 0], self.recipe.target)
-        inner_bins = mixture_bins[:, None, n_context : n_context + n_estimated]
-        rest_bins = inner_bins - source_bins
-        sources, rests = source_bins.abs(), rest_bins.abs()
+        rest_bins = mixture_bins[:, None, n_context : n_context + n_estimated] - source_bins
+        mixture, sources, rests = magnitude(mixture_bins), magnitude(source_bins), magnitude(rest_bins)
         if "background" in self.recipe.sources:
             sources, rests = torch.cat([sources, rests], 1), torch.cat([rests, sources], 1)
         target = self.recipe.target
-        return bounded(mixture_bins.abs(), target.input_clip), training_target(inner_bins.abs(), sources, rests, target)
+        inner = mixture[:, None, n_context : n_context + n_estimated]
+        return bounded(mixture, target.input_clip), training_target(inner, sources, rests, target)
