@@ -221,7 +221,8 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path: Path, monkeypatch: pytest.
     else:
         path.write_bytes(pickle.dumps(Bomb(marker), protocol=0 if kind.endswith("0") else None))
     forbid_unpickling(monkeypatch)
-    with pytest.raises(InputError, match=r"model.pt: (is a pickled PyTorch file|cannot be read as a checkpoint)"):
+    message = "cannot be read as a checkpoint" if kind == "pickle, protocol 0" else "is a pickled PyTorch file"
+    with pytest.raises(InputError, match=f"model.pt: {message}"):
         load_checkpoint(path, CPU)
     assert not marker.exists()
 

@@ -121,6 +121,11 @@ def test_settings_change_what_they_decide(make: Make, changes: dict[str, Any], t
     assert (after.identity(after.scored) != before.identity(before.scored)) == estimates
 
 
+def test_other_validation_tracks_retrain_only_recipes_that_validate(make: Make) -> None:
+    one, other = (make(systems=["MDL1", "MIM-HW"], validation_tracks=[track]).training_identities for track in ("train a", "train b"))
+    assert {name: one[name] == other[name] for name in one} == {"MDL1": True, "MIM-HW": False}
+
+
 def test_the_protocol_decides_what_is_prepared_scored_and_made(make: Make) -> None:
     plans = {name: make(protocol=name) for name in (None, "sisec16", "mdx21")}
     assert [(plan.protocol.name, plan.engine, plan.test_kind("MDL1")) for plan in plans.values()] == [
