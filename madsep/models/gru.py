@@ -128,7 +128,8 @@ class _CpuGru(torch.autograd.Function):
         grad_gates = frames.new_empty(n_frames, n_sequences, 3, n_hidden)  # gradients of the products W_hh h
         grad_new = torch.empty_like(d_new)
         grad_state = torch.zeros_like(states[0])
-        low_hh_t = low_hh.t().contiguous()
+        # products of few rows are fastest by rows of a matrix in bfloat16, but by its columns in float32
+        low_hh_t = low_hh.t().contiguous() if low_hh.dtype == torch.bfloat16 else low_hh.t()
         for frame in range(n_frames - 1, -1, -1):
             grad_state = grad_state + grad_states[:, frame]
             grad_gates[frame] = slopes[frame] * grad_state.unsqueeze(1)
