@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from madsep.couplings.figures import draw_maps
 
 KINDS = {"nca": "couplings", "jacobian": "jacobian"}
-N_COLOURS = 32
+WIDTH, MARGIN, N_COLOURS = 1568, 8, 64  # pixels, pixels, colours
 
 
 def main() -> None:
@@ -29,8 +29,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind, name in KINDS.items():
             drawn = draw_maps({system: maps[kind] for system, maps in found.items()}, nyquist_hz, "", Path(folder) / name)[-1]
-            with Image.open(drawn) as picture:
-                picture.convert("RGB").quantize(N_COLOURS).save(options.out / f"{name}_mir1k.png", optimize=True)
+            with Image.open(drawn) as opened:
+                picture = opened.convert("RGB")
+            picture = ImageOps.expand(picture.crop(ImageOps.invert(picture).getbbox()), MARGIN, "white")
+            picture.thumbnail((WIDTH, WIDTH))
+            picture.quantize(N_COLOURS, Image.Quantize.MAXCOVERAGE).save(options.out / f"{name}_mir1k.png", optimize=True)
 
 
 if __name__ == "__main__":
