@@ -151,15 +151,16 @@ def test_a_dotted_key_of_a_file_is_told_how_to_be_written() -> None:
 
 def test_faults_of_settings_have_their_file_and_line(tmp_path: Path, musdb: Path) -> None:
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
-    one.write_text("device: gpu\nthreads: {train: 0, trian: 1}\nsave_every_s: 5\n")
+    one.write_text("device: gpu\nthreads: {train: 0, trian: 1}\nsave_every_s: 5\njob_s: {score: 1}\n")
     two.write_text("# mine\nthreads:\n  score: 1\n  train: none\nbootstrap:\n  n_resamples: 1\n")
     with pytest.raises(InputError) as raised:
-        prepare_run(wanted(tmp_path / "run", musdb, "save_every_s=0", files=[one, two]))
+        prepare_run(wanted(tmp_path / "run", musdb, "save_every_s=0", "job_s={score: -1}", files=[one, two]))
     assert [line.partition(": input")[0].partition("; did")[0] for line in str(raised.value).splitlines()] == [
         f"{one}: line 1: 'device' is 'gpu'",
         f"{two}: line 4: 'threads.train' is 'none'",
         f"{one}: line 2: unknown key 'threads.trian'",
         "--set save_every_s=0: 'save_every_s' is 0",
+        "--set job_s={score: -1}: 'job_s.score' is -1",
         f"{two}: line 6: 'bootstrap.n_resamples' is 1",
     ]
     assert not (tmp_path / "run/results").exists()

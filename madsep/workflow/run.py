@@ -13,7 +13,7 @@ from madsep.core.yaml_files import read_yaml
 from madsep.workflow.config import check_config
 from madsep.workflow.locks import is_locked
 from madsep.workflow.make import make_plan
-from madsep.workflow.settings import merged, parse_change, places, read_settings
+from madsep.workflow.settings import keys_in, merged, parse_change, places, read_settings
 from madsep.workflow.shipped import CONFIG, shipped
 
 SETTINGS = "results/run.json"  # all settings of the last run
@@ -43,8 +43,9 @@ def prepare_run(wanted: Wanted) -> list[str]:
     config = read_settings([shipped(CONFIG), *files])
     where = places(files)
     for change in wanted.changes:
-        config = merged(config, parse_change(change))
-        where[tuple(change.partition("=")[0].split("."))] = f"--set {change}"
+        settings = parse_change(change)
+        config = merged(config, settings)
+        where.update(dict.fromkeys(keys_in(settings), f"--set {change}"))
     check_config(config, where)
     folder = wanted.directory.absolute()
     if is_locked(folder) and not set(STARTERS) & set(wanted.arguments):

@@ -88,6 +88,15 @@ def parse_change(change: str) -> dict[str, Any]:
     return settings
 
 
+def keys_in(settings: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
+    """Yield the keys of nested settings at every level."""
+    for key, value in settings.items():
+        keys = (*above, key)
+        yield keys
+        if isinstance(value, Mapping):
+            yield from keys_in(value, keys)
+
+
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return `below` overridden by `above`, key by key at every level, as Snakemake merges config files."""
     together = dict(below)
