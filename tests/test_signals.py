@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import soundfile as sf
 from tiny import tiny_checkpoint
 from wavs import save_checkpoint
 
-from madsep.core.signals import SIGNALS, Interrupted, interruptible
+from madsep.core.signals import SIGNALS, Interrupted, interruptible, postponed
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = "madsep: ERROR: interrupted; nothing half-written is left"
@@ -35,6 +36,38 @@ def test_the_first_signal_is_raised_and_later_ones_are_not(number: signal.Signal
             ended.append(number)
     assert ended == [number] and raised.value.status == 128 + number and number.name in str(raised.value)
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_postponed_signal_is_raised_after_the_block_although_another_thread_receives_it(number: signal.Signals) -> None:
+    other, done = threading.Event(), []
+    thread = threading.Thread(target=other.wait)
+    thread.start()  # which has nothing blocked
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(Interrupted) as raised, interruptible():
+        with postponed():
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            done.append("the block")
+        done.append("what follows")
+    other.set()
+    thread.join()
+    assert done == ["the block"] and raised.value.status == 128 + number
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_postponing_outside_of_the_main_thread_does_nothing_but_block_ctrl_c() -> None:
+    found = []
+
+    def ask() -> None:
+        with postponed():
+            found.append(signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert found == [{signal.SIGINT}]
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
 
 from madsep.core.errors import DiskFull, plain
 from madsep.core.logs import log
+from madsep.core.signals import postponed
 
 PR_SET_PDEATHSIG = 1  # option of Linux's prctl
 SPAWN = multiprocessing.get_context("spawn")  # a GPU cannot be used by a process that was forked
@@ -70,7 +71,7 @@ class _Worker(Generic[Item]):
     def begin(self, item: Item) -> None:
         """Send an item to the process."""
         if self.process is None:
-            with _without_ctrl_c():
+            with postponed():
                 connection, theirs = SPAWN.Pipe()
                 process = SPAWN.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
                 process.start()
@@ -114,16 +115,6 @@ class _Worker(Generic[Item]):
             return "its process was killed, probably out of memory; use fewer --jobs and run the same command again."
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         return f"its process ended {how} before the work was done; run the same command again."
-
-
-@contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Make processes that are started in the block ignore Ctrl-C, even during imports. In this process it takes effect after the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, parent: int) -> None:
