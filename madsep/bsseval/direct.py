@@ -15,8 +15,8 @@ Filters = tuple[np.ndarray, np.ndarray]
 def frame_energies(sources: Sources, numbers: Sequence[int], frame: Frame, filters: Sequence[Filters]) -> np.ndarray:
     """Return energies (estimates, 5) of e_spat, s + e_spat, e_interf, s + e_spat + e_interf and e_artif in one frame.
 
-    `numbers` selects the estimates. `filters` has two arrays per estimate, both (n_lags, reference channels, n_channels). The first one
-    projects the estimate's difference onto the channels of all references, the second onto the channels of its own reference.
+    `numbers` selects the estimates. `filters` has two arrays per estimate, both (n_lags, reference channels, n_channels). They project the
+    estimate minus its reference: the first onto all references, the second onto its own reference alone.
     """
     start, stop = frame
     n_lags = len(filters[0][0])

@@ -59,8 +59,8 @@ def postponed() -> Iterator[None]:
     Blocking is not enough for this process: another thread receives the signal, and Python then interrupts the main thread all the same.
     """
     arrived: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS if threading.current_thread() is threading.main_thread()}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()  # only it may set handlers
+    before = {number: handler for number in handled if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, lambda number, frame: arrived.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

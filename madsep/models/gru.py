@@ -40,7 +40,7 @@ def encode(forward: Gru, backward: Gru, inputs: Tensor, n_unread: int = 0) -> Te
     """Return the states of two GRUs plus the inputs that each reads, concatenated: (B, T, F) -> (B, T - n_unread, 2F).
 
     The second GRU reads the frames in reversed order, and its half stays in that order: frame t has read frames T-1 ... T-1-t. Each stops
-    `n_unread` frames before its end, which costs nothing if only earlier states are needed.
+    `n_unread` frames before its end, for callers that need only earlier states.
     """
     by_kernels = _by_kernels((forward, backward), inputs, "output", n_unread)
     if by_kernels is not None:

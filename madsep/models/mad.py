@@ -95,8 +95,8 @@ class Mad(Network):
         if self.settings.encoder_residual == "output":
             encoded = encode(self.enc_forward, self.enc_backward, low, n_unread=self.n_context)
         else:
-            grus = {self.enc_forward: low, self.enc_backward: low.flip(1)}
-            encoded = torch.cat([recurrent_residual(gru, without_last(frames, self.n_context)) for gru, frames in grus.items()], -1)
+            read, flipped = without_last(low, self.n_context), without_last(low.flip(1), self.n_context)
+            encoded = torch.cat((recurrent_residual(self.enc_forward, read), recurrent_residual(self.enc_backward, flipped)), -1)
         encoded = encoded[:, self.n_context :]
         if not self.settings.realign_backward:
             return encoded
